@@ -1,0 +1,6 @@
+"""Every figure, printed in one run."""
+
+from benchmarks import accuracy, speed
+
+speed.main()
+accuracy.main()

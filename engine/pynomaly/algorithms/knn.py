@@ -1,0 +1,111 @@
+"""k-nearest neighbours: an anomaly is far from its nearest rows (Ramaswamy, Rastogi & Shim 2000)."""
+
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
+from pynomaly.kernels import kernel
+from pynomaly.kernels import neighbors as nb
+
+METHODS = ("largest", "mean", "median")
+
+
+@kernel
+def _reduce(squares: Floats, method: int) -> Floats:
+    """Largest, mean or median distance of each row from its neighbours, which come in ascending order."""
+    n, k = squares.shape
+    out = np.zeros(n)
+    for i in range(n):
+        if method == 0:
+            out[i] = np.sqrt(squares[i, k - 1])
+        elif method == 1:
+            for at in range(k):
+                out[i] += np.sqrt(squares[i, at]) / k
+        else:
+            out[i] = 0.5 * np.sqrt(squares[i, (k - 1) // 2]) + 0.5 * np.sqrt(squares[i, k // 2])
+    return out
+
+
+class KnnParams(Params, frozen=True):
+    """Parameters of the nearest neighbours."""
+
+    n_neighbors: Annotated[int, msgspec.Meta(ge=1, le=10_000, description="Number of neighbours")] = 5
+    method: Annotated[
+        Literal["largest", "mean", "median"],
+        msgspec.Meta(description="Which of the distances to the neighbours is the score"),
+    ] = "largest"
+
+
+class KnnState(State, frozen=True):
+    """The fit sample as a tree of standardised rows, with the training score of each."""
+
+    center: Floats  # [d]
+    spread: Floats  # [d]
+    blocks: Floats  # this and the next five: see `Tree`
+    low: Floats
+    high: Floats
+    starts: NDArray[np.int64]
+    copies: nb.Counts
+    rank: nb.Counts
+    training: Floats  # [slots]
+    n_neighbors: int
+    method: int  # position in METHODS
+
+    @property
+    def tree(self) -> nb.Tree:
+        """The tree as the kernels take it."""
+        return nb.Tree(self.blocks, self.low, self.high, self.starts, self.copies, self.rank)
+
+    def reduce(self, squares: Floats, _slots: nb.Counts) -> Floats:
+        """Score of rows with these neighbours."""
+        return _reduce(squares, self.method)
+
+
+@algorithm(
+    kind="table",
+    family="proximity",
+    reference="Ramaswamy, Rastogi & Shim 2000",
+    complexity="O(d * n * log(n)) in few columns, O(d * n ** 2) in many",
+    params=KnnParams,
+    handles_missing=False,
+    uses_own=True,
+    neighbors="n_neighbors",
+)
+class knn:
+    """Distance to the k nearest rows, in standardised columns.
+
+    Exact. Columns are divided by their standard deviation in the fit sample; a flat column counts only
+    where a new row differs from it; a gap takes the column's mean.
+    """
+
+    @staticmethod
+    def fit(X: Floats, params: KnnParams, _seed: int) -> KnnState:
+        """Standardise and index the rows, and score each."""
+        center, spread = nb.column_scales(X)
+        tree = nb.build_tree(nb.standardised(X, center, spread)[0])
+        k, method = min(params.n_neighbors, len(X) - 1), METHODS.index(params.method)
+        squares, _ = nb.nearest(tree, nb.tree_rows(tree), np.ones(len(tree.copies), np.bool_), k)
+        return KnnState(center, spread, *tree, _reduce(squares, method), k, method)
+
+    @staticmethod
+    def score(state: KnnState, X: Floats, own: Flags) -> Floats:
+        """Distance to the neighbours; NaN where a row has no value."""
+        Z, empty = nb.standardised(X, state.center, state.spread)
+        scores = nb.scores(state.tree, state.training, Z, own, state.n_neighbors, state.reduce)
+        scores[empty] = np.nan
+        return scores
+
+    @staticmethod
+    def explain(state: KnnState, X: Floats) -> Floats:
+        """Squared differences to the neighbours by column, scaled to sum to the score.
+
+        A copy of the row in the fit sample is taken for the row itself and not counted.
+        """
+        Z, empty = nb.standardised(X, state.center, state.spread)
+        squares, slots = nb.nearest(state.tree, Z, np.ones(len(X), np.bool_), state.n_neighbors)
+        scores = _reduce(squares, state.method)
+        scores[empty] = np.nan
+        return nb.column_shares(state.tree, Z, slots, scores)

@@ -1,0 +1,118 @@
+"""Local outlier factor: an anomaly lies where rows are sparser than around its neighbours (Breunig et al. 2000)."""
+
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
+from pynomaly.kernels import kernel
+from pynomaly.kernels import neighbors as nb
+
+LEAST_REACH = 1e-10  # added to the mean reachability distance, as scikit-learn does: copies would divide by 0
+
+
+@kernel
+def _densities(squares: Floats, slots: nb.Counts, reach: Floats) -> Floats:
+    """Local reachability density of rows with these neighbours; `reach` is the distance to the k-th of each slot."""
+    n, k = squares.shape
+    out = np.zeros(n)
+    for i in range(n):
+        for at in range(k):
+            out[i] += max(np.sqrt(squares[i, at]), reach[slots[i, at]])
+        out[i] = 1.0 / (out[i] / k + LEAST_REACH)
+    return out
+
+
+@kernel
+def _factors(own_density: Floats, slots: nb.Counts, density: Floats) -> Floats:
+    """Mean density of the neighbours over the row's own."""
+    n, k = slots.shape
+    out = np.zeros(n)
+    for i in range(n):
+        for at in range(k):
+            out[i] += density[slots[i, at]]
+        out[i] = out[i] / k / own_density[i]
+    return out
+
+
+class LofParams(Params, frozen=True):
+    """Parameters of the local outlier factor."""
+
+    n_neighbors: Annotated[int, msgspec.Meta(ge=1, le=10_000, description="Number of neighbours")] = 20
+
+
+class LofState(State, frozen=True):
+    """The fit sample as a tree of standardised rows, with the densities and the training score of each."""
+
+    center: Floats  # [d]
+    spread: Floats  # [d]
+    blocks: Floats  # this and the next five: see `Tree`
+    low: Floats
+    high: Floats
+    starts: NDArray[np.int64]
+    copies: nb.Counts
+    rank: nb.Counts
+    reach: Floats  # [slots], distance to the k-th neighbour
+    density: Floats  # [slots], local reachability density
+    training: Floats  # [slots]
+    n_neighbors: int
+
+    @property
+    def tree(self) -> nb.Tree:
+        """The tree as the kernels take it."""
+        return nb.Tree(self.blocks, self.low, self.high, self.starts, self.copies, self.rank)
+
+    def reduce(self, squares: Floats, slots: nb.Counts) -> Floats:
+        """Score of rows with these neighbours."""
+        return _factors(_densities(squares, slots, self.reach), slots, self.density)
+
+
+@algorithm(
+    kind="table",
+    family="proximity",
+    reference="Breunig, Kriegel, Ng & Sander 2000",
+    complexity="O(d * n * log(n)) in few columns, O(d * n ** 2) in many",
+    params=LofParams,
+    handles_missing=False,
+    uses_own=True,
+    neighbors="n_neighbors",
+)
+class lof:
+    """Local outlier factor: how much sparser a row lies than its k nearest rows do.
+
+    Exact, about 1 for an ordinary row. Columns are divided by their standard deviation in the fit sample;
+    a flat column counts only where a new row differs from it; a gap takes the column's mean.
+    """
+
+    @staticmethod
+    def fit(X: Floats, params: LofParams, _seed: int) -> LofState:
+        """Standardise and index the rows, and find the density around each."""
+        center, spread = nb.column_scales(X)
+        tree = nb.build_tree(nb.standardised(X, center, spread)[0])
+        k = min(params.n_neighbors, len(X) - 1)
+        squares, slots = nb.nearest(tree, nb.tree_rows(tree), np.ones(len(tree.copies), np.bool_), k)
+        reach = np.sqrt(squares[:, k - 1])
+        density = _densities(squares, slots, reach)
+        return LofState(center, spread, *tree, reach, density, _factors(density, slots, density), k)
+
+    @staticmethod
+    def score(state: LofState, X: Floats, own: Flags) -> Floats:
+        """Local outlier factor; NaN where a row has no value."""
+        Z, empty = nb.standardised(X, state.center, state.spread)
+        scores = nb.scores(state.tree, state.training, Z, own, state.n_neighbors, state.reduce)
+        scores[empty] = np.nan
+        return scores
+
+    @staticmethod
+    def explain(state: LofState, X: Floats) -> Floats:
+        """Squared differences to the neighbours by column, scaled to sum to the score.
+
+        A copy of the row in the fit sample is taken for the row itself and not counted.
+        """
+        Z, empty = nb.standardised(X, state.center, state.spread)
+        squares, slots = nb.nearest(state.tree, Z, np.ones(len(X), np.bool_), state.n_neighbors)
+        scores = state.reduce(squares, slots)
+        scores[empty] = np.nan
+        return nb.column_shares(state.tree, Z, slots, scores)

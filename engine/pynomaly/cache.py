@@ -1,0 +1,78 @@
+"""Fitted models between the two steps of a query, under short handles and a bound in bytes."""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pynomaly.encoding import LeftOut
+from pynomaly.errors import ModelEvicted
+
+if TYPE_CHECKING:  # the model imports the kernels, which are slow to load
+    from pynomaly.model import Model
+
+LIMIT_BYTES = 1 << 30
+
+
+class Tally(msgspec.Struct):
+    """How many rows a model scored, flagged, and had no opinion of."""
+
+    n_scored: int = 0
+    n_flagged: int = 0
+    n_unscored: int = 0
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A model in the cache, with the rows that it has scored so far."""
+
+    model: Model
+    tally: Tally
+
+
+class Fitted(msgspec.Struct, frozen=True):
+    """What a run fitted for one group: the model (None for a group too small), its rows, the columns left out."""
+
+    entry: Entry | None
+    n_rows: int
+    left_out: list[LeftOut]
+
+
+class ModelCache:
+    """Models by handle; the least recently used leave first, never the newest."""
+
+    def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
+        self._limit = limit_bytes
+        self._entries: OrderedDict[int, tuple[Entry, int]] = OrderedDict()
+        self._n_bytes = 0
+        self._handles = itertools.count(1)
+        self._lock = Lock()
+
+    def put(self, model: Model) -> int:
+        """Keep a model and return its handle."""
+        size = model.nbytes()
+        with self._lock:
+            handle = next(self._handles)
+            self._entries[handle] = (Entry(model, Tally()), size)
+            self._n_bytes += size
+            while self._n_bytes > self._limit and len(self._entries) > 1:
+                self._n_bytes -= self._entries.popitem(last=False)[1][1]
+            return handle
+
+    def get(self, handle: int) -> Entry:
+        """The model under a handle; ModelEvicted when it had to leave."""
+        with self._lock:
+            if handle not in self._entries:
+                raise ModelEvicted("a model of this query left the cache before it had scored", "run the query again")
+            self._entries.move_to_end(handle)
+            return self._entries[handle][0]
+
+    def count(self, entry: Entry, n_scored: int, n_flagged: int, n_unscored: int) -> None:
+        """Add a scored chunk to a model's tally."""
+        with self._lock:
+            entry.tally.n_scored += n_scored
+            entry.tally.n_flagged += n_flagged
+            entry.tally.n_unscored += n_unscored

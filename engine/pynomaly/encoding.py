@@ -1,0 +1,320 @@
+"""The matrix that algorithms see: fitted on a sample of rows, applied to any, and told back in words.
+
+Which columns are left out, and which features the others get, is decided from the values of the sample and
+never from their order.
+"""
+
+import re
+from collections import Counter
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from pynomaly.algorithm import Floats
+from pynomaly.columns import Ints, codes, family, moments, numbers, shown, taken, why_unusable, words
+from pynomaly.errors import NoUsableColumn, UnknownColumn, did_you_mean
+from pynomaly.features import GAP, HOUR, LIMIT, POSITION, RARITY, VALUE, WEEKDAY, Column, time_features
+
+INDICATORS = 8  # up to so many categories have an indicator each
+EVEN_INDICATORS = 32  # and up to so many where all are equally frequent, since their rarity would tell nothing
+CATEGORIES_HELD = 10_000
+RARE_GAPS = 0.1  # up to this share of the rows, a gap is worth a feature
+SMALL = 20  # with fewer values there is no telling an identifier, nor a tail
+
+CONSTANT = "constant"
+EVENLY_SPREAD = "constant frequency: every value occurs equally often"
+ALL_MISSING = "every value is missing"
+IDENTIFIER = "every value is different (an identifier)"
+NEARLY_IDENTIFIER = "most values are different (an identifier)"
+
+_LABELS = {"label", "outlier", "target"}
+_IDENTIFIER_NAME = re.compile(
+    r"(^|[^a-z0-9])(?i:id|key|uuid|guid|index|idx|rowid|row_number|nr)$"
+    r"|[a-z0-9](Id|ID|Key|Uuid|UUID|Guid|GUID|Index|Idx|Nr)$"
+)
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """A column that is no feature, and why."""
+
+    column: str
+    why: str
+
+
+class Encoder(msgspec.Struct, frozen=True, dict=True):
+    """Turns rows into the matrix of features; fitted by `fit_encoder`."""
+
+    columns: tuple[Column, ...]
+    left_out: tuple[LeftOut, ...]
+
+    @property
+    def n_features(self) -> int:
+        """The number of features of all columns."""
+        return self.columns[-1].features.stop if self.columns else 0
+
+    def transform(self, rows: pa.StructArray) -> Floats:
+        """The features of rows, float64[n, n_features], C-contiguous, NaN for gaps; columns are found by name.
+
+        Raises UnknownColumn when a column is missing or of another kind than the fitted one.
+        """
+        X = np.empty((len(rows), self.n_features))
+        rows = _without_nulls(rows)
+        for column, place, plain in self._plan(rows.type):
+            if plain:
+                X[:, column.start] = numbers(rows.field(place))
+            else:
+                column.fill(rows.field(place), X[:, column.features])
+        self._tame(X)
+        return X
+
+    def _tame(self, X: Floats) -> None:
+        """Bring infinities and huge numbers in; two passes without a copy find that there are none."""
+        if np.fmax.reduce(X, axis=None, initial=0.0) <= LIMIT and np.fmin.reduce(X, axis=None, initial=0.0) >= -LIMIT:
+            return
+        for column in self.columns:
+            if column.is_scalar:
+                X[:, column.start] = column.tame(X[:, column.start])
+
+    def _plan(self, type_: pa.StructType) -> list[tuple[Column, int, bool]]:
+        """For each column its place in the struct and whether it is copied as it is; kept for the next chunk."""
+        known: tuple[pa.StructType, list[tuple[Column, int, bool]]] | None = self.__dict__.get("_known_plan")
+        if known is not None and known[0] == type_:
+            return known[1]
+        plan = [
+            (column, place, column.is_scalar and len(column.parts) == 1)
+            for column, place in zip(self.columns, self._places(type_), strict=True)
+        ]
+        self.__dict__["_known_plan"] = (type_, plan)
+        return plan
+
+    def _places(self, type_: pa.StructType) -> list[int]:
+        """Where a struct holds each column: under its name, or under its name in other letters, as in SQL."""
+        names = [field.name for field in type_]
+        place_of = {name.lower(): place for place, name in enumerate(names)}
+        place_of |= {name: place for place, name in enumerate(names)}
+        return [_place(column, place_of, type_) for column in self.columns]
+
+    def aggregate(self, contributions: Floats) -> Floats:
+        """Contributions by feature, float64[n, n_features], summed by column; NaN counts as 0."""
+        if not self.columns:
+            return np.zeros((len(contributions), 0))
+        starts = [column.start for column in self.columns]
+        return np.add.reduceat(np.where(np.isnan(contributions), 0.0, contributions), starts, axis=1)
+
+    def values(self, rows: pa.StructArray, column_index: int, row_indices: Ints) -> list[str | None]:
+        """The values of a column in the rows named, as text; None for NULL."""
+        rows = _without_nulls(rows)
+        _, place, _ = self._plan(rows.type)[column_index]
+        return words(taken(rows.field(place), row_indices))
+
+    def expected(self, column_index: int, contributions: Floats) -> str:
+        """What was expected in a column, judged by whichever of its features contributes most."""
+        column = self.columns[column_index]
+        largest = int(np.argmax(np.where(np.isnan(contributions), -np.inf, contributions)))
+        return column.expectation(column.parts[largest])
+
+    def describe(self) -> list[tuple[str, str]]:
+        """Each used column with its encoding in words."""
+        return [(column.name, column.describe()) for column in self.columns]
+
+
+class _Sample(msgspec.Struct, frozen=True):
+    """One column of the sample, with what is known of it from elsewhere."""
+
+    name: str
+    array: pa.Array
+    n_rows: int  # of the whole source
+    forced: bool
+
+    def built(self, kind: str, parts: list[str], n_gaps: int, why: str, **constants: object) -> Column | LeftOut:
+        """The column with these parts, and a gap indicator where gaps are rare; left out when it has neither."""
+        if 0 < n_gaps <= RARE_GAPS * len(self.array):
+            parts = [*parts, GAP]
+        if not parts:
+            return LeftOut(self.name, why)
+        return Column(name=self.name, kind=kind, parts=tuple(parts), **constants)  # type: ignore[arg-type]
+
+    def refused(self, n_distinct: int) -> LeftOut | None:
+        """Why the number of different values alone rules the column out."""
+        if n_distinct == 0:
+            return LeftOut(self.name, ALL_MISSING)
+        if n_distinct == 2 and self.name.lower() in _LABELS and not self.forced:
+            return LeftOut(self.name, f"two values under the name {self.name}: name it in features to use it")
+        return None
+
+
+def fit_encoder(rows: pa.StructArray, n_rows: int, forced: frozenset[str]) -> tuple[Encoder, Floats]:
+    """Fit the encoding on a sample of rows; gives the encoder and the sample's own matrix.
+
+    `n_rows` counts the rows of the whole source; the columns in `forced` were named by the user and are not left
+    out as identifiers or labels. Raises NoUsableColumn when no column is left, unless that is because they are
+    constant: then the matrix has no columns.
+    """
+    rows = _without_nulls(rows)
+    named = {name.lower() for name in forced}
+    found = [
+        _fit_column(_Sample(field.name, rows.field(place), n_rows, field.name.lower() in named))
+        for place, field in enumerate(rows.type)
+    ]
+    left_out = tuple(item for item in found if isinstance(item, LeftOut))
+    encoder = Encoder(_placed([item for item in found if isinstance(item, Column)]), left_out)
+    if not encoder.columns and not any(item.why in (CONSTANT, EVENLY_SPREAD) for item in left_out):
+        told = "; ".join(f"`{item.column}`: {item.why}" for item in left_out) or "the source has no column"
+        raise NoUsableColumn(f"no column can be used as a feature ({told})", "name a usable column in `features`")
+    return encoder, encoder.transform(rows)
+
+
+def _placed(columns: list[Column]) -> tuple[Column, ...]:
+    """The columns with their features side by side."""
+    starts = np.cumsum([0, *(len(column.parts) for column in columns)])
+    return tuple(
+        msgspec.structs.replace(column, start=int(start)) for column, start in zip(columns, starts, strict=False)
+    )
+
+
+def _fit_column(sample: _Sample) -> Column | LeftOut:
+    kind = family(sample.array.type)
+    if kind is None:
+        return LeftOut(sample.name, why_unusable(sample.array.type))
+    if kind == "nothing":
+        return LeftOut(sample.name, ALL_MISSING)
+    if kind == "text":
+        return _fit_text(sample)
+    return _fit_time(sample) if kind == "time" else _fit_scalar(sample, kind)
+
+
+def _fit_scalar(sample: _Sample, kind: str) -> Column | LeftOut:
+    values = numbers(sample.array)
+    known = np.sort(values[~np.isnan(values)])
+    finite = np.clip(known[np.isfinite(known)], -LIMIT, LIMIT)
+    low, high = (float(finite[0]), float(finite[-1])) if len(finite) else (0.0, 0.0)
+    tamed = Column(name="", kind=kind, parts=(VALUE,), low=low, high=high).tame(known)
+    n_distinct = _n_distinct(tamed)
+    refused = sample.refused(n_distinct)
+    if refused is not None:
+        return refused
+    if kind == "number" and not sample.forced and _is_identifier(sample, tamed, n_distinct):
+        return LeftOut(sample.name, IDENTIFIER)
+    n_gaps = len(values) - len(known)
+    if n_distinct == 1:
+        return sample.built(kind, [], n_gaps, CONSTANT)
+    constants = _boolean_shares(known) if kind == "boolean" else {}
+    return sample.built(kind, [VALUE], n_gaps, CONSTANT, low=low, high=high, ranges=(_usual(tamed),), **constants)
+
+
+def _is_identifier(sample: _Sample, ordered: Floats, n_distinct: int) -> bool:
+    """Whole numbers, (almost) all different, that are called an identifier or count rows."""
+    n = len(ordered)
+    if n < SMALL or n_distinct < 0.999 * n or not (ordered == np.trunc(ordered)).all():
+        return False
+    is_counter = ordered[-1] - ordered[0] + 1.0 <= 2.0 * sample.n_rows
+    return bool(is_counter) or _IDENTIFIER_NAME.search(sample.name) is not None
+
+
+def _boolean_shares(known: Floats) -> dict[str, object]:
+    true = float(np.count_nonzero(known)) / len(known)
+    ordered = sorted({"false": 1.0 - true, "true": true}.items(), key=lambda item: (-item[1], item[0]))
+    return {"categories": tuple(text for text, _ in ordered), "shares": tuple(share for _, share in ordered)}
+
+
+def _fit_time(sample: _Sample) -> Column | LeftOut:
+    found = moments(sample.array)
+    n_gaps = int(found.gaps.sum())
+    seconds = np.sort(found.seconds[~found.gaps])
+    offset = int(seconds[len(seconds) // 2]) if len(seconds) else 0
+    ordered = {part: np.sort(values[~found.gaps]) for part, values in time_features(found, offset).items()}
+    n_distinct = _n_distinct(ordered[POSITION])
+    refused = sample.refused(n_distinct)
+    if refused is not None:
+        return refused
+    parts = [part for part in (HOUR, WEEKDAY) if _n_distinct(ordered[part]) > 1]
+    if n_distinct > 1 and (not parts or _has_tail(ordered[POSITION])):
+        parts.append(POSITION)
+    ranges = tuple(_usual(ordered[part]) for part in parts)
+    return sample.built("time", parts, n_gaps, CONSTANT, offset=offset, ranges=ranges)
+
+
+def _has_tail(ordered: Floats) -> bool:
+    """Whether some dates stand apart from the rest.
+
+    The position of an even stream of timestamps says nothing but first and last, and would flag those rows in
+    every table; so it is used only where dates lie outside Tukey's fences, or are too few to tell.
+    """
+    lower, upper = _quantile(ordered, 0.25), _quantile(ordered, 0.75)
+    reach = 1.5 * (upper - lower)
+    return len(ordered) < SMALL or bool(ordered[0] < lower - reach or ordered[-1] > upper + reach)
+
+
+def _fit_text(sample: _Sample) -> Column | LeftOut:
+    places, texts = codes(sample.array)
+    counts: Counter[str | None] = Counter()
+    for text, count in zip(texts, np.bincount(places, minlength=len(texts)).tolist(), strict=True):
+        counts[text] += count
+    n_gaps = counts.pop(None, 0)
+    n_known = counts.total()
+    refused = sample.refused(len(counts))
+    if refused is not None:
+        return refused
+    if n_known >= SMALL and len(counts) > 0.5 * n_known and not sample.forced:
+        return LeftOut(sample.name, IDENTIFIER if len(counts) == n_known else NEARLY_IDENTIFIER)
+    ordered = sorted(((text, count) for text, count in counts.items() if text is not None), key=_most_frequent_first)
+    return _encoded_text(sample, ordered, n_known, n_gaps)
+
+
+def _most_frequent_first(item: tuple[str, int]) -> tuple[int, str]:
+    return -item[1], item[0]
+
+
+def _encoded_text(sample: _Sample, ordered: list[tuple[str, int]], n_known: int, n_gaps: int) -> Column | LeftOut:
+    """Indicators for few categories, the rarity for many."""
+    most, least = ordered[0][1], ordered[-1][1]
+    held = ordered[:CATEGORIES_HELD]
+    categories = tuple(text for text, _ in held)
+    shares = tuple(count / n_known for _, count in held)
+    if len(ordered) <= INDICATORS or (1 < most == least and len(ordered) <= EVEN_INDICATORS):
+        # two categories need one indicator, that of the rarer; a single one needs none
+        kind, parts = (
+            "category",
+            [f"is '{shown(text)}'" for text in (categories if len(ordered) > 2 else categories[1:])],
+        )
+    else:
+        kind, parts = "frequency", [RARITY] if most > least else []
+    why = CONSTANT if len(ordered) == 1 else EVENLY_SPREAD
+    return sample.built(kind, parts, n_gaps, why, categories=categories, shares=shares, n_known=n_known)
+
+
+def _n_distinct(ordered: Floats) -> int:
+    """The number of different values in sorted ones."""
+    return int(np.count_nonzero(ordered[1:] != ordered[:-1])) + 1 if len(ordered) else 0
+
+
+def _usual(ordered: Floats) -> tuple[float, float]:
+    return _quantile(ordered, 0.05), _quantile(ordered, 0.95)
+
+
+def _quantile(ordered: Floats, share: float) -> float:
+    """The linear quantile of sorted values."""
+    place = share * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return float(ordered[below] + (place - below) * (ordered[above] - ordered[below]))
+
+
+def _without_nulls(rows: pa.StructArray) -> pa.StructArray:
+    """The rows with the gaps of NULL structs handed on to their fields."""
+    return pa.StructArray.from_arrays(rows.flatten(), fields=list(rows.type)) if rows.null_count else rows
+
+
+def _place(column: Column, place_of: dict[str, int], type_: pa.StructType) -> int:
+    place = place_of.get(column.name, place_of.get(column.name.lower()))
+    if place is None:
+        names = [field.name for field in type_]
+        raise UnknownColumn(f"column `{column.name}` not found", did_you_mean(column.name, names))
+    found = type_[place].type
+    if not column.accepts(family(found)):
+        raise UnknownColumn(
+            f"column `{column.name}` is {found} here and was a {column.kind} when the model was fitted",
+            "cast it to the type it had",
+        )
+    return place

@@ -1,0 +1,278 @@
+"""The engine: owns the connection, installs functions and macros, opens cursors, runs detections."""
+
+import contextlib
+import re
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import duckdb
+
+from pynomaly import frames, functions
+from pynomaly.cache import Fitted, ModelCache
+from pynomaly.errors import BadParameter, PynomalyError, TransactionAborted
+from pynomaly.paths import macro_files
+from pynomaly.quoting import literal
+from pynomaly.result import Query, Result, Rows, Verdict, verdict
+from pynomaly.translate import translate
+
+T = TypeVar("T")
+Parameters = Sequence[object] | dict[str, object] | None
+
+_COMMIT = re.compile(r"\s*(commit|end)\b", re.IGNORECASE)
+_ROLLBACK = re.compile(r"\s*(rollback|abort)\b", re.IGNORECASE)
+_FRAME = "frame"  # the name under which a source given by value is registered
+
+
+def connect(
+    path: str | Path = ":memory:", read_only: bool = False, memory_limit: str | None = None, threads: int | None = None
+) -> "Engine":
+    """Open a database file, or memory, and return its engine.
+
+    `memory_limit` is a size such as '4GB'; `threads` a number of threads. Raises DatabaseLocked,
+    DatabaseUnreadable and BadParameter.
+    """
+    given = {"memory_limit": memory_limit, "threads": threads}
+    config: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    try:
+        con = duckdb.connect(str(path), read_only=read_only, config={**config, "python_scan_all_frames": True})
+    except duckdb.Error as error:
+        raise _connect_error(error, str(path)) from None
+    return Engine(con, Session(con), owns=True)
+
+
+def attach(con: duckdb.DuckDBPyConnection) -> "Engine":
+    """Serve a connection that the user already has; nothing is written to its file."""
+    return Engine(con, Session(con), owns=False)
+
+
+def _connect_error(error: duckdb.Error, path: str) -> PynomalyError:
+    from pynomaly.errors import DatabaseLocked, DatabaseUnreadable
+
+    found = translate(error)
+    if isinstance(found, DatabaseLocked):
+        return found
+    if not isinstance(error, duckdb.IOException | duckdb.SerializationException | duckdb.ConnectionException):
+        return BadParameter(found.cause, "check memory_limit, threads and the file's other connections")
+    return DatabaseUnreadable(f"`{path}` cannot be opened: {found.cause}", "check the path, its rights and its format")
+
+
+class Session:
+    """What all cursors of one database instance share: the functions, the fitted models, the frames."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self.cache = ModelCache()
+        self.runs: dict[str, list[Fitted]] = {}
+        self.frames: dict[str, object] = {}
+        self.cursors: weakref.WeakSet[Engine] = weakref.WeakSet()
+        self._con = con.cursor()
+        with contextlib.suppress(duckdb.Error):  # a locked configuration keeps its own setting
+            self._con.execute("set python_scan_all_frames = true")
+        with contextlib.suppress(duckdb.CatalogException, duckdb.InvalidInputException):
+            functions.register(self._con, self)
+
+    def lookup_cursor(self) -> duckdb.DuckDBPyConnection:
+        """A cursor that sees the database and the frames registered by name."""
+        cursor = self._con.cursor()
+        for name, frame in self.frames.items():
+            cursor.register(name, frame)
+        return cursor
+
+    def refuse_single_use(self, name: str) -> None:
+        """Raise SourceSingleUse when a variable or a registered name holds a reader."""
+        frames.refuse_reader(name, self.frames.get(name) or frames.find(name))
+
+    def close(self) -> None:
+        """Let go of the lookup connection and the models."""
+        self.frames.clear()
+        self.runs.clear()
+        self.cache = ModelCache()
+        self._con.close()
+
+
+class Engine:
+    """A connection on which detection is a query; use it as a context manager."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, session: Session, owns: bool) -> None:
+        self._con = con
+        self._session = session
+        self._owns = owns
+        self._aborted = False
+        self._parent: Engine | None = None
+        session.cursors.add(self)
+        for file in macro_files():
+            con.execute(file.read_text(encoding="utf-8"))
+        # Registered functions outlive a forgotten engine and print pages of leak notes at exit.
+        self._finalizer = weakref.finalize(self, _close, con, session) if owns else None
+
+    def __enter__(self) -> "Engine":
+        """The engine itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def execute(self, sql: str, parameters: Parameters = None) -> Rows:
+        """Run one or more statements now and give the rows of the last; values are bound to `?` or `$name`."""
+        if self._aborted and _COMMIT.match(sql):
+            self._undo()
+        self._guard(lambda: self._con.execute(sql, parameters))
+        if _ROLLBACK.match(sql):
+            self._aborted = False
+        return Rows(self._con, self._guard)
+
+    def sql(self, sql: str, parameters: Parameters = None) -> Query:
+        """A SELECT as a query that runs when its rows are asked for; values are bound to `?` or `$name`.
+
+        A statement that is no SELECT runs at once and gives a query without rows.
+        """
+        relation = self._guard(lambda: self._con.sql(sql, params=parameters))
+        return Query(relation if relation is not None else self._con.sql("select null where false"), self._guard)
+
+    def cursor(self) -> "Engine":
+        """A connection of its own to the same database, for another thread or a parallel query."""
+        cursor = Engine(self._guard(self._con.cursor), self._session, owns=False)
+        cursor._parent = self
+        return cursor
+
+    def register(self, name: str, data: object) -> None:
+        """Make a polars, pandas or Arrow object a source under a name."""
+        landed = frames.landed(data)
+        self._guard(lambda: self._con.register(name, landed))
+        self._session.frames[name] = landed
+
+    def commit(self) -> None:
+        """Commit the open transaction; TransactionAborted when an error has already undone it."""
+        self.execute("commit")
+
+    def interrupt(self) -> None:
+        """Stop what this engine and its cursors are running."""
+        for cursor in list(self._session.cursors) if self._parent is None else [self]:
+            with contextlib.suppress(duckdb.Error):
+                cursor._con.interrupt()
+
+    def close(self) -> None:
+        """Close the cursor, or the database and its cursors; an attached connection stays open."""
+        if self._parent is not None:
+            self._con.close()
+        elif self._finalizer is not None:
+            self._finalizer()
+        else:
+            self._session.close()
+
+    def detect(self, source: object, **options: Any) -> Result:
+        """Detect anomalies in a source and return the scored rows with the verdict.
+
+        `source` is a table, view, frame variable or file by name, or a frame, 2-D array or list of records by
+        value. `options` are the parameters of the macro `detect_anomalies`. Raises a PynomalyError.
+        """
+        with self._as_name(source) as name, self.recorded() as run:
+            run.sql = f"select * from {call(name, **options)}"
+            run.asked = options
+            table = self.sql(run.sql).arrow()
+        return Result(table, run.verdict, run.id, self._con)
+
+    @contextlib.contextmanager
+    def recorded(self) -> Iterator["Run"]:
+        """A block whose one detection is recorded: the run's `verdict` is there when the block ends."""
+        run = Run()
+        self._session.runs[run.id] = []
+        self.execute(f"set variable pynomaly_run = {literal(run.id)}")
+        try:
+            yield run
+            run.seconds = time.perf_counter() - run.started
+            run.fitted = self._session.runs[run.id]
+        finally:
+            self._session.runs.pop(run.id, None)
+            with contextlib.suppress(PynomalyError):  # the block's own error is the one to tell
+                self.execute("reset variable pynomaly_run")
+
+    @contextlib.contextmanager
+    def _as_name(self, source: object) -> Iterator[str]:
+        """The source by name: data given by value, or found in a caller's variable, is registered meanwhile."""
+        name = source if isinstance(source, str) else _FRAME
+        value = source if not isinstance(source, str) else self._callers_frame(source)
+        if value is None:
+            yield name
+            return
+        self.register(name, value)
+        try:
+            yield name
+        finally:
+            self._session.frames.pop(name, None)
+            with contextlib.suppress(duckdb.Error):
+                self._con.unregister(name)
+
+    def _callers_frame(self, name: str) -> object | None:
+        """The frame in a caller's variable of this name, unless a table or a registered frame has it."""
+        if name in self._session.frames or name.lower() in map(str.lower, self._names()):
+            return None
+        return frames.find(name) if name.isidentifier() else None
+
+    def _names(self) -> list[str]:
+        """The tables, views and frames that this connection sees."""
+        try:
+            rows = self._con.cursor().execute("select table_name from information_schema.tables").fetchall()
+        except duckdb.Error:
+            return []
+        return [str(row[0]) for row in rows] + list(self._session.frames)
+
+    def _guard(self, action: Callable[[], T]) -> T:
+        """Run an action of DuckDB and translate what it raises."""
+        try:
+            return action()
+        except (duckdb.Error, MemoryError) as error:
+            found = translate(error, self._names)
+        self._aborted = self._is_aborted()
+        raise found
+
+    def _is_aborted(self) -> bool:
+        """Whether the open transaction is beyond use: DuckDB's own COMMIT would report success all the same."""
+        try:
+            self._con.execute("select 1")
+        except duckdb.Error as error:
+            return "transaction is aborted" in str(error)
+        return False
+
+    def _undo(self) -> None:
+        self._con.execute("rollback")
+        self._aborted = False
+        raise TransactionAborted("an earlier error undid this transaction", "run its statements again")
+
+
+class Run:
+    """One recorded detection."""
+
+    def __init__(self) -> None:
+        self.id = uuid.uuid4().hex
+        self.started = time.perf_counter()
+        self.seconds = 0.0
+        self.sql = ""
+        self.asked: dict[str, Any] = {}
+        self.fitted: list[Fitted] = []
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the detection found."""
+        return verdict(self.fitted, self.sql, self.seconds, self.asked)
+
+
+def call(source: str, **options: Any) -> str:
+    """The call of `detect_anomalies` on a source, as SQL text; options that are None are left out."""
+    given = [literal(source)]
+    given += [f"{name} := {literal(value)}" for name, value in options.items() if value is not None]
+    return f"detect_anomalies({', '.join(given)})"
+
+
+def _close(con: duckdb.DuckDBPyConnection, session: Session) -> None:
+    for cursor in list(session.cursors):
+        cursor._con.close()
+    session.close()
+    con.close()

@@ -1,0 +1,188 @@
+"""The errors of Pynomaly: one root, each with a stable code, an HTTP status and a message that says what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class PynomalyError(Exception):
+    """Any error that Pynomaly raises; `cause` says what is wrong, `mend` what to do about it."""
+
+    code = "error"
+    status = 500
+
+    def __init__(self, cause: str, mend: str = "") -> None:
+        self.cause = cause
+        self.mend = mend
+        super().__init__(f"[{self.code}] {cause}; {mend}" if mend else f"[{self.code}] {cause}")
+
+
+class BadParameter(PynomalyError):
+    """A parameter is missing, unknown, or outside its declared range."""
+
+    code = "bad_parameter"
+    status = 422
+
+
+class UnknownAlgorithm(PynomalyError):
+    """No algorithm has this name."""
+
+    code = "unknown_algorithm"
+    status = 404
+
+
+class AlgorithmUnavailable(PynomalyError):
+    """The algorithm needs an optional package that is not installed."""
+
+    code = "algorithm_unavailable"
+    status = 422
+
+
+class FitFailed(PynomalyError):
+    """The library behind a wrapped algorithm cannot fit or score these rows."""
+
+    code = "fit_failed"
+    status = 422
+
+
+class UnknownSource(PynomalyError):
+    """The source is no table, view, frame or file."""
+
+    code = "unknown_source"
+    status = 404
+
+
+class SourceUnreadable(PynomalyError):
+    """The source exists but cannot be read: a file that does not parse, a query that fails."""
+
+    code = "source_unreadable"
+    status = 422
+
+
+class SourceSingleUse(PynomalyError):
+    """The source can be read once only, and a detection reads it twice."""
+
+    code = "source_single_use"
+    status = 422
+
+
+class UnknownColumn(PynomalyError):
+    """A named column is not in the source."""
+
+    code = "unknown_column"
+    status = 422
+
+
+class ResultColumnExists(PynomalyError):
+    """The source already has a column with the name of a result column."""
+
+    code = "result_column_exists"
+    status = 422
+
+
+class NoUsableColumn(PynomalyError):
+    """No column of the source can be used as a feature."""
+
+    code = "no_usable_column"
+    status = 422
+
+
+class TooFewRows(PynomalyError):
+    """The source has fewer rows than a detection needs."""
+
+    code = "too_few_rows"
+    status = 422
+
+
+class TooManyRows(PynomalyError):
+    """The source has more rows than the algorithm can take."""
+
+    code = "too_many_rows"
+    status = 422
+
+
+class KeyNotUnique(PynomalyError):
+    """The key columns do not identify a row."""
+
+    code = "key_not_unique"
+    status = 422
+
+
+class ModelEvicted(PynomalyError):
+    """The fitted model of a running query is no longer in the cache."""
+
+    code = "model_evicted"
+    status = 503
+
+
+class Interrupted(PynomalyError):
+    """The query was interrupted."""
+
+    code = "interrupted"
+    status = 499
+
+
+class ReadOnlyDatabase(PynomalyError):
+    """The statement writes and the database was opened read-only."""
+
+    code = "read_only_database"
+    status = 409
+
+
+class DatabaseLocked(PynomalyError):
+    """Another process holds the database file."""
+
+    code = "database_locked"
+    status = 409
+
+
+class DatabaseUnreadable(PynomalyError):
+    """The database file cannot be opened."""
+
+    code = "database_unreadable"
+    status = 422
+
+
+class TransactionAborted(PynomalyError):
+    """An error inside the transaction undid it; nothing of it was kept."""
+
+    code = "transaction_aborted"
+    status = 409
+
+
+class OutOfMemory(PynomalyError):
+    """The query needs more memory than the limit allows."""
+
+    code = "out_of_memory"
+    status = 507
+
+
+class InvalidSql(PynomalyError):
+    """The statement is not valid SQL, or fails while it runs."""
+
+    code = "invalid_sql"
+    status = 422
+
+
+class InternalFailure(PynomalyError):
+    """Something inside Pynomaly, or a library under it, failed in a way that it should not."""
+
+    code = "internal_failure"
+    status = 500
+
+
+class EngineClosed(PynomalyError):
+    """The engine or cursor was closed."""
+
+    code = "engine_closed"
+    status = 409
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """The clause that offers the nearest of `candidates`, or lists a few of them when none is near."""
+    options = sorted(set(candidates))
+    lowered = {option.lower(): option for option in options}
+    near = [lowered[match] for match in difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)]
+    if near:
+        return "did you mean " + " or ".join(f"`{option}`" for option in near) + "?"
+    shown = ", ".join(f"`{option}`" for option in options[:10])
+    return f"there are {shown}{', ...' if len(options) > 10 else ''}" if options else ""

@@ -1,0 +1,254 @@
+"""The functions that the macros call, as DuckDB sees them: Arrow arrays in, Arrow arrays out."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import duckdb
+import msgspec
+import numpy as np
+import pyarrow as pa
+from duckdb.func import FunctionNullHandling, PythonUDFType
+
+from pynomaly import options, registry, source
+from pynomaly.cache import Entry, Fitted, ModelCache
+from pynomaly.encoding import LeftOut, fit_encoder
+from pynomaly.errors import BadParameter, KeyNotUnique, NoUsableColumn, TooFewRows
+from pynomaly.options import MINIMUM_ROWS, Options
+from pynomaly.quoting import identifier
+from pynomaly.reasons import REASON, no_reasons, reasons
+
+SCORE = pa.struct([("anomaly_score", pa.float64()), ("is_anomaly", pa.bool_()), ("reasons", pa.list_(REASON))])
+DESCRIPTION = pa.struct(
+    [("column", pa.string()), ("used", pa.bool_()), ("encoding", pa.string()), ("why", pa.string())]
+)
+ALGORITHM = pa.struct(
+    [
+        *((name, pa.string()) for name in ("name", "kind", "family", "summary", "reference", "complexity")),
+        *((name, pa.bool_()) for name in ("deterministic", "handles_missing", "scores_new_rows")),
+        ("max_rows", pa.int64()),
+        ("available", pa.bool_()),
+        ("install_hint", pa.string()),
+    ]
+)
+PARAMETER = pa.struct(
+    [
+        ("name", pa.string()),
+        ("type", pa.string()),
+        ("minimum", pa.float64()),
+        ("maximum", pa.float64()),
+        ("choices", pa.list_(pa.string())),
+        ("default", pa.string()),
+        ("description", pa.string()),
+    ]
+)
+
+
+class Session(Protocol):
+    """What the functions need of the engine that registers them."""
+
+    cache: ModelCache
+    runs: dict[str, list[Fitted]]
+
+    def lookup_cursor(self) -> duckdb.DuckDBPyConnection:
+        """A cursor that looks up schemas while a query is planned."""
+
+    def refuse_single_use(self, name: str) -> None:
+        """Raise SourceSingleUse when the name is a reader that can be read once only."""
+
+
+def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
+    """Register every function once for a database instance."""
+    functions = Functions(session)
+    # `_score` is volatile so that a filter on its result is not pushed below it, where it would score twice.
+    for function, returns, volatile in (
+        (functions.source, "varchar", False),
+        (functions.options, "varchar", False),
+        (functions.checked_rows, "bigint", False),
+        (functions.fit, "bigint", True),
+        (functions.score, _sql_type(SCORE), True),
+        (functions.rank_score, "double", True),
+        (functions.describe, f"{_sql_type(DESCRIPTION)}[]", False),
+        (functions.algorithms, f"{_sql_type(ALGORITHM)}[]", False),
+        (functions.algorithm_parameters, f"{_sql_type(PARAMETER)}[]", False),
+    ):
+        con.create_function(
+            "_" + function.__name__,
+            _variadic(function),
+            None,
+            returns,
+            type=PythonUDFType.ARROW,
+            null_handling=FunctionNullHandling.SPECIAL,
+            side_effects=volatile,
+        )
+
+
+def _variadic(function: Callable[..., pa.Array]) -> Callable[..., pa.Array]:
+    """A function without named parameters: DuckDB types such a function by its call."""
+
+    def call(*args: Any) -> pa.Array:
+        return function(*args)
+
+    return call
+
+
+def _sql_type(type_: pa.DataType) -> str:
+    """An Arrow type as DuckDB writes it."""
+    if pa.types.is_struct(type_):
+        fields = ", ".join(f"{identifier(field.name)} {_sql_type(field.type)}" for field in type_)
+        return f"struct({fields})"
+    if pa.types.is_list(type_):
+        return f"{_sql_type(type_.value_type)}[]"
+    return {pa.string(): "varchar", pa.bool_(): "boolean", pa.float64(): "double", pa.int64(): "bigint"}[type_]
+
+
+class Functions:
+    """The functions of one database instance; each takes and returns columns of a chunk."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def source(self, *args: pa.Array) -> pa.Array:
+        """(source, features, exclude, label, key, by, options) to the SELECT of the source."""
+        given = _constants(args)
+        if not isinstance(given[0], str) or not given[0]:
+            raise BadParameter(f"the source is {given[0]!r}", "give the name of a table, view, frame or file")
+        self._session.refuse_single_use(given[0])
+        cursor = self._session.lookup_cursor()
+        try:
+            return pa.array([source.select(cursor, given[0], source.roles(*given[1:6]))] * len(args[0]))
+        finally:
+            cursor.close()
+
+    def options(self, *args: pa.Array) -> pa.Array:
+        """The ten parameters of a detection to their checked form, as JSON."""
+        return pa.array([options.encode(options.check(*_constants(args)))] * len(args[0]))
+
+    def checked_rows(self, *args: pa.Array) -> pa.Array:
+        """(n_rows, grouped, n_keys) to n_rows; an empty or too small source and a repeated key are errors."""
+        n_rows, grouped, n_keys = _constants(args)
+        if n_rows == 0:
+            raise TooFewRows("the source has no rows", f"give a source of {MINIMUM_ROWS} rows or more")
+        if n_rows < MINIMUM_ROWS and not grouped:
+            raise TooFewRows(
+                f"the source has {n_rows} row{'s' if n_rows > 1 else ''}",
+                f"a detection needs {MINIMUM_ROWS} or more",
+            )
+        if n_keys is not None and n_keys < n_rows:
+            raise KeyNotUnique(
+                f"the key has {n_keys:,} different values in {n_rows:,} rows", "name the columns that identify a row"
+            )
+        return args[0]
+
+    def fit(self, *args: pa.Array) -> pa.Array:
+        """(rows, note, n_rows, n_group, options, run) of a group to the handle of its model, NULL under 5 rows."""
+        lists, notes, sizes = _contiguous(args[0]), args[1].to_pylist(), args[3].to_pylist()
+        asked, run = options.decode(args[4][0].as_py()), args[5][0].as_py()
+        handles = [self._fit_group(lists[place].values, asked, size) for place, size in enumerate(sizes)]
+        if run in self._session.runs:
+            entries = [self._session.cache.get(handle) if handle else None for handle in handles]
+            self._session.runs[run].extend(map(Fitted, entries, sizes, map(decode_note, notes)))
+        return pa.array(handles, pa.int64())
+
+    def _fit_group(self, rows: pa.StructArray, asked: Options, n_group: int) -> int | None:
+        """The handle of a group's model; None for a group that is too small or has nothing to compare."""
+        from pynomaly import model
+
+        if n_group < MINIMUM_ROWS:
+            return None
+        try:
+            return self._session.cache.put(model.fit(rows, asked, n_group))
+        except NoUsableColumn:
+            if asked.grouped:
+                return None
+            raise
+
+    def score(self, *args: pa.Array) -> pa.Array:
+        """(handle, row) to the score, the flag and the reasons."""
+        return _by_model(args, self._session.cache, self._score_chunk, pa.nulls(0, SCORE))
+
+    def rank_score(self, *args: pa.Array) -> pa.Array:
+        """(handle, row) to the score alone, for ranking."""
+        return _by_model(args, self._session.cache, _plain_scores, pa.nulls(0, pa.float64()))
+
+    def describe(self, *args: pa.Array) -> pa.Array:
+        """(rows, note, n_rows, features) to one description a column."""
+        rows = _contiguous(args[0])[0].values
+        note, n_rows, features = _constants(args[1:])
+        encoder, _ = fit_encoder(rows, n_rows, frozenset(source.names(features, "features")))
+        used = [(name, True, encoding, None) for name, encoding in encoder.describe()]
+        left_out = [(item.column, False, None, item.why) for item in (*encoder.left_out, *decode_note(note))]
+        names = [field.name for field in DESCRIPTION]
+        return pa.array([[dict(zip(names, row, strict=True)) for row in used + left_out]], pa.list_(DESCRIPTION))
+
+    def algorithms(self, *args: pa.Array) -> pa.Array:  # noqa: ARG002 - a variadic function takes one or more
+        """(NULL) to every registered algorithm."""
+        return pa.array([[_as_dict(record) for record in registry.records()]], pa.list_(ALGORITHM))
+
+    def algorithm_parameters(self, *args: pa.Array) -> pa.Array:
+        """(name) to the parameters of the algorithm."""
+        parameters = registry.parameters(registry.get(str(args[0][0].as_py())))
+        return pa.array([[_as_dict(parameter) for parameter in parameters]] * len(args[0]), pa.list_(PARAMETER))
+
+    def _score_chunk(self, entry: Entry, rows: pa.StructArray) -> pa.Array:
+        scores, X = entry.model.score(rows)
+        flags, unknown = entry.model.flags(scores), np.isnan(scores)
+        self._session.cache.count(entry, len(rows), int(flags.sum()), int(unknown.sum()))
+        found = reasons(entry.model, rows, X, scores)
+        mask = unknown if unknown.any() else None
+        return pa.StructArray.from_arrays(
+            [pa.array(scores, mask=mask), pa.array(flags, mask=mask), found], fields=list(SCORE)
+        )
+
+
+def decode_note(note: str) -> list[LeftOut]:
+    """The columns that the source left out, from the note that travels with its rows."""
+    return msgspec.json.decode(note, type=list[LeftOut])
+
+
+def _plain_scores(entry: Entry, rows: pa.StructArray) -> pa.Array:
+    scores, _ = entry.model.score(rows)
+    return pa.array(scores, from_pandas=True)
+
+
+def _by_model(
+    args: tuple[pa.Array, ...],
+    cache: ModelCache,
+    score: Callable[[Entry, pa.StructArray], pa.Array],
+    empty: pa.Array,
+) -> pa.Array:
+    """Score a chunk, each row by the model that its handle names; rows without a model get NULL."""
+    handles, rows = _contiguous(args[0]), _contiguous(args[1])
+    known = handles.to_numpy(zero_copy_only=False) if handles.null_count == 0 else None
+    if known is not None and len(known) and (known == known[0]).all():
+        return score(cache.get(int(known[0])), rows)
+    filled = handles.fill_null(0).to_numpy()
+    parts, places = [empty], []
+    for handle in np.unique(filled):
+        mine = np.nonzero(filled == handle)[0]
+        chosen = rows.take(pa.array(mine))
+        parts.append(score(cache.get(int(handle)), chosen) if handle else _no_opinion(empty.type, len(mine)))
+        places.append(mine)
+    order = np.argsort(np.concatenate(places), kind="stable") if places else np.empty(0, np.int64)
+    return pa.concat_arrays(parts).take(pa.array(order))
+
+
+def _no_opinion(type_: pa.DataType, n: int) -> pa.Array:
+    """NULL for n rows; in a struct, NULL score and flag and no reason."""
+    if not pa.types.is_struct(type_):
+        return pa.nulls(n, type_)
+    return pa.StructArray.from_arrays(
+        [pa.nulls(n, pa.float64()), pa.nulls(n, pa.bool_()), no_reasons(n)], fields=list(SCORE)
+    )
+
+
+def _contiguous(column: pa.Array | pa.ChunkedArray) -> Any:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _constants(args: tuple[pa.Array, ...]) -> list[Any]:
+    """The first value of each argument: constants of the query."""
+    return [arg[0].as_py() for arg in args]
+
+
+def _as_dict(record: msgspec.Struct) -> dict[str, Any]:
+    return msgspec.structs.asdict(record)

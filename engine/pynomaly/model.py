@@ -1,0 +1,175 @@
+"""A fitted model: the encoding of its columns, the algorithm's state, and its cut-off."""
+
+import pickle
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from pynomaly import registry
+from pynomaly.algorithm import Algorithm, Flags, Floats, Params, State
+from pynomaly.cutoffs import estimated_threshold, threshold_for_share
+from pynomaly.encoding import Encoder, fit_encoder
+from pynomaly.errors import BadParameter, TooManyRows
+from pynomaly.options import Options
+from pynomaly.rows import hash_rows
+
+
+class Model(msgspec.Struct, frozen=True):
+    """Everything that scores a row; `state` is None where every feature is constant and all scores are 0."""
+
+    algorithm: Algorithm
+    encoder: Encoder
+    state: State | None
+    deviations: State | None
+    own_hashes: np.ndarray  # uint64, sorted; empty unless training rows score differently from new ones
+    threshold: float | None
+    cut_off: str
+    explain: int
+    seed: int
+    notes: tuple[str, ...]
+
+    def score(self, rows: pa.StructArray) -> tuple[Floats, Floats]:
+        """The scores (float64[n], NaN for no opinion) of rows and the matrix they were computed from."""
+        X = self.encoder.transform(rows)
+        if self.state is None:
+            return np.zeros(len(rows)), X
+        return self.algorithm.score(self.state, X, self._own(X)), X
+
+    def contributions(self, X: Floats) -> Floats:
+        """float64[n, n_features]: how much each feature adds to the score, or how far it deviates.
+
+        An algorithm without reasons of its own gives the robust z-score of each feature.
+        """
+        if self.algorithm.explain is not None:
+            return self.algorithm.explain(self.state, X)
+        from pynomaly.algorithms.mad import mad
+
+        assert mad.explain is not None  # noqa: S101 - narrows the type, `mad` defines it
+        return np.nan_to_num(mad.explain(self.deviations, X))
+
+    def flags(self, scores: Floats) -> Flags:
+        """Which scores lie above the threshold; none where a rank decides instead."""
+        if self.threshold is None:
+            return np.zeros(len(scores), dtype=np.bool_)
+        return scores > self.threshold
+
+    def nbytes(self) -> int:
+        """The size of the arrays that the model holds."""
+        return self.own_hashes.nbytes + _nbytes(self.state) + _nbytes(self.deviations) + 4096
+
+    def _own(self, X: Floats) -> Flags:
+        if not len(self.own_hashes):
+            return np.zeros(len(X), dtype=np.bool_)
+        hashes = hash_rows(X, 0)
+        places = np.minimum(np.searchsorted(self.own_hashes, hashes), len(self.own_hashes) - 1)
+        return self.own_hashes[places] == hashes
+
+
+def fit(rows: pa.StructArray, options: Options, n_rows: int) -> Model:
+    """Fit a model to the sampled rows of a table (or of one group) of `n_rows` rows."""
+    encoder, X = fit_encoder(rows, n_rows, frozenset(options.features))
+    name = registry.auto(n_rows) if options.algorithm == registry.AUTO else options.algorithm
+    algorithm = registry.get(name)
+    if encoder.n_features == 0:
+        return _constant(algorithm, encoder, options)
+    _check_size(algorithm, len(X), n_rows)
+    # The order of rows from a query changes from run to run; the order of their hashes does not.
+    X = np.ascontiguousarray(X[np.argsort(hash_rows(X, options.seed), kind="stable")])
+    params, notes = _parameters(algorithm, options, len(X))
+    state = algorithm.fit(X, params, options.seed)
+    scores = algorithm.score(state, X, np.ones(len(X), dtype=np.bool_))
+    threshold, cut_off = _cut_off(scores, options)
+    return Model(
+        algorithm=algorithm,
+        encoder=encoder,
+        state=state,
+        deviations=_deviations(algorithm, X) if options.explain else None,
+        own_hashes=np.unique(hash_rows(X, 0)) if algorithm.uses_own else np.empty(0, np.uint64),
+        threshold=threshold,
+        cut_off=cut_off,
+        explain=options.explain,
+        seed=options.seed,
+        notes=notes,
+    )
+
+
+def _constant(algorithm: Algorithm, encoder: Encoder, options: Options) -> Model:
+    return Model(
+        algorithm=algorithm,
+        encoder=encoder,
+        state=None,
+        deviations=None,
+        own_hashes=np.empty(0, np.uint64),
+        threshold=None,
+        cut_off="no cut-off: every row is equal in the columns that can be used, so every score is 0",
+        explain=options.explain,
+        seed=options.seed,
+        notes=(),
+    )
+
+
+def _check_size(algorithm: Algorithm, n_sampled: int, n_rows: int) -> None:
+    """A detector that scores its own rows only must see them all; one with a limit must not see more."""
+    limit = min(algorithm.max_rows or n_sampled, n_sampled)
+    if algorithm.scores_new_rows and n_sampled > limit:
+        raise TooManyRows(
+            f"`{algorithm.name}` fits {limit:,} rows at most, not {n_sampled:,}",
+            f"give sample_rows := {limit} or use a native algorithm such as `{_native_alternative(algorithm)}`",
+        )
+    if not algorithm.scores_new_rows and n_rows > limit:
+        raise TooManyRows(
+            f"`{algorithm.name}` scores a table as a whole, {limit:,} rows at most, not {n_rows:,}",
+            f"use a native algorithm such as `{_native_alternative(algorithm)}`",
+        )
+
+
+def _native_alternative(algorithm: Algorithm) -> str:
+    bare = algorithm.name.partition("_")[2]
+    return bare if bare in registry.names() else "iforest"
+
+
+def _parameters(algorithm: Algorithm, options: Options, n: int) -> tuple[Params, tuple[str, ...]]:
+    """The parameters of a fit on n rows; a default number of neighbours is lowered to n - 1 and told."""
+    params, explicit = registry.parse_parameters(algorithm, options.parameters)
+    name = algorithm.neighbors
+    if name is None or getattr(params, name) <= n - 1:
+        return params, ()
+    if name in explicit:
+        raise BadParameter(
+            f"`{name}` is {getattr(params, name)} and there are {n} rows", f"give at most {n - 1}, the other rows"
+        )
+    return msgspec.structs.replace(params, **{name: n - 1}), (f"`{name}` lowered to {n - 1}, the number of other rows",)
+
+
+def _cut_off(scores: Floats, options: Options) -> tuple[float | None, str]:
+    """The threshold and how it was chosen, in words."""
+    if options.top_k is not None:
+        return None, f"the {options.top_k:,} highest scores"
+    if options.threshold is not None:
+        return options.threshold, "threshold as given"
+    if np.isnan(scores).all():
+        return None, "no cut-off: no row has a score"
+    if options.contamination is not None:
+        return threshold_for_share(scores, options.contamination), f"contamination {options.contamination:g} as given"
+    return estimated_threshold(scores), "threshold estimated from the scores"
+
+
+def _deviations(algorithm: Algorithm, X: Floats) -> State | None:
+    if algorithm.explain is not None:
+        return None
+    from pynomaly.algorithms.mad import mad
+
+    return mad.fit(X, mad.params(), 0)
+
+
+def _nbytes(state: State | None) -> int:
+    """The bytes of a state's arrays; a library's own object counts as its pickle."""
+    if state is None:
+        return 0
+    values = [getattr(state, field) for field in state.__struct_fields__]
+    return sum(value.nbytes if isinstance(value, np.ndarray) else _pickled_size(value) for value in values)
+
+
+def _pickled_size(value: object) -> int:
+    return 64 if isinstance(value, int | float | str | None) else len(pickle.dumps(value))

@@ -1,0 +1,25 @@
+"""The one way that a name or a text from outside becomes SQL."""
+
+
+def identifier(name: str) -> str:
+    """A name as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: object) -> str:
+    """A value as a SQL literal: NULL, a number, a boolean, a text, a list or a struct of these."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case float():
+            return repr(value) if value - value == 0 else f"'{value}'::double"
+        case dict():
+            return "{" + ", ".join(f"{literal(str(key))}: {literal(item)}" for key, item in value.items()) + "}"
+        case list() | tuple() | set() | frozenset():
+            return "[" + ", ".join(map(literal, value)) + "]"
+        case _:
+            return "'" + str(value).replace("'", "''") + "'"

@@ -1,0 +1,67 @@
+"""The reasons of a row: its largest contributions, as Arrow lists of structs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from pynomaly.algorithm import Floats
+
+if TYPE_CHECKING:  # the model imports the kernels, which are slow to load
+    from pynomaly.model import Model
+
+REASON = pa.struct(
+    [("feature", pa.string()), ("value", pa.string()), ("expected", pa.string()), ("contribution", pa.float64())]
+)
+
+
+def reasons(model: Model, rows: pa.StructArray, X: Floats, scores: Floats) -> pa.ListArray:
+    """The `model.explain` largest positive contributions of each row, the largest first."""
+    if not model.explain or model.state is None:
+        return no_reasons(len(rows))
+    by_feature = model.contributions(X)
+    by_column = model.encoder.aggregate(by_feature)
+    by_column[np.isnan(scores)] = 0.0
+    ranked = np.argsort(-by_column, axis=1, kind="stable")[:, : model.explain]
+    amounts = np.take_along_axis(by_column, ranked, axis=1)
+    kept = amounts > 0.0
+    row_of, rank_of = np.nonzero(kept)
+    structs = _structs(model, rows, row_of, ranked[row_of, rank_of], amounts[kept], by_feature)
+    offsets = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), structs)
+
+
+def no_reasons(n: int) -> pa.ListArray:
+    """An empty list for each of n rows."""
+    return pa.ListArray.from_arrays(pa.array(np.zeros(n + 1, np.int32)), pa.array([], REASON))
+
+
+def _structs(
+    model: Model,
+    rows: pa.StructArray,
+    row_of: np.ndarray,
+    column_of: np.ndarray,
+    amounts: Floats,
+    by_feature: Floats,
+) -> pa.StructArray:
+    """One struct for each (row, column) pair, in the order given."""
+    names = np.array([column.name for column in model.encoder.columns], dtype=object)
+    values = np.empty(len(row_of), dtype=object)
+    expected = np.empty(len(row_of), dtype=object)
+    for column in np.unique(column_of):
+        places = np.nonzero(column_of == column)[0]
+        values[places] = model.encoder.values(rows, int(column), row_of[places])
+        expected[places] = _expected(model, int(column), by_feature[row_of[places]])
+    children = [pa.array(names[column_of], pa.string()), pa.array(values, pa.string()), pa.array(expected, pa.string())]
+    return pa.StructArray.from_arrays([*children, pa.array(amounts)], fields=list(REASON))
+
+
+def _expected(model: Model, column: int, by_feature: Floats) -> list[str]:
+    """What was expected in a column, for rows with these contributions; one text for each deciding feature."""
+    features = model.encoder.columns[column].features
+    own = by_feature[:, features]
+    deciding = own.argmax(axis=1)
+    texts = {place: model.encoder.expected(column, np.eye(own.shape[1])[place]) for place in np.unique(deciding)}
+    return [texts[place] for place in deciding]

@@ -1,0 +1,191 @@
+"""What a query gives back: rows in any form, and for a detection the verdict."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import msgspec
+import pyarrow as pa
+
+from pynomaly.cache import Fitted
+from pynomaly.encoding import LeftOut
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+Guard = Callable[[Callable[[], Any]], Any]
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What a detection found, and how."""
+
+    n_rows: int
+    n_flagged: int
+    n_unscored: int
+    threshold: float | None  # None with groups, with top_k, and where every score is equal
+    cut_off: str
+    algorithm: str
+    seed: int
+    seconds: float
+    columns: list[str]
+    left_out: list[LeftOut]
+    notes: list[str]
+    sql: str
+
+    def __str__(self) -> str:
+        """One sentence for a person."""
+        share = f" ({100 * self.n_flagged / self.n_rows:.2g} %)" if self.n_flagged else ""
+        threshold = "" if self.threshold is None else f" above {self.threshold:.6g}"
+        columns = "1 column" if len(self.columns) == 1 else f"{len(self.columns):,} columns"
+        return (
+            f"{self.n_flagged:,} of {self.n_rows:,} rows flagged{share}{threshold} by {self.algorithm} on {columns} "
+            f"in {self.seconds:.2f} s; {self.cut_off}"
+        )
+
+
+def verdict(fitted: list[Fitted], sql: str, seconds: float, asked: dict[str, Any]) -> Verdict:
+    """The verdict of a run from the models that it fitted and what they counted."""
+    entries = [item.entry for item in fitted if item.entry is not None]
+    too_small = [item.n_rows for item in fitted if item.entry is None]
+    models = [entry.model for entry in entries]
+    scored = [entry.tally.n_scored - entry.tally.n_unscored for entry in entries]
+    top_k = asked.get("top_k")
+    flagged = [min(top_k, n) for n in scored] if top_k else [entry.tally.n_flagged for entry in entries]
+    left_out = {item.column: item for source in fitted for item in source.left_out}
+    left_out.update({item.column: item for m in models for item in m.encoder.left_out})
+    columns = dict.fromkeys(column.name for model in models for column in model.encoder.columns)
+    notes = dict.fromkeys(note for model in models for note in model.notes)
+    if too_small:
+        notes[f"{len(too_small):,} of {len(fitted):,} groups have too few rows or nothing to compare: no score"] = None
+    return Verdict(
+        n_rows=sum(entry.tally.n_scored for entry in entries) + sum(too_small),
+        n_flagged=sum(flagged),
+        n_unscored=sum(entry.tally.n_unscored for entry in entries) + sum(too_small),
+        threshold=models[0].threshold if len(fitted) == 1 and models else None,
+        cut_off=" or ".join(dict.fromkeys(m.cut_off for m in models)) + (" in each group" if asked.get("by") else ""),
+        algorithm=", ".join(dict.fromkeys(m.algorithm.name for m in models)) or str(asked.get("algorithm", "auto")),
+        seed=asked.get("seed", 0),
+        seconds=seconds,
+        columns=list(columns),
+        left_out=[item for name, item in left_out.items() if name not in columns],
+        notes=list(notes),
+        sql=sql,
+    )
+
+
+class Result:
+    """The scored rows of a detection, already computed, and its verdict."""
+
+    def __init__(self, table: pa.Table, verdict: Verdict, run_id: str, con: duckdb.DuckDBPyConnection) -> None:
+        self._table = table
+        self.verdict = verdict
+        self.run_id = run_id
+        self._con = con
+
+    def __repr__(self) -> str:
+        """The verdict, as a person sees it at a prompt."""
+        return f"<Result: {self.verdict}>"
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return int(self._table.num_rows)
+
+    def arrow(self) -> pa.Table:
+        """The rows as an Arrow table."""
+        return self._table
+
+    def pl(self) -> "pl.DataFrame":
+        """The rows as a polars frame."""
+        return _polars(self._table)
+
+    def df(self) -> "pd.DataFrame":
+        """The rows as a pandas frame; needs pandas."""
+        frame: pd.DataFrame = self._table.to_pandas()
+        return frame
+
+    def relation(self) -> duckdb.DuckDBPyRelation:
+        """The rows as a DuckDB relation, to go on in SQL."""
+        return self._con.from_arrow(self._table)
+
+
+class Rows:
+    """The rows of an executed statement, as tuples; what DuckDB raises while they are fetched is translated."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, guard: Guard) -> None:
+        self._con = con
+        self._guard = guard
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        return [str(column[0]) for column in self._con.description or []]
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """The rows, one tuple each."""
+        while (row := self.fetchone()) is not None:
+            yield row
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The next row, or None."""
+        row: tuple[Any, ...] | None = self._guard(self._con.fetchone)
+        return row
+
+    def fetchmany(self, size: int = 1) -> list[tuple[Any, ...]]:
+        """Up to `size` further rows."""
+        rows: list[tuple[Any, ...]] = self._guard(lambda: self._con.fetchmany(size))
+        return rows
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """All rows that are left."""
+        rows: list[tuple[Any, ...]] = self._guard(self._con.fetchall)
+        return rows
+
+
+class Query:
+    """A SELECT that runs when its rows are asked for, each time anew; what DuckDB raises is translated."""
+
+    def __init__(self, relation: duckdb.DuckDBPyRelation, guard: Guard) -> None:
+        self._relation = relation
+        self._guard = guard
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        return list(self._relation.columns)
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """The rows as tuples."""
+        rows: list[tuple[Any, ...]] = self._guard(self._relation.fetchall)
+        return rows
+
+    def arrow(self) -> pa.Table:
+        """The rows as an Arrow table."""
+        return self._guard(self._relation.to_arrow_table)
+
+    def reader(self, batch_rows: int = 131_072) -> Iterator[pa.RecordBatch]:
+        """The rows as Arrow batches, computed as they are asked for."""
+        batches = iter(self._guard(lambda: self._relation.to_arrow_reader(batch_rows)))
+        while (batch := self._guard(lambda: next(batches, None))) is not None:
+            yield batch
+
+    def pl(self) -> "pl.DataFrame":
+        """The rows as a polars frame."""
+        return _polars(self.arrow())
+
+    def df(self) -> "pd.DataFrame":
+        """The rows as a pandas frame; needs pandas."""
+        frame: pd.DataFrame = self.arrow().to_pandas()
+        return frame
+
+    def relation(self) -> duckdb.DuckDBPyRelation:
+        """The query as a DuckDB relation, to go on with its own methods; its errors are DuckDB's."""
+        return self._relation
+
+
+def _polars(table: pa.Table) -> "pl.DataFrame":
+    import polars as pl
+
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table becomes a frame, a column would become a series
+    return frame

@@ -1,0 +1,250 @@
+"""Turns a source (table, view, CTE, frame, file) and the roles of its columns into one quoted SELECT.
+
+The SELECT passes every column on and adds five of its own, which the macros drop again:
+`_pynomaly_row` (the struct of the features), `_pynomaly_group`, `_pynomaly_key`, `_pynomaly_note` (which
+columns were left out, as JSON) and `_pynomaly_guard` (never computed; its binding refuses clashing names).
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import duckdb
+import msgspec
+
+from pynomaly.encoding import LeftOut
+from pynomaly.errors import (
+    BadParameter,
+    NoUsableColumn,
+    PynomalyError,
+    ResultColumnExists,
+    SourceSingleUse,
+    SourceUnreadable,
+    UnknownColumn,
+    UnknownSource,
+    did_you_mean,
+)
+from pynomaly.quoting import identifier, literal
+
+RESULT_COLUMNS = ("anomaly_score", "is_anomaly", "reasons")
+_RESERVED = "_pynomaly_row"
+_FILE_SUFFIXES = (".parquet", ".pq", ".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".gz", ".zst")
+_TEXT_WIDTH = 64  # longer text travels as its beginning and a digest
+
+_NUMBER = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|BIGNUM|DECIMAL\(.*\))$")
+_TEXT = re.compile(r"(VARCHAR|UUID|JSON|ENUM\(.*\))$", re.DOTALL)
+_TIMESTAMP = re.compile(r"(DATE|TIMESTAMP(_S|_MS|_NS)?)$")
+
+
+class Roles(msgspec.Struct, frozen=True):
+    """The columns that a call names, by the part they play."""
+
+    features: tuple[str, ...] | None
+    exclude: tuple[str, ...]
+    label: tuple[str, ...]
+    key: tuple[str, ...]
+    by: tuple[str, ...]
+
+    def named(self) -> list[str]:
+        """Every column that the call names."""
+        return [*(self.features or ()), *self.exclude, *self.label, *self.key, *self.by]
+
+    def aside(self) -> dict[str, str]:
+        """The columns that never reach fit, by their lower-case name, with the reason."""
+        roles = {"excluded": self.exclude, "the label": self.label, "the key": self.key, "the group": self.by}
+        return {name.lower(): why for why, names in roles.items() for name in names}
+
+
+def names(value: object, parameter: str) -> tuple[str, ...]:
+    """The column names in a parameter that takes a string or a list of strings."""
+    given = [value] if isinstance(value, str) else value
+    if given is None:
+        return ()
+    if not isinstance(given, Sequence) or not all(isinstance(name, str) for name in given):
+        raise BadParameter(f"`{parameter}` is {value!r}", "give a column name or a list of column names")
+    return tuple(given)
+
+
+def roles(features: object, exclude: object, label: object, key: object, by: object) -> Roles:
+    """The roles as the macro's parameters give them; a feature cannot have another role as well."""
+    chosen = names(features, "features") if features is not None else None
+    found = Roles(chosen, names(exclude, "exclude"), names(label, "label"), names(key, "key"), names(by, "by"))
+    if chosen is not None and not chosen:
+        raise BadParameter("`features` is an empty list", "name at least one column, or leave `features` out")
+    for name in chosen or ():
+        if name.lower() in found.aside():
+            raise BadParameter(f"column `{name}` is a feature and {found.aside()[name.lower()]} at once", "drop one")
+    return found
+
+
+def select(cursor: duckdb.DuckDBPyConnection, source: str, chosen: Roles) -> str:
+    """The SELECT of a source; `cursor` looks its schema up and may not see temporary or uncommitted tables."""
+    relation, columns = _resolve(cursor, source)
+    if columns is None:
+        return _select_unseen(relation, chosen)
+    return _select_seen(relation, columns, chosen)
+
+
+def _resolve(cursor: duckdb.DuckDBPyConnection, source: str) -> tuple[str, dict[str, str] | None]:
+    """The source as it stands in FROM, and its columns with their types (None where they cannot be seen)."""
+    if source.lower().startswith(("http://", "https://", "s3://", "/dev/stdin")):
+        raise SourceSingleUse(f"source `{source}` can be read once only", "load it into a table first")
+    for relation in _spellings(source):
+        columns = _describe(cursor, relation, source)
+        if columns is not None:
+            return relation, columns
+    if _is_path(source):
+        raise UnknownSource(f"file `{source}` does not exist", did_you_mean(source, _neighbours(source)))
+    return identifier(source), None
+
+
+def _spellings(source: str) -> Iterable[str]:
+    """The ways to write a source in FROM, the most literal first."""
+    yield identifier(source)
+    parts = re.fullmatch(r'(?:(?:"(?:[^"]|"")+"|\w+)\.){0,2}(?:"(?:[^"]|"")+"|\w+)', source)
+    if parts:
+        pieces = re.findall(r'"((?:[^"]|"")+)"|(\w+)', source)
+        yield ".".join(identifier(quoted.replace('""', '"') or plain) for quoted, plain in pieces)
+    if _is_path(source) and Path(source).is_file():
+        yield f"read_csv({literal(source)})"
+
+
+def _describe(cursor: duckdb.DuckDBPyConnection, relation: str, source: str) -> dict[str, str] | None:
+    try:
+        described = cursor.execute(f"describe select * from {relation}").fetchall()
+    except duckdb.CatalogException:
+        return None
+    except duckdb.IOException as error:
+        if "No files found" in str(error):
+            return None
+        raise SourceUnreadable(f"`{source}` cannot be read: {first_line(error)}", "check the file") from None
+    except duckdb.InvalidInputException as error:
+        if "not suitable for replacement scans" in str(error):
+            return None
+        raise SourceUnreadable(f"`{source}` cannot be read: {first_line(error)}", "check the file") from None
+    except duckdb.Error as error:
+        raise SourceUnreadable(f"`{source}` cannot be read: {first_line(error)}", "check the source") from None
+    return {str(row[0]): str(row[1]) for row in described}
+
+
+def first_line(error: Exception) -> str:
+    """The first sentence of a DuckDB error, without its kind."""
+    text = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return re.sub(r"^[A-Z][A-Za-z ]+ Error: ", "", text).strip()
+
+
+def _is_path(source: str) -> bool:
+    return "/" in source or "\\" in source or source.lower().endswith(_FILE_SUFFIXES)
+
+
+def _neighbours(source: str) -> list[str]:
+    folder = Path(source).parent
+    if "*" in source or not folder.is_dir():
+        return []
+    return [str(folder / path.name) if "/" in source else path.name for path in folder.iterdir() if path.is_file()]
+
+
+def _select_seen(relation: str, columns: dict[str, str], chosen: Roles) -> str:
+    known = {name.lower(): name for name in columns}
+    _refuse_result_columns(known)
+    for name in chosen.named():
+        if name.lower() not in known:
+            raise UnknownColumn(f"column `{name}` not found", did_you_mean(name, columns))
+    features, left_out = _features(columns, chosen)
+    if not features:
+        told = "; ".join(f"`{item.column}`: {item.why}" for item in left_out) or "the source has no column"
+        raise NoUsableColumn(f"no column can be used as a feature ({told})", "name a usable column in `features`")
+    pairs = [f"{identifier(name)} := {_feature(name, columns[name])}" for name in features]
+    return _assemble(relation, f"struct_pack({', '.join(pairs)})", chosen, left_out, guard="null")
+
+
+def _refuse_result_columns(known: dict[str, str]) -> None:
+    if _RESERVED in known:
+        raise BadParameter(f"the source has a column `{_RESERVED}`, a name that Pynomaly needs", "rename that column")
+    for name in RESULT_COLUMNS:
+        if name in known:
+            raise result_column_exists(known[name])
+
+
+def result_column_exists(name: str) -> PynomalyError:
+    """The error for a source that already has a result column, with the statement that mends it."""
+    renamed = f"select * rename ({identifier(name)} as label) from t"
+    mend = f"rename it: with s as ({renamed}) select * from detect_anomalies('s')"
+    return ResultColumnExists(f"the source already has a column `{name}`", mend)
+
+
+def _features(columns: dict[str, str], chosen: Roles) -> tuple[list[str], list[LeftOut]]:
+    """The columns that become features, by name and type alone, and those that do not."""
+    aside = chosen.aside()
+    wanted = None if chosen.features is None else {name.lower() for name in chosen.features}
+    features: list[str] = []
+    left_out: list[LeftOut] = []
+    for name, type_name in columns.items():
+        why = aside.get(name.lower()) or _unusable(type_name)
+        if wanted is not None and name.lower() not in wanted:
+            why = aside.get(name.lower(), "not among the named features")
+        if why is None:
+            features.append(name)
+        else:
+            left_out.append(LeftOut(name, why))
+    return features, left_out
+
+
+def _unusable(type_name: str) -> str | None:
+    """Why a column of this type cannot be a feature; None when it can."""
+    if _feature("x", type_name):
+        return None
+    kind = "nested type" if re.search(r"[\[(]", type_name) or type_name == "VARIANT" else "type"
+    return f"{kind} {type_name if len(type_name) <= 40 else type_name[:40] + '...'}"
+
+
+def _feature(name: str, type_name: str) -> str:
+    """The expression that carries a column into the struct; empty for a type that cannot be a feature."""
+    column = identifier(name)
+    if type_name == "BOOLEAN" or type_name == "TIME":
+        return column
+    if type_name == "INTERVAL":
+        return f"epoch({column})"
+    if type_name == "TIME WITH TIME ZONE":
+        return f"{column}::time"
+    if type_name == "TIMESTAMP WITH TIME ZONE":
+        return f"make_timestamp(epoch_us({column}))"
+    if _TIMESTAMP.match(type_name):
+        return f"case when isfinite({column}) then try_cast({column} as timestamp) end"
+    if _NUMBER.match(type_name):
+        return f"{column}::double"
+    if _TEXT.match(type_name):
+        text = f"{column}::varchar"
+        digest = f"left({text}, {_TEXT_WIDTH}) || md5_number_lower({text})::varchar"
+        return f"case when length({text}) <= {_TEXT_WIDTH} then {text} else {digest} end"
+    return ""
+
+
+def _select_unseen(relation: str, chosen: Roles) -> str:
+    """The SELECT of a source whose schema the lookup cannot see: DuckDB's binder checks the names instead."""
+    aside = sorted(chosen.aside())
+    if chosen.features is not None:
+        row = ", ".join(f"{identifier(name)} := {identifier(name)}" for name in chosen.features)
+    elif aside:
+        row = f"*columns(lambda c: lower(c) not in ({', '.join(map(literal, aside))}))"
+    else:
+        row = "*columns(*)"
+    reserved = ", ".join(f"{name} := null" for name in (*RESULT_COLUMNS, _RESERVED))
+    known = f"*columns(* exclude ({', '.join(map(identifier, aside))}))" if aside else "*columns(*)"
+    left_out = [LeftOut(name, why) for name, why in chosen.aside().items()]
+    return _assemble(relation, f"struct_pack({row})", chosen, left_out, f"struct_pack({reserved}, {known})")
+
+
+def _assemble(relation: str, row: str, chosen: Roles, left_out: list[LeftOut], guard: str) -> str:
+    note = literal(msgspec.json.encode(left_out).decode())
+    return (
+        f"select *, {row} as _pynomaly_row, {_struct(chosen.by)} as _pynomaly_group, "
+        f"{_struct(chosen.key)} as _pynomaly_key, {note} as _pynomaly_note, {guard} as _pynomaly_guard "
+        f"from {relation}"
+    )
+
+
+def _struct(columns: tuple[str, ...]) -> str:
+    if not columns:
+        return "null::integer"
+    return f"struct_pack({', '.join(f'{identifier(name)} := {identifier(name)}' for name in columns)})"

@@ -1,0 +1,87 @@
+"""From what DuckDB raises to a PynomalyError with code, cause and mend."""
+
+import re
+from collections.abc import Callable, Iterable
+
+import duckdb
+
+from pynomaly import errors
+from pynomaly.errors import PynomalyError, did_you_mean
+from pynomaly.source import RESULT_COLUMNS, first_line, result_column_exists
+
+Names = Callable[[], Iterable[str]]
+
+
+def translate(error: Exception, names: Names = tuple) -> PynomalyError:
+    """The Pynomaly error behind an exception of DuckDB; `names` lists the tables that could have been meant."""
+    if isinstance(error, PynomalyError):
+        return error
+    text = str(error)
+    return _raised_by_us(text) or _by_text(text, names) or _by_class(error)
+
+
+def _raised_by_us(text: str) -> PynomalyError | None:
+    """An error of our own that came through a function: only its text survives, code first."""
+    found = re.search(r"\[([a-z_]+)\] (.*)", text, re.DOTALL)
+    classes = {cls.code: cls for cls in PynomalyError.__subclasses__()}
+    if found is None or found[1] not in classes:
+        return None
+    cause, _, mend = found[2].rpartition("; ")
+    return classes[found[1]](cause, mend) if cause else classes[found[1]](mend)
+
+
+def _by_text(text: str, names: Names) -> PynomalyError | None:
+    """The errors of DuckDB that have a name and a better mend here."""
+    if found := re.search(r'Table with name "?(.+?)"? does not exist', text):
+        return errors.UnknownSource(
+            f"source `{found[1]}` not found", did_you_mean(found[1], names()) or "give a table, view, frame or file"
+        )
+    if found := re.search(r'[Cc]olumn "(.+?)" (?:in EXCLUDE list )?not found', text):
+        nearest = re.findall(r'"([^"]+)"', text.partition("Candidate bindings:")[2].partition("\n")[0])
+        return errors.UnknownColumn(f"column `{found[1]}` not found", did_you_mean(found[1], nearest))
+    if (found := re.search(r'Duplicate named argument "(\w+)"', text)) and found[1] in RESULT_COLUMNS:
+        return result_column_exists(found[1])
+    if found := re.search(r'No files found that match the pattern "(.+?)"', text):
+        return errors.UnknownSource(f"file `{found[1]}` does not exist", "check the path")
+    if found := re.search(
+        r"Macro (\w+)\(\) does not support the supplied arguments.*?\n\s+\w+\((.+)\)", text, re.DOTALL
+    ):
+        return errors.BadParameter(
+            f"`{found[1]}` was called with parameters that it does not take", f"it takes {found[2]}"
+        )
+    if found := re.search(r"CSV Error on Line: (\d+)", text):
+        return _csv_error(text, found[1])
+    if "not suitable for replacement scans" in text:
+        return errors.UnknownSource(first_line(Exception(text)), "give a data frame, an Arrow table or a file")
+    if "read-only mode" in text:
+        return errors.ReadOnlyDatabase("the database is open read-only", "open it without read_only")
+    if "transaction is aborted" in text:
+        return errors.TransactionAborted("an earlier error undid this transaction", "roll back and run it again")
+    return None
+
+
+def _csv_error(text: str, line: str) -> PynomalyError:
+    """File, line and reason of a CSV that does not parse."""
+    reasons = [row for row in text.splitlines()[1:] if row.strip() and not row.startswith("Original Line")]
+    file = re.search(r"file = (.+)", text)
+    where = f"`{file[1].strip()}`" if file else "the CSV"
+    return errors.SourceUnreadable(
+        f"{where} does not parse at line {line}: {reasons[0].strip() if reasons else 'unknown reason'}",
+        "correct that line, or read the file with read_csv and its options into a table",
+    )
+
+
+def _by_class(error: Exception) -> PynomalyError:
+    text = first_line(error)
+    if "Python exception occurred" in text:
+        cause = text.partition("UDF: ")[2]
+        return errors.InternalFailure(f"a function failed ({cause})", "report it with the statement and its data")
+    if isinstance(error, duckdb.InterruptException | KeyboardInterrupt):
+        return errors.Interrupted("the query was interrupted", "run it again")
+    if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
+        return errors.OutOfMemory(text, "raise memory_limit or lower sample_rows")
+    if "lock on file" in text:
+        return errors.DatabaseLocked(text.partition(". See also")[0], "close the other process or open it read-only")
+    if isinstance(error, duckdb.ConnectionException) and "closed" in text:
+        return errors.EngineClosed("the engine is closed", "open it again with pynomaly.connect")
+    return errors.InvalidSql(text, "correct the statement")

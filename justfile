@@ -1,0 +1,27 @@
+# the same recipes on every shell: python is the one of the active environment
+
+# run everything a change must pass
+default: test lint
+
+# the fast tests, on all cores
+test:
+    python -m pytest -n auto --dist loadgroup -m "not slow" tests
+
+# every test, the slow ones included
+test-all:
+    python -m pytest -n auto --dist loadgroup tests
+
+# style, formatting, types and the direction of imports
+lint:
+    python -m ruff check .
+    python -m ruff format --check .
+    python -m mypy
+    python -m pytest -q tests/test_structure.py
+
+# speed and accuracy beside the peers, in one run
+bench:
+    python -m benchmarks
+
+# the newcomer's first look
+quickstart:
+    pynomaly quickstart

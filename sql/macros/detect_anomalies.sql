@@ -1,0 +1,112 @@
+-- detect_anomalies(source, ...): every row of a source with its anomaly_score, is_anomaly and reasons.
+--
+--   select * from detect_anomalies('payments') where is_anomaly order by anomaly_score desc;
+--   select detect_anomalies('payments', algorithm := 'ecod');
+--
+-- Fit and score are two reads of the source. A branch whose parameter is NULL is folded away while the query
+-- is planned, so `by`, `key` and `top_k` cost nothing when they are not given.
+
+create or replace temp macro detect_anomalies(
+    source, algorithm := 'auto', features := null, exclude := null, label := null, key := null, "by" := null,
+    contamination := null, threshold := null, top_k := null, explain := 0, sample_rows := 262144, seed := 0,
+    parameters := null
+) as table
+    with input as not materialized (
+        from query(_source(
+            source, features, exclude, label, key, "by",
+            _options(algorithm, contamination, threshold, top_k, explain, sample_rows, seed, parameters, features, "by")
+        ))
+    ),
+    keys as not materialized (
+        select count(distinct _pynomaly_key) as n_keys from input where key is not null
+    ),
+    total as materialized (
+        select _checked_rows(count(*), "by" is not null, (select n_keys from keys where key is not null)) as n_rows
+        from input
+    ),
+    numbered as not materialized (
+        select *, row_number() over () as _pynomaly_number from input
+    ),
+    groups as not materialized (
+        select _pynomaly_group, count(*) as n_group from input where "by" is not null group by all
+    ),
+    sampled as not materialized (
+        select _pynomaly_group, _pynomaly_row, _pynomaly_note, n_rows, n_rows as n_group
+        from numbered, total
+        where "by" is null
+            and hash(_pynomaly_number + seed) <= 18446744073709551615 * (sample_rows / greatest(n_rows, sample_rows))
+        union all
+        select numbered._pynomaly_group, _pynomaly_row, _pynomaly_note, n_rows, n_group
+        from numbered
+        join groups on numbered._pynomaly_group is not distinct from groups._pynomaly_group, total
+        where "by" is not null
+            and hash(_pynomaly_number + seed)
+                <= 18446744073709551615 * least(1, greatest(sample_rows / n_rows, 1024 / n_group))
+    ),
+    fitted as materialized (
+        select
+            _pynomaly_group,
+            _fit(
+                list(_pynomaly_row), any_value(_pynomaly_note), any_value(n_rows), any_value(n_group),
+                _options(
+                    algorithm, contamination, threshold, top_k, explain, sample_rows, seed, parameters, features, "by"
+                ),
+                getvariable('pynomaly_run')
+            ) as _pynomaly_model
+        from sampled
+        group by _pynomaly_group
+    ),
+    ranked as not materialized (
+        select
+            _pynomaly_number,
+            numbered._pynomaly_group,
+            _rank_score(_pynomaly_model, _pynomaly_row) as rank_score
+        from numbered
+        left join fitted on numbered._pynomaly_group is not distinct from fitted._pynomaly_group
+        where top_k is not null
+    ),
+    top as not materialized (
+        select _pynomaly_number
+        from ranked
+        where rank_score is not null
+        qualify row_number() over (partition by _pynomaly_group order by rank_score desc, _pynomaly_number) <= top_k
+    ),
+    scored as not materialized (
+        select input.*, _score(_pynomaly_model, _pynomaly_row) as _pynomaly_score, null::boolean as _pynomaly_top
+        from input
+        left join fitted on input._pynomaly_group is not distinct from fitted._pynomaly_group
+        where top_k is null
+        union all
+        select
+            numbered.* exclude (_pynomaly_number),
+            _score(_pynomaly_model, _pynomaly_row) as _pynomaly_score,
+            top._pynomaly_number is not null as _pynomaly_top
+        from numbered
+        left join fitted on numbered._pynomaly_group is not distinct from fitted._pynomaly_group
+        left join top on numbered._pynomaly_number = top._pynomaly_number
+        where top_k is not null
+    )
+    select
+        * exclude (
+            _pynomaly_row, _pynomaly_group, _pynomaly_key, _pynomaly_note, _pynomaly_guard, _pynomaly_score, _pynomaly_top
+        ),
+        _pynomaly_score.anomaly_score as anomaly_score,
+        case
+            when top_k is null then _pynomaly_score.is_anomaly
+            when _pynomaly_score.anomaly_score is not null then _pynomaly_top
+        end as is_anomaly,
+        _pynomaly_score.reasons as reasons
+    from scored;
+
+create or replace temp macro detect_anomalies(
+    source, algorithm := 'auto', features := null, exclude := null, label := null, key := null, "by" := null,
+    contamination := null, threshold := null, top_k := null, explain := 0, sample_rows := 262144, seed := 0,
+    parameters := null
+) as (
+    select list(scored)
+    from detect_anomalies(
+        source, algorithm := algorithm, features := features, exclude := exclude, label := label, key := key,
+        "by" := "by", contamination := contamination, threshold := threshold, top_k := top_k, explain := explain,
+        sample_rows := sample_rows, seed := seed, parameters := parameters
+    ) as scored
+);
