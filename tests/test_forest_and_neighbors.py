@@ -74,6 +74,24 @@ def test_forest_equals_its_twin(X: Floats, seed: int, max_samples: int) -> None:
         np.testing.assert_allclose(iforest.explain(state, Y), saved, rtol=1e-9, atol=1e-9)
 
 
+def split_points(node: naive_iforest.Node, d: int) -> list[Floats]:
+    """Rows of zeros but for the point of one split each."""
+    if len(node) == 1:
+        return []
+    here = np.zeros(d)
+    here[node[1]] = node[2]
+    return [here, *split_points(node[4], d), *split_points(node[5], d)]
+
+
+def test_forest_puts_a_row_on_a_split_point_on_the_high_side() -> None:
+    X = random_rows(8, 200, 3, ["gaussian", "skewed"])
+    trees = naive_iforest.forest(X, 5, 64, 0)
+    on_points = np.array([row for tree in trees for row in split_points(tree, 3)])
+    state = iforest.fit(X, IforestParams(n_trees=5, max_samples=64), 0)
+    expected = naive_iforest.scores_and_saved(trees, on_points)[0]
+    np.testing.assert_allclose(iforest.score(state, on_points, flags(len(on_points), False)), expected, rtol=1e-12)
+
+
 def test_forest_contributions_sum_to_the_splits_saved() -> None:
     X = random_rows(3, 400, 5, ["gaussian", "skewed", "gaps"])
     state = iforest.fit(X, IforestParams(), 1)
@@ -164,6 +182,15 @@ def test_neighbors_are_exact_in_few_and_many_columns(d: int) -> None:
         expected, at = naive_knn.neighbors(Z, q, False, 7)
         np.testing.assert_array_equal(squares[i], expected)
         np.testing.assert_array_equal(nb.tree_rows(tree)[slots[i]], Z[at])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ties_go_to_the_lexicographically_smaller_row(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    Z, Q = (rng.integers(0, 7, size=(n, 3)).astype(np.float64) for n in (600, 50))
+    _, slots = nb.nearest(tree := nb.build_tree(Z), Q, flags(50, False), 6)
+    for i, q in enumerate(Q):
+        np.testing.assert_array_equal(nb.tree_rows(tree)[slots[i]], Z[naive_knn.neighbors(Z, q, False, 6)[1]])
 
 
 def test_copies_count_as_neighbors() -> None:

@@ -19,6 +19,7 @@ from pynomaly.features import GAP, HOUR, LIMIT, POSITION, RARITY, VALUE, WEEKDAY
 INDICATORS = 8  # up to so many categories have an indicator each
 EVEN_INDICATORS = 32  # and up to so many where all are equally frequent, since their rarity would tell nothing
 CATEGORIES_HELD = 10_000
+BLOCK = 4_096  # rows
 RARE_GAPS = 0.1  # up to this share of the rows, a gap is worth a feature
 SMALL = 20  # with fewer values there is no telling an identifier, nor a tail
 
@@ -60,13 +61,17 @@ class Encoder(msgspec.Struct, frozen=True, dict=True):
         """
         X = np.empty((len(rows), self.n_features))
         rows = _without_nulls(rows)
+        for begin in range(0, len(rows), BLOCK):  # a block of the matrix stays in the cache while columns fill it
+            self._fill(rows.slice(begin, BLOCK), X[begin : begin + BLOCK])
+        return X
+
+    def _fill(self, rows: pa.StructArray, X: Floats) -> None:
         for column, place, plain in self._plan(rows.type):
             if plain:
                 X[:, column.start] = numbers(rows.field(place))
             else:
                 column.fill(rows.field(place), X[:, column.features])
         self._tame(X)
-        return X
 
     def _tame(self, X: Floats) -> None:
         """Bring infinities and huge numbers in; two passes without a copy find that there are none."""
@@ -186,10 +191,9 @@ def _fit_column(sample: _Sample) -> Column | LeftOut:
 
 def _fit_scalar(sample: _Sample, kind: str) -> Column | LeftOut:
     values = numbers(sample.array)
-    known = np.sort(values[~np.isnan(values)])
-    finite = np.clip(known[np.isfinite(known)], -LIMIT, LIMIT)
-    low, high = (float(finite[0]), float(finite[-1])) if len(finite) else (0.0, 0.0)
-    tamed = Column(name="", kind=kind, parts=(VALUE,), low=low, high=high).tame(known)
+    ordered = np.sort(values)  # gaps come last
+    known = ordered[: len(ordered) - int(np.count_nonzero(np.isnan(values)))]
+    low, high, tamed = _tamed(known, kind)
     n_distinct = _n_distinct(tamed)
     refused = sample.refused(n_distinct)
     if refused is not None:
@@ -201,6 +205,15 @@ def _fit_scalar(sample: _Sample, kind: str) -> Column | LeftOut:
         return sample.built(kind, [], n_gaps, CONSTANT)
     constants = _boolean_shares(known) if kind == "boolean" else {}
     return sample.built(kind, [VALUE], n_gaps, CONSTANT, low=low, high=high, ranges=(_usual(tamed),), **constants)
+
+
+def _tamed(known: Floats, kind: str) -> tuple[float, float, Floats]:
+    """The finite range of sorted values, and the values within it or, for infinite ones, just outside."""
+    if not len(known) or (known[0] >= -LIMIT and known[-1] <= LIMIT):
+        return (float(known[0]), float(known[-1]), known) if len(known) else (0.0, 0.0, known)
+    finite = np.clip(known[np.isfinite(known)], -LIMIT, LIMIT)
+    low, high = (float(finite[0]), float(finite[-1])) if len(finite) else (0.0, 0.0)
+    return low, high, Column(name="", kind=kind, parts=(VALUE,), low=low, high=high).tame(known)
 
 
 def _is_identifier(sample: _Sample, ordered: Floats, n_distinct: int) -> bool:

@@ -25,6 +25,7 @@ Parameters = Sequence[object] | dict[str, object] | None
 
 _COMMIT = re.compile(r"\s*(commit|end)\b", re.IGNORECASE)
 _ROLLBACK = re.compile(r"\s*(rollback|abort)\b", re.IGNORECASE)
+_SESSIONS: weakref.WeakValueDictionary[str, "Session"] = weakref.WeakValueDictionary()
 _FRAME = "frame"  # the name under which a source given by value is registered
 
 
@@ -47,7 +48,7 @@ def connect(
 
 def attach(con: duckdb.DuckDBPyConnection) -> "Engine":
     """Serve a connection that the user already has; nothing is written to its file."""
-    return Engine(con, Session(con), owns=False)
+    return Engine(con, Session.of(con), owns=False)
 
 
 def _connect_error(error: duckdb.Error, path: str) -> PynomalyError:
@@ -65,6 +66,7 @@ class Session:
     """What all cursors of one database instance share: the functions, the fitted models, the frames."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self.id = uuid.uuid4().hex
         self.cache = ModelCache()
         self.runs: dict[str, list[Fitted]] = {}
         self.frames: dict[str, object] = {}
@@ -72,8 +74,18 @@ class Session:
         self._con = con.cursor()
         with contextlib.suppress(duckdb.Error):  # a locked configuration keeps its own setting
             self._con.execute("set python_scan_all_frames = true")
-        with contextlib.suppress(duckdb.CatalogException, duckdb.InvalidInputException):
-            functions.register(self._con, self)
+        # The functions live as long as the connection that registers them, and hold this session.
+        functions.register(con, self)
+        _SESSIONS[self.id] = self
+
+    @classmethod
+    def of(cls, con: duckdb.DuckDBPyConnection) -> "Session":
+        """The session of a connection's database instance; a new one where nothing is registered yet."""
+        try:
+            row = con.execute("select _session(null)").fetchone()
+        except duckdb.CatalogException:
+            return cls(con)
+        return _SESSIONS[str(row[0])] if row else cls(con)
 
     def lookup_cursor(self) -> duckdb.DuckDBPyConnection:
         """A cursor that sees the database and the frames registered by name."""
@@ -84,7 +96,7 @@ class Session:
 
     def refuse_single_use(self, name: str) -> None:
         """Raise SourceSingleUse when a variable or a registered name holds a reader."""
-        frames.refuse_reader(name, self.frames.get(name) or frames.find(name))
+        frames.refuse_reader(name, self.frames[name] if name in self.frames else frames.find(name))
 
     def close(self) -> None:
         """Let go of the lookup connection and the models."""
@@ -97,15 +109,19 @@ class Session:
 class Engine:
     """A connection on which detection is a query; use it as a context manager."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, session: Session, owns: bool) -> None:
+    def __init__(
+        self, con: duckdb.DuckDBPyConnection, session: Session, owns: bool, parent: "Engine | None" = None
+    ) -> None:
         self._con = con
         self._session = session
         self._owns = owns
         self._aborted = False
-        self._parent: Engine | None = None
+        self._parent = parent
         session.cursors.add(self)
         for file in macro_files():
             con.execute(file.read_text(encoding="utf-8"))
+        if owns or parent is not None:
+            con.execute("set enable_progress_bar = false")  # DuckDB draws it on stdout
         # Registered functions outlive a forgotten engine and print pages of leak notes at exit.
         self._finalizer = weakref.finalize(self, _close, con, session) if owns else None
 
@@ -138,9 +154,7 @@ class Engine:
 
     def cursor(self) -> "Engine":
         """A connection of its own to the same database, for another thread or a parallel query."""
-        cursor = Engine(self._guard(self._con.cursor), self._session, owns=False)
-        cursor._parent = self
-        return cursor
+        return Engine(self._guard(self._con.cursor), self._session, owns=False, parent=self)
 
     def register(self, name: str, data: object) -> None:
         """Make a polars, pandas or Arrow object a source under a name."""
@@ -159,13 +173,11 @@ class Engine:
                 cursor._con.interrupt()
 
     def close(self) -> None:
-        """Close the cursor, or the database and its cursors; an attached connection stays open."""
+        """Close the cursor, or the database and its cursors; an attached connection stays open and able to detect."""
         if self._parent is not None:
             self._con.close()
         elif self._finalizer is not None:
             self._finalizer()
-        else:
-            self._session.close()
 
     def detect(self, source: object, **options: Any) -> Result:
         """Detect anomalies in a source and return the scored rows with the verdict.

@@ -46,6 +46,7 @@ PARAMETER = pa.struct(
 class Session(Protocol):
     """What the functions need of the engine that registers them."""
 
+    id: str
     cache: ModelCache
     runs: dict[str, list[Fitted]]
 
@@ -68,6 +69,7 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (functions.score, _sql_type(SCORE), True),
         (functions.rank_score, "double", True),
         (functions.describe, f"{_sql_type(DESCRIPTION)}[]", False),
+        (functions.session, "varchar", False),
         (functions.algorithms, f"{_sql_type(ALGORITHM)}[]", False),
         (functions.algorithm_parameters, f"{_sql_type(PARAMETER)}[]", False),
     ):
@@ -106,6 +108,10 @@ class Functions:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+
+    def session(self, *args: pa.Array) -> pa.Array:
+        """(NULL) to the session that these functions belong to."""
+        return pa.array([self._session.id] * len(args[0]))
 
     def source(self, *args: pa.Array) -> pa.Array:
         """(source, features, exclude, label, key, by, options) to the SELECT of the source."""

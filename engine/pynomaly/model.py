@@ -75,7 +75,7 @@ def fit(rows: pa.StructArray, options: Options, n_rows: int) -> Model:
         return _constant(algorithm, encoder, options)
     _check_size(algorithm, len(X), n_rows)
     # The order of rows from a query changes from run to run; the order of their hashes does not.
-    X = np.ascontiguousarray(X[np.argsort(hash_rows(X, options.seed), kind="stable")])
+    X = np.take(X, np.argsort(hash_rows(X, options.seed)), axis=0)
     params, notes = _parameters(algorithm, options, len(X))
     state = algorithm.fit(X, params, options.seed)
     scores = algorithm.score(state, X, np.ones(len(X), dtype=np.bool_))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +34,7 @@ def reasons(model: Model, rows: pa.StructArray, X: Floats, scores: Floats) -> pa
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), structs)
 
 
+@lru_cache(maxsize=16)  # chunks are of one length but for the last
 def no_reasons(n: int) -> pa.ListArray:
     """An empty list for each of n rows."""
     return pa.ListArray.from_arrays(pa.array(np.zeros(n + 1, np.int32)), pa.array([], REASON))

@@ -16,7 +16,7 @@ def translate(error: Exception, names: Names = tuple) -> PynomalyError:
     """The Pynomaly error behind an exception of DuckDB; `names` lists the tables that could have been meant."""
     if isinstance(error, PynomalyError):
         return error
-    text = str(error)
+    text = re.split(r"\n\s*\nLINE \d+:", str(error))[0]  # DuckDB repeats the statement below its message
     return _raised_by_us(text) or _by_text(text, names) or _by_class(error)
 
 

@@ -45,6 +45,18 @@ create or replace temp macro detect_anomalies(
     ),
     fitted as materialized (
         select
+            any_value(_pynomaly_group) as _pynomaly_group,
+            _fit(
+                list(_pynomaly_row), any_value(_pynomaly_note), any_value(n_rows), any_value(n_group),
+                _options(
+                    algorithm, contamination, threshold, top_k, explain, sample_rows, seed, parameters, features, "by"
+                ),
+                getvariable('pynomaly_run')
+            ) as _pynomaly_model
+        from sampled
+        having "by" is null
+        union all
+        select
             _pynomaly_group,
             _fit(
                 list(_pynomaly_row), any_value(_pynomaly_note), any_value(n_rows), any_value(n_group),
@@ -54,6 +66,7 @@ create or replace temp macro detect_anomalies(
                 getvariable('pynomaly_run')
             ) as _pynomaly_model
         from sampled
+        where "by" is not null
         group by _pynomaly_group
     ),
     ranked as not materialized (

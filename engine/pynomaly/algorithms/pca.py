@@ -1,0 +1,92 @@
+"""Principal components: an anomaly lies far along axes on which the rest hardly varies (Shyu et al. 2003)."""
+
+import numpy as np
+
+from pynomaly.algorithm import Flags, Floats, NoParams, State, algorithm
+from pynomaly.kernels import columns, kernel
+
+
+@kernel
+def _fill_squares(X: Floats, i: int, mean: Floats, spread: Floats, axes: Floats, squares: Floats) -> None:
+    """Fill the squared distances of row i, standardised, from the end of each axis."""
+    squares[:] = 0.0
+    for j in range(X.shape[1]):
+        z = columns.standardised(X[i, j], mean[j], spread[j])
+        for k in range(squares.size):
+            squares[k] += (z - axes[j, k]) * (z - axes[j, k])
+
+
+@kernel
+def _scores(X: Floats, mean: Floats, spread: Floats, axes: Floats, weights: Floats) -> Floats:
+    """Weighted sum of each row's distances from the ends of the axes; NaN for a row of gaps. O(n d ** 2)."""
+    out, squares = np.zeros(X.shape[0]), np.empty(weights.size)
+    for i in range(X.shape[0]):
+        _fill_squares(X, i, mean, spread, axes, squares)
+        for k in range(weights.size):
+            squares[k] = np.sqrt(squares[k]) * weights[k]
+        for k in range(weights.size):
+            out[i] += squares[k]
+        if columns.is_empty(X, i):
+            out[i] = np.nan
+    return out
+
+
+@kernel
+def _shares(X: Floats, mean: Floats, spread: Floats, axes: Floats, weights: Floats) -> Floats:
+    """Each column's part of `_scores`: of every distance its share of the square. O(n d ** 2)."""
+    out, squares = np.zeros(X.shape), np.empty(weights.size)
+    for i in range(X.shape[0]):
+        _fill_squares(X, i, mean, spread, axes, squares)
+        for k in range(weights.size):
+            squares[k] = weights[k] / np.sqrt(squares[k]) if squares[k] > 0.0 else 0.0
+        for j in range(X.shape[1]):
+            z = columns.standardised(X[i, j], mean[j], spread[j])
+            for k in range(weights.size):
+                out[i, j] += squares[k] * (z - axes[j, k]) * (z - axes[j, k])
+        if columns.is_empty(X, i):
+            out[i] = np.nan
+    return out
+
+
+class PcaState(State, frozen=True):
+    """The axes of the standardised columns."""
+
+    mean: Floats  # [d]
+    spread: Floats  # [d], population standard deviation; 0 where the column is flat
+    axes: Floats  # [d, k], unit vectors
+    weights: Floats  # [k], total variance over the variance along the axis
+
+
+@algorithm(
+    kind="table",
+    family="linear",
+    reference="Shyu, Chen, Sarinnapakorn & Chang 2003",
+    complexity="O(d ** 2 * n)",
+    params=NoParams,
+    handles_missing=False,
+)
+class pca:
+    """Distances from the principal axes, weighted by how little the rows vary along them.
+
+    The sum over the axes of |z - axis| / (share of the variance along it), z being the row in standardised
+    columns and the axis a point at distance 1: PyOD's PCA with its defaults, equal to it where no axis is
+    without variance. Such an axis (below 1e-12 of the largest variance) is rounding and left out. A gap takes the
+    column's mean.
+    """
+
+    @staticmethod
+    def fit(X: Floats, _params: NoParams, _seed: int) -> PcaState:
+        """Standardise the columns and find their principal axes."""
+        mean, spread = columns.moments(X)
+        variances, axes = columns.principal_axes(X, mean, spread)
+        return PcaState(mean, spread, axes, variances.sum() / variances)
+
+    @staticmethod
+    def score(state: PcaState, X: Floats, _own: Flags) -> Floats:
+        """The weighted sum of distances; NaN where a row has no value."""
+        return _scores(X, state.mean, state.spread, state.axes, state.weights)
+
+    @staticmethod
+    def explain(state: PcaState, X: Floats) -> Floats:
+        """Each column's share of every squared distance, applied to the distance: the shares sum to the score."""
+        return _shares(X, state.mean, state.spread, state.axes, state.weights)

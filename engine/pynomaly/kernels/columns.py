@@ -1,0 +1,249 @@
+"""Statistics of columns that may hold gaps, and what the cells of a row add to its score.
+
+Every row is worked out in a loop of its own, column after column, so that its score has the same bits in
+any batch. Nothing here overflows to infinity or NaN for finite values of any size.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pynomaly.kernels import kernel
+
+Floats = NDArray[np.float64]
+
+TOGETHER = 8  # columns that are copied and sorted together: as many as a cache line holds
+LARGEST = float(np.finfo(np.float64).max)
+STRANGE = 1e6  # spreads that a cell counts for when it differs from the one value of a flat column
+FARTHEST = 1e140  # standardised values end here, so that sums of squares stay finite
+ROWS, TILE = 64, 32  # rows and columns of the tiles in which products are summed: they fit the cache
+RANK_TOLERANCE = 1e-12  # below this share of the largest variance, a principal axis is rounding
+
+
+def ordered_columns(X: Floats) -> Iterator[tuple[slice, Floats]]:
+    """A few columns at a time in ascending order, gaps last: which columns, and float64[columns, n]."""
+    for first in range(0, X.shape[1], TOGETHER):
+        place = slice(first, min(first + TOGETHER, X.shape[1]))
+        block = np.ascontiguousarray(X[:, place].T)
+        block.sort(axis=1)
+        yield place, block
+
+
+@kernel
+def n_known(ordered: Floats) -> int:
+    """How many values there are before the gaps at the end of a sorted column."""
+    count: int = ordered.size
+    while count > 0 and ordered[count - 1] != ordered[count - 1]:
+        count -= 1
+    return count
+
+
+@kernel
+def blend(a: float, b: float, share: float) -> float:
+    """The point a share of the way from a up to b, never outside them."""
+    if a == b:
+        return a
+    return min(max((1.0 - share) * a + share * b, a), b)
+
+
+@kernel
+def quantile(ordered: Floats, share: float) -> float:
+    """The linear quantile of sorted values without gaps (type 7 of Hyndman & Fan 1996)."""
+    place = share * (ordered.size - 1)
+    below = int(place)
+    return blend(ordered[below], ordered[min(below + 1, ordered.size - 1)], place - below)
+
+
+@kernel
+def mean_distance(values: Floats, low: float, high: float) -> float:
+    """Mean distance of the values from the interval [low, high]."""
+    total = 0.0
+    for value in values:
+        total += max(low - value, value - high, 0.0) / values.size
+    return min(total, LARGEST)
+
+
+@kernel
+def _distance(value: float, low: float, high: float, spread: float) -> float:
+    """Distance of a value from [low, high] in spreads; `STRANGE` for any distance where the spread is 0."""
+    away = max(low - value, value - high, 0.0)
+    if spread == 0.0:
+        return STRANGE if away > 0.0 else 0.0
+    return min(away / spread, LARGEST)
+
+
+@kernel
+def fill_distances(X: Floats, low: Floats, high: Floats, spread: Floats, out: Floats) -> None:
+    """Fill `out` with each cell's distance from its column's [low, high], in spreads, 0 for a gap. O(n d).
+
+    An `out` of one column gets the largest of the row instead. A row of gaps gets NaN.
+    """
+    for i in range(X.shape[0]):
+        largest = np.nan
+        for j in range(X.shape[1]):
+            value = X[i, j]
+            distance = 0.0
+            if value == value:
+                distance = _distance(value, low[j], high[j], spread[j])
+                largest = max(distance, largest if largest == largest else 0.0)
+            if out.shape[1] > 1:
+                out[i, j] = distance
+        if out.shape[1] == 1 or largest != largest:
+            out[i] = largest
+
+
+def distances(X: Floats, low: Floats, high: Floats, spread: Floats) -> Floats:
+    """Distance of each cell from its column's [low, high] in spreads, 0 for a gap; NaN for a row of gaps."""
+    out = np.empty(X.shape)
+    fill_distances(X, low, high, spread, out)
+    return out
+
+
+def largest_distances(X: Floats, low: Floats, high: Floats, spread: Floats) -> Floats:
+    """The largest of each row's `distances`."""
+    out = np.empty((len(X), 1))
+    fill_distances(X, low, high, spread, out)
+    return out[:, 0]
+
+
+@kernel
+def rescale(X: Floats, out: Floats) -> None:
+    """Multiply each row of `out` by columns / columns with a value: the sum that a row without gaps would have.
+
+    A row of gaps becomes NaN.
+    """
+    for i in range(X.shape[0]):
+        known = 0
+        for j in range(X.shape[1]):
+            known += int(X[i, j] == X[i, j])
+        if known < X.shape[1]:
+            factor = X.shape[1] / known if known > 0 else np.nan
+            for j in range(out.shape[1]):
+                out[i, j] *= factor
+
+
+@kernel
+def ranges(X: Floats) -> tuple[Floats, Floats, Floats]:
+    """Smallest value, largest value and number of values of each column; inf, -inf and 0 where all are gaps."""
+    d = X.shape[1]
+    low, high, known = np.full(d, np.inf), np.full(d, -np.inf), np.zeros(d)
+    for i in range(X.shape[0]):
+        for j in range(d):
+            value = X[i, j]
+            low[j] = value if value < low[j] else low[j]
+            high[j] = value if value > high[j] else high[j]
+            known[j] += 1.0 if value == value else 0.0
+    return low, high, known
+
+
+@kernel
+def unit(low: float, high: float) -> float:
+    """A power of two that brings the range near 1: to multiply by it rounds nothing, and squares stay finite."""
+    width = min(high - low, LARGEST)
+    return 2.0 ** min(-np.floor(np.log2(width)), 1000.0) if width > 0.0 else 0.0
+
+
+@kernel
+def moments(X: Floats) -> tuple[Floats, Floats]:
+    """Mean and population standard deviation of each column's values.
+
+    A flat column has its value as the mean and spread 0; a column of gaps has mean 0 and an infinite spread.
+    Sums are taken from the smallest value on, so that an offset costs no precision.
+    """
+    d = X.shape[1]
+    low, high, known = ranges(X)
+    scale, base, mean, square = np.zeros(d), np.zeros(d), np.zeros(d), np.zeros(d)
+    for j in range(d):
+        scale[j] = unit(low[j], high[j])
+        base[j] = low[j] * scale[j] if scale[j] > 0.0 else 0.0
+    for i in range(X.shape[0]):
+        for j in range(d):
+            value = X[i, j]
+            mean[j] += (value * scale[j] - base[j]) if value == value else 0.0
+    for j in range(d):
+        mean[j] /= max(known[j], 1.0)
+    for i in range(X.shape[0]):
+        for j in range(d):
+            value = X[i, j]
+            away = value * scale[j] - base[j] - mean[j]
+            square[j] += away * away if value == value else 0.0
+    for j in range(d):
+        if known[j] == 0.0:
+            mean[j], square[j] = 0.0, np.inf
+        elif scale[j] == 0.0:
+            mean[j], square[j] = low[j], 0.0
+        else:
+            mean[j] = (base[j] + mean[j]) / scale[j]
+            square[j] = np.sqrt(square[j] / known[j]) / scale[j]
+    return mean, square
+
+
+@kernel
+def standardised(value: float, mean: float, spread: float) -> float:
+    """(value - mean) / spread within `FARTHEST`; 0 for a gap. A flat column counts as one of spread 1."""
+    if value != value:
+        return 0.0
+    return min(max((value - mean) / (spread if spread > 0.0 else 1.0), -FARTHEST), FARTHEST)
+
+
+@kernel
+def is_empty(X: Floats, i: int) -> bool:
+    """Whether every cell of row i is a gap."""
+    known = 0
+    for j in range(X.shape[1]):
+        known += int(X[i, j] == X[i, j])
+    return known == 0
+
+
+@kernel
+def _load_block(X: Floats, first: int, mean: Floats, spread: Floats, block: Floats) -> None:
+    """Standardise the rows from `first` on into a block, with rows of zeros after the last."""
+    for r in range(ROWS):
+        for j in range(X.shape[1]):
+            block[r, j] = standardised(X[first + r, j], mean[j], spread[j]) if first + r < X.shape[0] else 0.0
+
+
+@kernel
+def _add_products(block: Floats, out: Floats) -> None:
+    """Add the products of a block's columns to the upper triangle of `out`, four rows a turn."""
+    d = out.shape[0]
+    for first in range(0, d, TILE):
+        for r in range(0, ROWS, 4):
+            for j in range(first, min(first + TILE, d)):
+                a, b, c, e = block[r, j], block[r + 1, j], block[r + 2, j], block[r + 3, j]
+                for k in range(first, d):
+                    out[j, k] += (
+                        a * block[r, k] + b * block[r + 1, k] + (c * block[r + 2, k] + e * block[r + 3, k])
+                    )
+
+
+@kernel
+def cross_products(X: Floats, mean: Floats, spread: Floats) -> Floats:
+    """Sums of the products of standardised columns, float64[d, d]. O(n d ** 2).
+
+    Own loops and not BLAS, whose rounding depends on the number of threads.
+    """
+    d = X.shape[1]
+    out, block = np.zeros((d, d)), np.empty((ROWS, d))
+    for first in range(0, X.shape[0], ROWS):
+        _load_block(X, first, mean, spread, block)
+        _add_products(block, out)
+    for j in range(d):
+        for k in range(j):
+            out[j, k] = out[k, j]
+    return out
+
+
+def principal_axes(X: Floats, mean: Floats, spread: Floats) -> tuple[Floats, Floats]:
+    """Variances along the principal axes of the standardised columns, and the axes as columns: [k], [d, k].
+
+    Axes without variance are left out. An axis points to where its largest entry is positive.
+    """
+    values, axes = np.linalg.eigh(cross_products(X, mean, spread) / (len(X) - 1))
+    kept = values > RANK_TOLERANCE * values.max()
+    axes = axes[:, kept]
+    # Entries of equal size, as any two columns have, must not leave the sign to rounding: the first decides.
+    size = np.abs(axes)
+    leading = (size > (1.0 - 1e-9) * size.max(axis=0)).argmax(axis=0)
+    return values[kept], np.ascontiguousarray(axes * np.sign(axes[leading, np.arange(axes.shape[1])]))

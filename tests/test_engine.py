@@ -1,0 +1,348 @@
+"""The engine: data from Python, cursors, threads, transactions, attached connections, errors."""
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import pynomaly
+from pynomaly.engine import call
+from pynomaly.errors import (
+    BadParameter,
+    DatabaseLocked,
+    DatabaseUnreadable,
+    EngineClosed,
+    Interrupted,
+    ReadOnlyDatabase,
+    SourceSingleUse,
+    SourceUnreadable,
+    TooFewRows,
+    TransactionAborted,
+    UnknownSource,
+)
+
+ROWS = "select (i * 37) % 101 / 7 as a, (i * 53) % 97 / 3 as b from range({n}) r(i)"
+
+
+@pytest.fixture
+def engine() -> pynomaly.Engine:
+    with pynomaly.connect() as engine:
+        engine.execute("create table t as " + ROWS.format(n=600))
+        yield engine
+
+
+@pytest.fixture
+def table() -> pa.Table:
+    rng = np.random.default_rng(0)
+    return pa.table({"a": rng.normal(size=300), "b": rng.normal(size=300)})
+
+
+def scores(result: pynomaly.Result) -> list[float]:
+    return sorted(result.arrow()["anomaly_score"].to_pylist())
+
+
+# data from Python
+
+
+def test_frames_by_value_and_by_name_score_equally(engine: pynomaly.Engine, table: pa.Table) -> None:
+    polars_frame, pandas_frame = pl.from_arrow(table), table.to_pandas()
+    features = polars_frame
+    expected = scores(engine.detect(table))
+    assert scores(engine.detect(polars_frame)) == expected
+    assert scores(engine.detect(pandas_frame)) == expected
+    assert scores(engine.detect(polars_frame.lazy())) == expected
+    assert scores(engine.detect(table.to_pylist())) == expected
+    assert scores(engine.detect(pa.RecordBatchReader.from_batches(table.schema, table.to_batches()))) == expected
+    assert scores(engine.detect("polars_frame")) == expected
+    assert scores(engine.detect("pandas_frame")) == expected
+    # a variable that has the name of a parameter is found all the same
+    assert features is polars_frame
+    assert scores(engine.detect("features")) == expected
+
+
+def test_frames_are_sources_of_plain_sql(engine: pynomaly.Engine, table: pa.Table) -> None:
+    measured = table
+    assert measured.num_rows == 300
+    assert engine.execute("select count(*) from detect_anomalies('measured')").fetchall() == [(300,)]
+    engine.register("given", pl.from_arrow(table))
+    assert engine.execute("select count(*) from detect_anomalies('given')").fetchall() == [(300,)]
+
+
+def test_matrix_is_a_source(engine: pynomaly.Engine) -> None:
+    X = np.random.default_rng(0).normal(size=(100, 3))
+    assert engine.detect(X).arrow().column_names[:3] == ["x0", "x1", "x2"]
+
+
+def test_a_table_goes_before_a_variable(engine: pynomaly.Engine, table: pa.Table) -> None:
+    t = table
+    assert t.num_rows == 300
+    assert len(engine.detect("t")) == 600
+
+
+def test_readers_are_refused_in_plain_sql(engine: pynomaly.Engine, table: pa.Table) -> None:
+    reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches())
+    assert reader.schema == table.schema
+    with pytest.raises(SourceSingleUse):
+        engine.execute("from detect_anomalies('reader')")
+
+
+def test_what_is_no_source_is_refused(engine: pynomaly.Engine) -> None:
+    with pytest.raises(UnknownSource):
+        engine.detect(42)
+    text = "no frame"
+    with pytest.raises(UnknownSource):
+        engine.detect("text")
+    assert text
+
+
+def test_result_in_every_form(engine: pynomaly.Engine) -> None:
+    result = engine.detect("t", explain=1)
+    assert isinstance(result.pl(), pl.DataFrame)
+    assert isinstance(result.df(), pd.DataFrame)
+    assert result.relation().filter("is_anomaly").count("a").fetchall() == [(result.verdict.n_flagged,)]
+    assert len(result.run_id) == 32
+    query = engine.sql("select a, b from t where a > ?", [3.0])
+    assert query.columns == ["a", "b"]
+    assert len(query.pl()) == len(query.df()) == query.arrow().num_rows == sum(len(b) for b in query.reader(100))
+
+
+# the verdict
+
+
+def test_verdict_counts_what_the_rows_say(engine: pynomaly.Engine) -> None:
+    for options in ({}, {"top_k": 9}, {"contamination": 0.1}, {"threshold": 0.5}):
+        result = engine.detect("t", algorithm="ecod", **options)
+        assert result.verdict.n_rows == len(result) == 600
+        assert result.verdict.n_flagged == sum(result.arrow()["is_anomaly"].to_pylist())
+    assert result.verdict.threshold == 0.5
+    assert result.verdict.columns == ["a", "b"]
+
+
+def test_verdict_tells_what_was_left_out_and_lowered(engine: pynomaly.Engine) -> None:
+    engine.execute("create table few as select i as id, i * i / 3 as v, [i] as n, 'x' as c from range(6) r(i)")
+    verdict = engine.detect("few", algorithm="lof", exclude="id").verdict
+    assert {item.column: item.why for item in verdict.left_out} == {
+        "id": "excluded",
+        "n": "nested type BIGINT[]",
+        "c": "constant",
+    }
+    assert verdict.notes == ["`n_neighbors` lowered to 5, the number of other rows"]
+    engine.execute("create table same as select 1 as v from range(10)")
+    assert "every row is equal" in engine.detect("same").verdict.cut_off
+
+
+def test_verdict_of_groups(engine: pynomaly.Engine) -> None:
+    engine.execute("create table g as select i % 3 as g, i / 7 as v from range(99) r(i) union all select 9, 1.0")
+    verdict = engine.detect("g", by="g", top_k=2).verdict
+    assert (verdict.n_rows, verdict.n_flagged, verdict.n_unscored, verdict.threshold) == (100, 6, 1, None)
+    assert "1 of 4 groups" in verdict.notes[0]
+    assert "in each group" in verdict.cut_off
+
+
+def test_the_verdicts_sql_gives_the_same_rows(engine: pynomaly.Engine) -> None:
+    result = engine.detect("t", algorithm="knn", parameters={"n_neighbors": 3}, features=["a"], explain=1)
+    assert engine.sql(result.verdict.sql).arrow().sort_by("a").equals(result.arrow().sort_by("a"))
+
+
+# order, chunks, threads
+
+
+@pytest.mark.parametrize("algorithm", ["iforest", "ecod", "knn", "pca"])
+def test_threads_and_chunks_change_nothing(algorithm: str) -> None:
+    rows = "select hash(i) % 1000 / 7 as a, hash(i, 1) % 1000 / 3 as b from range(300000) r(i)"
+    if algorithm == "knn":
+        rows = rows.replace("300000", "20000")
+    with pynomaly.connect(threads=1) as one, pynomaly.connect(threads=4) as four:
+        for engine in (one, four):
+            engine.execute(f"create table t as {rows}")
+        query = f"select anomaly_score from {call('t', algorithm=algorithm, sample_rows=300_000)} order by a, b, 1"
+        assert one.sql(query).arrow().equals(four.sql(query).arrow())
+
+
+def test_the_sample_keeps_rare_groups_whole(engine: pynomaly.Engine) -> None:
+    engine.execute(
+        "create table g as select case when i % 1000 = 0 then 'rare' when i % 2 = 0 then 'even' end as g, "
+        "hash(i) % 1000 / 7 as v from range(400000) r(i)"
+    )
+    with engine.recorded() as run:
+        engine.execute(
+            f"select sum(anomaly_score) from {call('g', by='g', sample_rows=1000, algorithm='hbos')}"
+        ).fetchall()
+    assert sorted(item.n_rows for item in run.fitted) == [400, 199600, 200000]
+    assert run.verdict.n_rows == 400_000
+
+
+def test_cursors_work_from_many_threads(engine: pynomaly.Engine) -> None:
+    expected = scores(engine.detect("t", algorithm="iforest"))
+
+    def work(_: int) -> bool:
+        with engine.cursor() as cursor:
+            return scores(cursor.detect("t", algorithm="iforest")) == expected
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(16)))
+
+
+def test_four_threads_on_the_workqueue_layer() -> None:
+    script = (
+        "import pynomaly\n"
+        "with pynomaly.connect(threads=4) as engine:\n"
+        "    engine.execute('create table t as select random() as a, random() as b from range(500000)')\n"
+        "    print(engine.execute(\"select count(anomaly_score) from detect_anomalies('t')\").fetchall()[0][0])\n"
+    )
+    environment = {**os.environ, "NUMBA_THREADING_LAYER": "workqueue"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == "500000"
+
+
+def test_interrupt_stops_a_query(engine: pynomaly.Engine) -> None:
+    engine.execute("create table big as select random() as a, random() as b from range(3000000)")
+    timer = threading.Timer(0.3, engine.interrupt)
+    timer.start()
+    with pytest.raises(Interrupted):
+        engine.execute(
+            "select sum(anomaly_score) from detect_anomalies('big', parameters := {'n_trees': 1000}, algorithm := 'iforest')"
+        ).fetchall()
+    timer.join()
+    assert engine.execute("select 1").fetchone() == (1,)
+
+
+# transactions, files, attached connections
+
+
+def test_commit_after_an_error_says_that_the_rows_are_gone(engine: pynomaly.Engine) -> None:
+    engine.execute("create table few as select 1 as a")
+    engine.execute("begin")
+    engine.execute("insert into t values (1, 1)")
+    with pytest.raises(TooFewRows):
+        engine.detect("few")
+    with pytest.raises(TransactionAborted):
+        engine.commit()
+    assert engine.execute("select count(*) from t").fetchone() == (600,)
+    engine.execute("begin; insert into t values (1, 1)")
+    engine.commit()
+    assert engine.execute("select count(*) from t").fetchone() == (601,)
+
+
+def test_read_only_and_locked_databases(tmp_path: Path) -> None:
+    path = tmp_path / "a.duckdb"
+    with pynomaly.connect(path) as engine:
+        engine.execute("create table t as " + ROWS.format(n=50))
+        script = f"import pynomaly; pynomaly.connect({str(path)!r})"
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert "DatabaseLocked: [database_locked]" in done.stderr
+    with pynomaly.connect(path, read_only=True) as engine:
+        assert len(engine.detect("t")) == 50
+        with pytest.raises(ReadOnlyDatabase):
+            engine.execute("create table u (a int)")
+    assert DatabaseLocked.status == 409
+
+
+def test_what_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnreadable):
+        pynomaly.connect(tmp_path / "nowhere" / "a.duckdb")
+    with pytest.raises(BadParameter):
+        pynomaly.connect(memory_limit="lots")
+    engine = pynomaly.connect()
+    engine.close()
+    with pytest.raises(EngineClosed):
+        engine.execute("select 1")
+
+
+def test_attach_leaves_no_trace_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.duckdb"
+    with duckdb.connect(path) as con:
+        con.execute("create table t as " + ROWS.format(n=50))
+        pynomaly.attach(con)  # the engine may be forgotten: the connection keeps what it needs
+        assert con.execute("select count(*) from detect_anomalies('t')").fetchone() == (50,)
+        again = pynomaly.attach(con)
+        assert len(again.detect("t", algorithm="ecod")) == 50
+        frame = pl.DataFrame({"v": [1.0, 2.0, 3.0, 4.0, 5.0, 60.0]})
+        assert len(again.detect("frame")) == frame.height
+        again.close()
+        assert con.execute("select count(*) from detect_anomalies('t')").fetchone() == (50,)
+        with pytest.raises(duckdb.Error) as raised:
+            con.execute("from detect_anomalies('t', contamination := 7)")
+        assert "[bad_parameter]" in str(raised.value)
+        assert isinstance(pynomaly.translate(raised.value), BadParameter)
+    with duckdb.connect(path) as con:
+        left = con.execute(
+            "select count(*) from duckdb_functions() where function_name in ('detect_anomalies', '_fit')"
+        ).fetchone()
+        assert left == (0,)
+        assert con.execute("select count(*) from duckdb_tables()").fetchone() == (1,)
+
+
+# files and hostile names
+
+
+def test_broken_files_name_the_place(engine: pynomaly.Engine, tmp_path: Path) -> None:
+    path = tmp_path / "broken.csv"
+    path.write_text("a,b\n" + "1,2\n" * 30_000 + "x,2\n")
+    with pytest.raises(SourceUnreadable, match=r"broken\.csv.*line 30002"):
+        engine.detect(str(path))
+    (tmp_path / "broken.parquet").write_bytes(b"nothing of the kind")
+    with pytest.raises(SourceUnreadable, match="broken.parquet"):
+        engine.detect(str(tmp_path / "broken.parquet"))
+    with pytest.raises(UnknownSource, match=r"did you mean `.*broken\.csv`"):
+        engine.detect(str(tmp_path / "brokn.csv"))
+
+
+def test_files_of_every_format(engine: pynomaly.Engine, tmp_path: Path) -> None:
+    for format_ in ("csv", "parquet", "json"):
+        path = tmp_path / f"it's {format_}.{format_}"
+        engine.execute(f"copy t to '{str(path).replace(chr(39), chr(39) * 2)}' (format {format_})")
+        assert len(engine.detect(str(path))) == 600
+
+
+def test_long_text_in_many_rows_stays_small() -> None:
+    script = (
+        "import pynomaly, resource\n"
+        "with pynomaly.connect(threads=2) as engine:\n"
+        '    engine.execute("create table t as select i / 7 as v, repeat(chr(97 + (i % 7)::int), 12000) as body "\n'
+        '                   "from range(200000) r(i)")\n'
+        "    print(engine.execute(\"select count(anomaly_score) from detect_anomalies('t')\").fetchall()[0][0])\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    n_scored, peak_mib = map(int, done.stdout.split())
+    assert n_scored == 200_000
+    assert peak_mib < 1000
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.text(max_size=40)
+    | st.sampled_from(["'", "''", '"', "t; drop table t", "t' or 1=1 --", "$$", "t)--", "\\'", "@1"]),
+    st.sampled_from(["source", "algorithm", "features", "exclude", "label", "key", "by", "parameters"]),
+)
+def test_no_string_parameter_is_run_as_sql(hostile: str, parameter: str) -> None:
+    with pynomaly.connect() as engine:
+        engine.execute("create table t as " + ROWS.format(n=30))
+        options = {parameter: hostile} if parameter != "source" else {}
+        try:
+            engine.detect(hostile if parameter == "source" else "t", **options)
+        except pynomaly.PynomalyError as error:
+            assert error.code != "internal_failure", error
+        assert engine.execute("select count(*) from t").fetchone() == (30,)
+        tables = engine.execute("select table_name from information_schema.tables").fetchall()
+        assert tables == [("t",)]
+
+
+def test_import_is_light() -> None:
+    script = (
+        "import sys, pynomaly; print([name for name in ('pandas', 'sklearn', 'numba', 'pyod') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
