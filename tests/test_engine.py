@@ -1,5 +1,6 @@
 """The engine: data from Python, cursors, threads, transactions, attached connections, errors."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -24,14 +25,20 @@ from pynomaly.errors import (
     DatabaseUnreadable,
     EngineClosed,
     Interrupted,
+    NoUsableColumn,
     ReadOnlyDatabase,
     SourceSingleUse,
     SourceUnreadable,
     TooFewRows,
     TransactionAborted,
+    UnknownAlgorithm,
+    UnknownColumn,
     UnknownSource,
 )
 
+UNKNOWN = (UnknownAlgorithm, UnknownColumn, UnknownSource)
+NAMED = (BadParameter, NoUsableColumn, SourceSingleUse, SourceUnreadable, *UNKNOWN)
+SLOW = {"n_trees": 1000}
 ROWS = "select (i * 37) % 101 / 7 as a, (i * 53) % 97 / 3 as b from range({n}) r(i)"
 
 
@@ -211,9 +218,7 @@ def test_interrupt_stops_a_query(engine: pynomaly.Engine) -> None:
     timer = threading.Timer(0.3, engine.interrupt)
     timer.start()
     with pytest.raises(Interrupted):
-        engine.execute(
-            "select sum(anomaly_score) from detect_anomalies('big', parameters := {'n_trees': 1000}, algorithm := 'iforest')"
-        ).fetchall()
+        engine.execute(f"select sum(anomaly_score) from {call('big', algorithm='iforest', parameters=SLOW)}").fetchall()
     timer.join()
     assert engine.execute("select 1").fetchone() == (1,)
 
@@ -293,7 +298,7 @@ def test_broken_files_name_the_place(engine: pynomaly.Engine, tmp_path: Path) ->
     with pytest.raises(SourceUnreadable, match=r"broken\.csv.*line 30002"):
         engine.detect(str(path))
     (tmp_path / "broken.parquet").write_bytes(b"nothing of the kind")
-    with pytest.raises(SourceUnreadable, match="broken.parquet"):
+    with pytest.raises(SourceUnreadable, match=r"broken\.parquet"):
         engine.detect(str(tmp_path / "broken.parquet"))
     with pytest.raises(UnknownSource, match=r"did you mean `.*broken\.csv`"):
         engine.detect(str(tmp_path / "brokn.csv"))
@@ -306,13 +311,18 @@ def test_files_of_every_format(engine: pynomaly.Engine, tmp_path: Path) -> None:
         assert len(engine.detect(str(path))) == 600
 
 
-def test_long_text_in_many_rows_stays_small() -> None:
+@pytest.mark.slow
+def test_long_text_in_many_rows_stays_small(tmp_path: Path) -> None:
+    path = tmp_path / "long.parquet"
+    with duckdb.connect() as con:
+        con.execute(
+            "copy (select i / 7 as v, repeat(chr(97 + (i % 7)::integer), 12000) as body from range(200000) r(i)) "
+            f"to '{path}' (row_group_size 20480)"
+        )
     script = (
         "import pynomaly, resource\n"
         "with pynomaly.connect(threads=2) as engine:\n"
-        '    engine.execute("create table t as select i / 7 as v, repeat(chr(97 + (i % 7)::int), 12000) as body "\n'
-        '                   "from range(200000) r(i)")\n'
-        "    print(engine.execute(\"select count(anomaly_score) from detect_anomalies('t')\").fetchall()[0][0])\n"
+        f"    print(engine.execute(\"select count(anomaly_score) from detect_anomalies('{path}')\").fetchall()[0][0])\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -331,10 +341,8 @@ def test_no_string_parameter_is_run_as_sql(hostile: str, parameter: str) -> None
     with pynomaly.connect() as engine:
         engine.execute("create table t as " + ROWS.format(n=30))
         options = {parameter: hostile} if parameter != "source" else {}
-        try:
+        with contextlib.suppress(NAMED):
             engine.detect(hostile if parameter == "source" else "t", **options)
-        except pynomaly.PynomalyError as error:
-            assert error.code != "internal_failure", error
         assert engine.execute("select count(*) from t").fetchone() == (30,)
         tables = engine.execute("select table_name from information_schema.tables").fetchall()
         assert tables == [("t",)]

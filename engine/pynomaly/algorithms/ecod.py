@@ -9,61 +9,65 @@ from numpy.typing import NDArray
 from pynomaly.algorithm import Flags, Floats, NoParams, State, algorithm
 from pynomaly.kernels import columns, kernel
 
-Counts = NDArray[np.int32]
+Counts = NDArray[np.uint32]
 
-TRIM = 0.02  # share of a column's values at either end that the buckets leave out, so that a far one is no harm
+TRIM = 0.005  # share of a column's values at either end that share one bucket, so that a far one is no harm
 UNSEEN = 0.5  # rows that a tail counts when no fitted row lies in it
 BLOCK = 256  # rows that are looked up together
-STEPS = 3  # steps from the start of a bucket that are taken without a branch: most end there
+FACTORS = 16  # shares that are multiplied before the logarithm is taken: their product cannot underflow
 EPSILON = float(np.finfo(np.float64).eps)
 
 
 class Sample(NamedTuple):
     """The sorted distinct values of every column, with buckets of equal width that lead to them.
 
-    A column with m distinct values has m + 1 entries in each of the first two arrays, from `start` on: its
-    values, each with the number of fitted rows below it, and infinity, with the number of all; and the first
-    value of each of its m buckets with the end of the last. Bucket b holds the values for which
-    (value - low) * scale lies in [b, b + 1).
+    A column with m distinct values has m + 1 entries in each of the first three arrays, from `start` on: its
+    values and infinity; the number of fitted rows below each; the first value of each of its m buckets, counted
+    from `start`, and the end of the last.
     """
 
-    ranks: Floats  # [entries, 2]
-    first: Counts  # [entries], counted from the column's start
+    values: Floats
+    below: Counts
+    first: Counts
     start: NDArray[np.int64]  # [d + 1]
-    low: Floats  # [d]
-    scale: Floats  # [d]
+    low: Floats  # [d], where the second bucket starts
+    scale: Floats  # [d], buckets per unit
     symmetric: NDArray[np.bool_]  # [d], whether the skewness is 0
 
 
 @kernel
-def _fill_ranks(known: Floats, ranks: Floats) -> int:
+def _fill_ranks(known: Floats, values: Floats, below: Counts) -> int:
     """Fill the distinct values of a sorted column and the rows below each; return how many there are."""
-    count = 0
-    below = 0
+    count, passed = 0, 0
     for i in range(known.size):
-        ranks[count, 0], ranks[count, 1] = known[i], below
+        values[count], below[count] = known[i], passed
         if i + 1 == known.size or known[i + 1] != known[i]:
-            count += 1
-            below = i + 1
-    ranks[count, 0], ranks[count, 1] = np.inf, known.size
+            count, passed = count + 1, i + 1
+    values[count], below[count] = np.inf, known.size
     return count
 
 
 @kernel
-def _fill_buckets(ranks: Floats, first: Counts) -> tuple[float, float]:
-    """Fill the first value of each bucket; return where the buckets start and how many there are per unit."""
-    count = first.size - 1
+def _bucket(value: float, low: float, scale: float, n_buckets: int) -> np.uint32:
+    """The bucket of a value: the first and the last reach to infinity. A larger value is in no earlier one."""
+    place = (value - low) * scale + 1.0
+    last = n_buckets - 1.0
+    place = place if place > 0.0 else 0.0
+    return np.uint32(place if place < last else last)
+
+
+@kernel
+def _fill_buckets(values: Floats, first: Counts) -> tuple[float, float]:
+    """Fill the first value of each bucket; return where the second bucket starts and the buckets per unit."""
+    count = values.size
     trimmed = int(TRIM * count)
-    low, high = ranks[trimmed, 0], ranks[max(count - 1 - trimmed, 0), 0]
-    scale = count / (high - low) if high > low else 0.0
-    scale = scale if scale <= columns.LARGEST else 0.0
+    low, width = values[trimmed], values[count - 1 - trimmed] - values[trimmed]
+    scale = max(count - 2, 0) / width if width > 0.0 else 0.0
+    if scale == 0.0 or scale > columns.LARGEST:  # the width is 0, or too large or too small to be divided by
+        low, scale = 0.0, 0.0
     first[:] = 0
-    for at in range(count):
-        bucket = (ranks[at, 0] - low) * scale
-        if bucket < 0.0:
-            first[0] += 1
-        elif bucket < count:
-            first[int(bucket) + 1] += 1
+    for value in values:
+        first[_bucket(value, low, scale, count) + np.uint32(1)] += np.uint32(1)
     for b in range(count):
         first[b + 1] += first[b]
     return low, scale
@@ -88,87 +92,113 @@ def _is_symmetric(known: Floats) -> bool:
 
 
 @kernel
-def _fit_column(ordered: Floats, ranks: Floats, first: Counts) -> tuple[int, float, float, bool]:
-    """Fill the entries of a sorted column; return their number, and the start, scale and symmetry."""
+def _fit_column(ordered: Floats, values: Floats, below: Counts, first: Counts) -> tuple[int, float, float, bool]:
+    """Fill the entries of a sorted column; return how many, where its buckets start, their scale, and symmetry."""
     known = ordered[: columns.n_known(ordered)]
-    count = _fill_ranks(known, ranks)
+    count = _fill_ranks(known, values, below)
     first[0] = 0
     if count == 0:
         return 1, 0.0, 0.0, True
-    low, scale = _fill_buckets(ranks, first[: count + 1])
+    low, scale = _fill_buckets(values[:count], first[: count + 1])
     return count + 1, low, scale, _is_symmetric(known)
 
 
 @kernel
-def _search(ranks: Floats, value: float, at: int, end: int) -> int:
+def _search(values: Floats, value: float, at: np.uint32, end: np.uint32) -> np.uint32:
     """The first entry in [at, end) that is not below the value, or `end`."""
     while at < end:
-        middle = (at + end) // 2
-        if ranks[middle, 0] < value:
-            at = middle + 1
+        middle = (at + end) // np.uint32(2)
+        if values[middle] < value:
+            at = middle + np.uint32(1)
         else:
             end = middle
     return at
 
 
 @kernel
-def _find(X: Floats, from_row: int, j: int, ranks: Floats, first: Counts, low: float, scale: float, at: Counts) -> None:
-    """Fill `at` with the first entry of column j that is not below the value, for each row of a block.
+def _find(sample: Sample, j: int, cells: Floats, at: Counts) -> None:
+    """Fill `at` with the first entry of column j that is not below each of the cells.
 
-    Loops without branches go first, so that the processor fetches many entries at a time.
+    Most are found by three steps from the start of their bucket. Those are taken in loops without branches, so
+    that the processor fetches many entries at a time.
     """
-    last = first.size - 1
-    for i in range(at.size):
-        bucket = (X[from_row + i, j] - low) * scale
-        at[i] = first[int(bucket)] if bucket >= 0.0 and bucket < last else 0
-    for i in range(at.size):
-        for _ in range(STEPS):
-            at[i] += int(ranks[at[i], 0] < X[from_row + i, j])
-    for i in range(at.size):
-        value = X[from_row + i, j]
-        if ranks[at[i], 0] < value:
-            bucket = (value - low) * scale
-            end = first[int(bucket) + 1] if bucket >= 0.0 and bucket < last else last
-            at[i] = _search(ranks, value, at[i], end)
+    values, first, low, scale = sample.values, sample.first, sample.low[j], sample.scale[j]
+    start, one = np.uint32(sample.start[j]), np.uint32(1)
+    n_buckets = sample.start[j + 1] - sample.start[j] - 1
+    for i in range(cells.size):
+        at[i] = start + first[start + _bucket(cells[i], low, scale, n_buckets)]
+    for i in range(cells.size):
+        at[i] += np.uint32(values[at[i]] < cells[i])
+    for i in range(cells.size):
+        entry = at[i]
+        entry += np.uint32(values[entry] < cells[i])
+        at[i] = entry + np.uint32(values[entry] < cells[i])
+    for i in range(cells.size):
+        if values[at[i]] < cells[i]:
+            end = first[start + _bucket(cells[i], low, scale, n_buckets) + one]
+            at[i] = _search(values, cells[i], at[i] + one, start + end)
 
 
 @kernel
-def _surprise(ranks: Floats, at: int, value: float, is_symmetric: bool) -> float:
-    """-log of the share of fitted rows in the smaller tail that holds the value, or in both tails."""
-    n, below = ranks[-1, 1], ranks[at, 1]
-    through = ranks[at + 1, 1] if ranks[at, 0] == value else below
-    left, right = max(through, UNSEEN) / n, max(n - below, UNSEEN) / n
-    return -math.log(left) - math.log(right) if is_symmetric else -math.log(min(left, right))
+def _fill_tails(X: Floats, from_row: int, j: int, sample: Sample, cells: Floats, at: Counts) -> None:
+    """Replace `cells` by the shares of fitted rows in the smaller tails that hold column j's cells; 1 for a gap.
+
+    The product of both tails where the column is symmetric. `at` is scratch.
+    """
+    for i in range(cells.size):
+        cells[i] = X[from_row + i, j]
+    _find(sample, j, cells, at)
+    n: float = sample.below[sample.start[j + 1] - 1]
+    is_symmetric = sample.symmetric[j]
+    for i in range(cells.size):
+        below: float = sample.below[at[i]]
+        through: float = sample.below[at[i] + np.uint32(sample.values[at[i]] == cells[i])]
+        left = through if through > UNSEEN else UNSEEN
+        right = n - below if n - below > UNSEEN else UNSEEN
+        tail = (left if left < right else right) / n if not is_symmetric else left / n * (right / n)
+        cells[i] = tail if cells[i] == cells[i] else 1.0
 
 
 @kernel
-def _add_surprises(X: Floats, sample: Sample, out: Floats) -> None:
-    """Add what each cell says to its place in `out`, or to the row's sum where `out` has one column. O(n d)."""
-    block = np.empty(BLOCK, np.int32)
-    for j in range(X.shape[1]):
-        column = j if out.shape[1] > 1 else 0
-        entries = slice(sample.start[j], sample.start[j + 1])
-        ranks, first = sample.ranks[entries], sample.first[entries]
-        for from_row in range(0, X.shape[0] if first.size > 1 else 0, BLOCK):
-            at = block[: min(BLOCK, X.shape[0] - from_row)]
-            _find(X, from_row, j, ranks, first, sample.low[j], sample.scale[j], at)
-            for i in range(at.size):
-                value = X[from_row + i, j]
-                if value == value:
-                    out[from_row + i, column] += _surprise(ranks, at[i], value, sample.symmetric[j])
+def _scores(X: Floats, sample: Sample) -> Floats:
+    """Sum of -log(tail) over the columns, as the logarithm of products. O(n d)."""
+    d = X.shape[1]
+    out, product = np.zeros(X.shape[0]), np.ones(BLOCK)
+    tails, at = np.empty(BLOCK), np.empty(BLOCK, np.uint32)
+    for first in range(0, X.shape[0], BLOCK):
+        count = min(BLOCK, X.shape[0] - first)
+        for j in range(d):
+            if sample.start[j + 1] - sample.start[j] > 1:
+                _fill_tails(X, first, j, sample, tails[:count], at[:count])
+                for i in range(count):
+                    product[i] *= tails[i]
+            if j + 1 == d or j % FACTORS == FACTORS - 1:
+                for i in range(count):
+                    out[first + i] -= math.log(product[i])
+                    product[i] = 1.0
+    return out
 
 
-def _surprises(X: Floats, sample: Sample, n_columns: int) -> Floats:
-    out = np.zeros((len(X), n_columns))
-    _add_surprises(X, sample, out)
-    columns.rescale(X, out)
+@kernel
+def _surprises(X: Floats, sample: Sample) -> Floats:
+    """-log(tail) of each cell, 0 for a gap and in a column that the fit never saw. O(n d)."""
+    out = np.zeros(X.shape)
+    tails, at = np.empty(BLOCK), np.empty(BLOCK, np.uint32)
+    for first in range(0, X.shape[0], BLOCK):
+        count = min(BLOCK, X.shape[0] - first)
+        for j in range(X.shape[1]):
+            if sample.start[j + 1] - sample.start[j] > 1:
+                _fill_tails(X, first, j, sample, tails[:count], at[:count])
+                for i in range(count):
+                    out[first + i, j] -= math.log(tails[i])
     return out
 
 
 class EcodState(State, frozen=True):
     """The fitted columns; see `Sample`."""
 
-    ranks: Floats
+    values: Floats
+    below: Counts
     first: Counts
     start: NDArray[np.int64]
     low: Floats
@@ -178,7 +208,7 @@ class EcodState(State, frozen=True):
     @property
     def sample(self) -> Sample:
         """The arrays as the kernels take them."""
-        return Sample(self.ranks, self.first, self.start, self.low, self.scale, self.symmetric)
+        return Sample(self.values, self.below, self.first, self.start, self.low, self.scale, self.symmetric)
 
 
 @algorithm(
@@ -203,23 +233,29 @@ class ecod:
     def fit(X: Floats, _params: NoParams, _seed: int) -> EcodState:
         """Sort each column."""
         n, d = X.shape
-        ranks, first = np.empty((d * (n + 1), 2)), np.empty(d * (n + 1), np.int32)
+        size = d * (n + 1)
+        values, below, first = np.empty(size), np.empty(size, np.uint32), np.empty(size, np.uint32)
         start, low, scale = np.zeros(d + 1, np.int64), np.empty(d), np.empty(d)
         symmetric = np.empty(d, np.bool_)
         for place, block in columns.ordered_columns(X):
             for j, ordered in enumerate(block, place.start):
-                used, low[j], scale[j], symmetric[j] = _fit_column(ordered, ranks[start[j] :], first[start[j] :])
+                rest = slice(start[j], None)
+                used, low[j], scale[j], symmetric[j] = _fit_column(ordered, values[rest], below[rest], first[rest])
                 start[j + 1] = start[j] + used
-        if start[d] < len(first):
-            ranks, first = ranks[: start[d]].copy(), first[: start[d]].copy()
-        return EcodState(ranks, first, start, low, scale, symmetric)
+        if start[d] < size:
+            values, below, first = (array[: start[d]].copy() for array in (values, below, first))
+        return EcodState(values, below, first, start, low, scale, symmetric)
 
     @staticmethod
     def score(state: EcodState, X: Floats, _own: Flags) -> Floats:
         """The sum over the columns; NaN where a row has no value."""
-        return _surprises(X, state.sample, 1)[:, 0]
+        scores = _scores(X, state.sample)
+        columns.rescale(X, scores.reshape(-1, 1))
+        return scores
 
     @staticmethod
     def explain(state: EcodState, X: Floats) -> Floats:
         """What each column adds to the score, 0 for a gap."""
-        return _surprises(X, state.sample, X.shape[1])
+        contributions = _surprises(X, state.sample)
+        columns.rescale(X, contributions)
+        return contributions

@@ -90,7 +90,7 @@ def _level(value: float, edges: Floats, j: int, scale: float, tolerance: float) 
     if value <= edges[j, 0]:
         return int(edges[j, 0] - value <= tolerance * (edges[j, 1] - edges[j, 0]))
     if value > edges[j, n_bins]:
-        near = value - edges[j, n_bins] <= tolerance * (edges[j, n_bins] - edges[j, n_bins - 1])
+        near: bool = value - edges[j, n_bins] <= tolerance * (edges[j, n_bins] - edges[j, n_bins - 1])
         return n_bins + 1 - int(near)
     return 1 + _bin(value, edges, j, scale)
 

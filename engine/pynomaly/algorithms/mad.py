@@ -19,7 +19,7 @@ def _nearest(ordered: Floats, center: float, k: int) -> float:
             first = middle + 1
         else:
             last = middle
-    reach = max(center - ordered[first], ordered[first + k - 1] - center)
+    reach: float = max(center - ordered[first], ordered[first + k - 1] - center)
     if first > 0:
         reach = min(reach, max(center - ordered[first - 1], ordered[first + k - 2] - center))
     return min(reach, columns.LARGEST)

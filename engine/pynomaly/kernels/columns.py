@@ -25,7 +25,7 @@ def ordered_columns(X: Floats) -> Iterator[tuple[slice, Floats]]:
     """A few columns at a time in ascending order, gaps last: which columns, and float64[columns, n]."""
     for first in range(0, X.shape[1], TOGETHER):
         place = slice(first, min(first + TOGETHER, X.shape[1]))
-        block = np.ascontiguousarray(X[:, place].T)
+        block = np.array(X[:, place].T, order="C")  # a copy even of a single column
         block.sort(axis=1)
         yield place, block
 
@@ -213,9 +213,7 @@ def _add_products(block: Floats, out: Floats) -> None:
             for j in range(first, min(first + TILE, d)):
                 a, b, c, e = block[r, j], block[r + 1, j], block[r + 2, j], block[r + 3, j]
                 for k in range(first, d):
-                    out[j, k] += (
-                        a * block[r, k] + b * block[r + 1, k] + (c * block[r + 2, k] + e * block[r + 3, k])
-                    )
+                    out[j, k] += a * block[r, k] + b * block[r + 1, k] + (c * block[r + 2, k] + e * block[r + 3, k])
 
 
 @kernel

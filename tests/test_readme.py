@@ -1,0 +1,72 @@
+"""The README: its SQL gives the output that it shows, its Python and its commands run."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pynomaly
+from pynomaly import registry
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def shown(engine: pynomaly.Engine, sql: str) -> str:
+    """The rows of the last statement as DuckDB draws them."""
+    *before, last = [statement.strip() for statement in sql.split(";") if statement.strip()]
+    for statement in before:
+        engine.execute(statement)
+    if last.startswith(("create", "update")):
+        engine.execute(last)
+        return ""
+    return str(engine.sql(last).relation())
+
+
+def test_sql_gives_the_output_shown() -> None:
+    blocks = [(kind, text) for kind, text in BLOCKS if kind in ("sql", "text")]
+    with pynomaly.connect() as engine:
+        for place, (kind, text) in enumerate(blocks):
+            if kind != "sql" or text.startswith("SELECT * FROM detect_anomalies('payments') WHERE"):
+                continue
+            drawn = shown(engine, text)
+            if place + 1 < len(blocks) and blocks[place + 1][0] == "text":
+                assert drawn.strip() == blocks[place + 1][1].strip(), text
+        assert engine.execute(blocks[0][1]).fetchall()
+
+
+@pytest.mark.parametrize("text", [text for kind, text in BLOCKS if kind == "python"])
+def test_python_runs(text: str) -> None:
+    done = subprocess.run([sys.executable, "-W", "error", "-c", text], capture_output=True, text=True, check=True)
+    assert "1 of 7 rows flagged" in done.stdout
+    assert done.stderr == ""
+
+
+def test_shell_lines_run(tmp_path: Path) -> None:
+    with pynomaly.connect() as engine:
+        engine.execute(next(text for kind, text in BLOCKS if kind == "sql" and text.startswith("create table payments")))
+        engine.execute(f"copy payments to '{tmp_path}/payments.csv'; copy payments to '{tmp_path}/payments.parquet'")
+    lines = next(text for kind, text in BLOCKS if kind == "sh" and "pynomaly detect" in text).splitlines()
+    assert len(lines) == 7
+    for line in lines:
+        command = line.partition(" #")[0].replace("pynomaly", f"{sys.executable} -m pynomaly", 1)
+        if line.startswith("cat"):
+            command = line.replace("| pynomaly", f"| {sys.executable} -m pynomaly")
+        done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (line, done.stderr)
+        assert done.stdout or "--output" in line, line
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    marked = re.search(r"<!-- test command -->\n```sh\n(.*?)\n```\n<!-- end -->", README, re.DOTALL)
+    assert marked is not None
+    assert "just test" in marked[1]
+    assert "<!-- test command -->" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_every_native_algorithm_is_shown() -> None:
+    native = [name for name in registry.names() if not name.startswith(("pyod_", "sklearn_"))]
+    assert all(f"│ {name} " in README for name in native)
