@@ -47,7 +47,9 @@ def test_python_runs(text: str) -> None:
 
 def test_shell_lines_run(tmp_path: Path) -> None:
     with pynomaly.connect() as engine:
-        engine.execute(next(text for kind, text in BLOCKS if kind == "sql" and text.startswith("create table payments")))
+        engine.execute(
+            next(text for kind, text in BLOCKS if kind == "sql" and text.startswith("create table payments"))
+        )
         engine.execute(f"copy payments to '{tmp_path}/payments.csv'; copy payments to '{tmp_path}/payments.parquet'")
     lines = next(text for kind, text in BLOCKS if kind == "sh" and "pynomaly detect" in text).splitlines()
     assert len(lines) == 7

@@ -86,7 +86,7 @@ def _fill_levels(counts: Floats, edges: Floats, known: Floats, alpha: float, lev
 @kernel
 def _level(value: float, edges: Floats, j: int, scale: float, tolerance: float) -> int:
     """The entry of column j's levels for a value."""
-    n_bins = edges.shape[1] - 1
+    n_bins: int = edges.shape[1] - 1
     if value <= edges[j, 0]:
         return int(edges[j, 0] - value <= tolerance * (edges[j, 1] - edges[j, 0]))
     if value > edges[j, n_bins]:

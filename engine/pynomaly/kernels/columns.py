@@ -42,9 +42,8 @@ def n_known(ordered: Floats) -> int:
 @kernel
 def blend(a: float, b: float, share: float) -> float:
     """The point a share of the way from a up to b, never outside them."""
-    if a == b:
-        return a
-    return min(max((1.0 - share) * a + share * b, a), b)
+    width = b - a
+    return min(a + share * width, b) if width <= LARGEST else (1.0 - share) * a + share * b
 
 
 @kernel
