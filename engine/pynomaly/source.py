@@ -27,7 +27,7 @@ from pynomaly.errors import (
 from pynomaly.quoting import identifier, literal
 
 RESULT_COLUMNS = ("anomaly_score", "is_anomaly", "reasons")
-_RESERVED = "_pynomaly_row"
+_RESERVED = "_pynomaly_"  # columns that the macros add begin so
 _FILE_SUFFIXES = (".parquet", ".pq", ".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".gz", ".zst")
 _TEXT_WIDTH = 64  # longer text travels as its beginning and a digest
 
@@ -159,8 +159,9 @@ def _select_seen(relation: str, columns: dict[str, str], chosen: Roles) -> str:
 
 
 def _refuse_result_columns(known: dict[str, str]) -> None:
-    if _RESERVED in known:
-        raise BadParameter(f"the source has a column `{_RESERVED}`, a name that Pynomaly needs", "rename that column")
+    for name in known:
+        if name.startswith(_RESERVED):
+            raise BadParameter(f"column `{known[name]}` has a name that Pynomaly needs", "rename that column")
     for name in RESULT_COLUMNS:
         if name in known:
             raise result_column_exists(known[name])
@@ -229,7 +230,7 @@ def _select_unseen(relation: str, chosen: Roles) -> str:
         row = f"*columns(lambda c: lower(c) not in ({', '.join(map(literal, aside))}))"
     else:
         row = "*columns(*)"
-    reserved = ", ".join(f"{name} := null" for name in (*RESULT_COLUMNS, _RESERVED))
+    reserved = ", ".join(f"{name} := null" for name in (*RESULT_COLUMNS, "_pynomaly_row"))
     known = f"*columns(* exclude ({', '.join(map(identifier, aside))}))" if aside else "*columns(*)"
     left_out = [LeftOut(name, why) for name, why in chosen.aside().items()]
     return _assemble(relation, f"struct_pack({row})", chosen, left_out, f"struct_pack({reserved}, {known})")

@@ -21,33 +21,33 @@ create or replace temp macro detect_anomalies(
         select count(distinct _pynomaly_key) as n_keys from input where key is not null
     ),
     total as materialized (
-        select _checked_rows(count(*), "by" is not null, (select n_keys from keys where key is not null)) as n_rows
+        select _checked_rows(count(*), "by" is not null, (select n_keys from keys where key is not null)) as _pynomaly_rows
         from input
     ),
     numbered as not materialized (
         select *, row_number() over () as _pynomaly_number from input
     ),
     groups as not materialized (
-        select _pynomaly_group, count(*) as n_group from input where "by" is not null group by all
+        select _pynomaly_group, count(*) as _pynomaly_group_rows from input where "by" is not null group by all
     ),
     sampled as not materialized (
-        select _pynomaly_group, _pynomaly_row, _pynomaly_note, n_rows, n_rows as n_group
+        select _pynomaly_group, _pynomaly_row, _pynomaly_note, _pynomaly_rows, _pynomaly_rows as _pynomaly_group_rows
         from numbered, total
         where "by" is null
-            and hash(_pynomaly_number + seed) <= 18446744073709551615 * (sample_rows / greatest(n_rows, sample_rows))
+            and hash(_pynomaly_number + seed) <= 18446744073709551615 * (sample_rows / greatest(_pynomaly_rows, sample_rows))
         union all
-        select numbered._pynomaly_group, _pynomaly_row, _pynomaly_note, n_rows, n_group
+        select numbered._pynomaly_group, _pynomaly_row, _pynomaly_note, _pynomaly_rows, _pynomaly_group_rows
         from numbered
         join groups on numbered._pynomaly_group is not distinct from groups._pynomaly_group, total
         where "by" is not null
             and hash(_pynomaly_number + seed)
-                <= 18446744073709551615 * least(1, greatest(sample_rows / n_rows, 1024 / n_group))
+                <= 18446744073709551615 * least(1, greatest(sample_rows / _pynomaly_rows, 1024 / _pynomaly_group_rows))
     ),
     fitted as materialized (
         select
             any_value(_pynomaly_group) as _pynomaly_group,
             _fit(
-                list(_pynomaly_row), any_value(_pynomaly_note), any_value(n_rows), any_value(n_group),
+                list(_pynomaly_row), any_value(_pynomaly_note), any_value(_pynomaly_rows), any_value(_pynomaly_group_rows),
                 _options(
                     algorithm, contamination, threshold, top_k, explain, sample_rows, seed, parameters, features, "by"
                 ),
@@ -59,7 +59,7 @@ create or replace temp macro detect_anomalies(
         select
             _pynomaly_group,
             _fit(
-                list(_pynomaly_row), any_value(_pynomaly_note), any_value(n_rows), any_value(n_group),
+                list(_pynomaly_row), any_value(_pynomaly_note), any_value(_pynomaly_rows), any_value(_pynomaly_group_rows),
                 _options(
                     algorithm, contamination, threshold, top_k, explain, sample_rows, seed, parameters, features, "by"
                 ),

@@ -12,15 +12,15 @@ create or replace temp macro explain_features(
         ))
     ),
     total as materialized (
-        select _checked_rows(count(*), true, null) as n_rows from input
+        select _checked_rows(count(*), true, null) as _pynomaly_rows from input
     ),
     sampled as not materialized (
-        select _pynomaly_row, _pynomaly_note, n_rows
+        select _pynomaly_row, _pynomaly_note, _pynomaly_rows
         from (select *, row_number() over () as _pynomaly_number from input), total
-        where hash(_pynomaly_number + seed) <= 18446744073709551615 * (sample_rows / greatest(n_rows, sample_rows))
+        where hash(_pynomaly_number + seed) <= 18446744073709551615 * (sample_rows / greatest(_pynomaly_rows, sample_rows))
     ),
     described as (
-        select unnest(_describe(list(_pynomaly_row), any_value(_pynomaly_note), any_value(n_rows), features)) as item
+        select unnest(_describe(list(_pynomaly_row), any_value(_pynomaly_note), any_value(_pynomaly_rows), features)) as item
         from sampled
     )
     select item."column" as column_name, item.used as used, item.encoding as encoding, item.why as why
