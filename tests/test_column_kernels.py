@@ -68,6 +68,7 @@ def random_rows(seed: int, n: int, d: int, kinds: list[str]) -> Floats:
         "offset": lambda: 1.7e9 + rng.normal(size=n),
         "all gaps": lambda: np.full(n, np.nan),
         "skewed": lambda: np.exp(3.0 * rng.normal(size=n)),
+        "cauchy": lambda: rng.standard_cauchy(size=n),
         "tiny": lambda: 1e-300 * rng.normal(size=n),
         "huge": lambda: 1e300 * rng.normal(size=n),
     }
@@ -152,15 +153,21 @@ def test_cross_products_equal_numpy(n: int, d: int) -> None:
     np.testing.assert_array_equal(products, products.T)
 
 
-@pytest.mark.parametrize("kind", ["gaussian", "skewed", "tied", "huge"])
+@pytest.mark.parametrize("kind", ["gaussian", "skewed", "tied", "huge", "cauchy"])
 def test_ecod_finds_ranks_in_large_columns(kind: str) -> None:
-    """Large enough that buckets hold many values and that lookups take several blocks."""
+    """Large enough that some buckets hold many values and that lookups take several blocks."""
     X = random_rows(5, 20_000, 1, [kind])
     Y = np.concatenate([X, 0.7 * X, [[-1e305], [1e305]]])
     ordered = np.sort(X[:, 0])
     left = np.maximum(np.searchsorted(ordered, Y[:, 0], "right"), 0.5) / len(X)
     right = np.maximum(len(X) - np.searchsorted(ordered, Y[:, 0], "left"), 0.5) / len(X)
     np.testing.assert_allclose(scores(ecod, X, Y), -np.log(np.minimum(left, right)), rtol=1e-12)
+
+
+def test_ecod_of_many_columns_stays_finite() -> None:
+    """The product of so many small tails is 0 in floating point."""
+    X = random_rows(7, 100, 400, ["gaussian"])
+    np.testing.assert_allclose(scores(ecod, X, np.full((1, 400), 1e9)), 400 * np.log(200.0))
 
 
 # PyOD

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -43,7 +44,7 @@ ROWS = "select (i * 37) % 101 / 7 as a, (i * 53) % 97 / 3 as b from range({n}) r
 
 
 @pytest.fixture
-def engine() -> pynomaly.Engine:
+def engine() -> Iterator[pynomaly.Engine]:
     with pynomaly.connect() as engine:
         engine.execute("create table t as " + ROWS.format(n=600))
         yield engine
@@ -63,7 +64,7 @@ def scores(result: pynomaly.Result) -> list[float]:
 
 
 def test_frames_by_value_and_by_name_score_equally(engine: pynomaly.Engine, table: pa.Table) -> None:
-    polars_frame, pandas_frame = pl.from_arrow(table), table.to_pandas()
+    polars_frame, pandas_frame = pl.DataFrame(table.to_pydict()), table.to_pandas()
     features = polars_frame
     expected = scores(engine.detect(table))
     assert scores(engine.detect(polars_frame)) == expected
@@ -341,7 +342,7 @@ def test_no_string_parameter_is_run_as_sql(hostile: str, parameter: str) -> None
     with pynomaly.connect() as engine:
         engine.execute("create table t as " + ROWS.format(n=30))
         options = {parameter: hostile} if parameter != "source" else {}
-        with contextlib.suppress(NAMED):
+        with contextlib.suppress(*NAMED):
             engine.detect(hostile if parameter == "source" else "t", **options)
         assert engine.execute("select count(*) from t").fetchone() == (30,)
         tables = engine.execute("select table_name from information_schema.tables").fetchall()

@@ -14,7 +14,7 @@ TOP_LEVEL = {
 # The layers from the inside out; a module may import its own layer and those before it.
 LAYERS = (
     ("kernels", "errors"),
-    ("algorithm", "rows"),
+    ("algorithm", "arrays", "rows"),
     ("algorithms", "wrapped"),
     ("registry",),
     ("features", "columns", "encoding", "quoting", "cutoffs"),

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pynomaly import arrays
 from pynomaly.algorithm import Flags, Floats
 
 Ints = NDArray[np.int64]
@@ -165,7 +166,7 @@ def shown(text: str) -> str:
 
 def taken(array: pa.Array, places: Ints) -> pa.Array:
     """The values at some places."""
-    return _sized(array).take(pa.array(places))
+    return _sized(array).take(arrays.integers(places))
 
 
 def words(array: pa.Array) -> list[str | None]:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from pynomaly import options, registry, source
+from pynomaly import arrays, options, registry, source
 from pynomaly.cache import Entry, Fitted, ModelCache
 from pynomaly.encoding import LeftOut, fit_encoder
 from pynomaly.errors import BadParameter, KeyNotUnique, NoUsableColumn, TooFewRows
@@ -201,9 +201,8 @@ class Functions:
         self._session.cache.count(entry, len(rows), int(flags.sum()), int(unknown.sum()))
         found = reasons(entry.model, rows, X, scores)
         mask = unknown if unknown.any() else None
-        return pa.StructArray.from_arrays(
-            [pa.array(scores, mask=mask), pa.array(flags, mask=mask), found], fields=list(SCORE)
-        )
+        children = [arrays.floats(scores, mask), arrays.flags(flags, mask), found]
+        return pa.StructArray.from_arrays(children, fields=list(SCORE))
 
 
 def decode_note(note: str) -> list[LeftOut]:
@@ -213,7 +212,7 @@ def decode_note(note: str) -> list[LeftOut]:
 
 def _plain_scores(entry: Entry, rows: pa.StructArray) -> pa.Array:
     scores, _ = entry.model.score(rows)
-    return pa.array(scores, from_pandas=True)
+    return arrays.floats(scores, np.isnan(scores))
 
 
 def _by_model(
@@ -231,11 +230,11 @@ def _by_model(
     parts, places = [empty], []
     for handle in np.unique(filled):
         mine = np.nonzero(filled == handle)[0]
-        chosen = rows.take(pa.array(mine))
+        chosen = rows.take(arrays.integers(mine))
         parts.append(score(cache.get(int(handle)), chosen) if handle else _no_opinion(empty.type, len(mine)))
         places.append(mine)
     order = np.argsort(np.concatenate(places), kind="stable") if places else np.empty(0, np.int64)
-    return pa.concat_arrays(parts).take(pa.array(order))
+    return pa.concat_arrays(parts).take(arrays.integers(order))
 
 
 def _no_opinion(type_: pa.DataType, n: int) -> pa.Array:

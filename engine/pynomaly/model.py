@@ -14,6 +14,8 @@ from pynomaly.errors import BadParameter, TooManyRows
 from pynomaly.options import Options
 from pynomaly.rows import hash_rows
 
+DEVIATIONS = "mad"  # whose reasons an algorithm without its own gives
+
 
 class Model(msgspec.Struct, frozen=True):
     """Everything that scores a row; `state` is None where every feature is constant and all scores are 0."""
@@ -41,18 +43,16 @@ class Model(msgspec.Struct, frozen=True):
 
         An algorithm without reasons of its own gives the robust z-score of each feature.
         """
-        if self.algorithm.explain is not None:
-            return self.algorithm.explain(self.state, X)
-        from pynomaly.algorithms.mad import mad
-
-        assert mad.explain is not None  # noqa: S101 - narrows the type, `mad` defines it
-        return np.nan_to_num(mad.explain(self.deviations, X))
+        own = self.algorithm.explain
+        explain, state = (own, self.state) if own else (registry.get(DEVIATIONS).explain, self.deviations)
+        return np.nan_to_num(explain(state, X)) if explain else np.zeros(X.shape)
 
     def flags(self, scores: Floats) -> Flags:
         """Which scores lie above the threshold; none where a rank decides instead."""
         if self.threshold is None:
             return np.zeros(len(scores), dtype=np.bool_)
-        return scores > self.threshold
+        flags: Flags = scores > self.threshold
+        return flags
 
     def nbytes(self) -> int:
         """The size of the arrays that the model holds."""
@@ -158,9 +158,8 @@ def _cut_off(scores: Floats, options: Options) -> tuple[float | None, str]:
 def _deviations(algorithm: Algorithm, X: Floats) -> State | None:
     if algorithm.explain is not None:
         return None
-    from pynomaly.algorithms.mad import mad
-
-    return mad.fit(X, mad.params(), 0)
+    deviations = registry.get(DEVIATIONS)
+    return deviations.fit(X, deviations.params(), 0)
 
 
 def _nbytes(state: State | None) -> int:

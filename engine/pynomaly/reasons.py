@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from pynomaly import arrays
 from pynomaly.algorithm import Floats
 
 if TYPE_CHECKING:  # the model imports the kernels, which are slow to load
@@ -31,13 +32,13 @@ def reasons(model: Model, rows: pa.StructArray, X: Floats, scores: Floats) -> pa
     row_of, rank_of = np.nonzero(kept)
     structs = _structs(model, rows, row_of, ranked[row_of, rank_of], amounts[kept], by_feature)
     offsets = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), structs)
+    return pa.ListArray.from_arrays(arrays.integers(offsets.astype(np.int32)), structs)
 
 
 @lru_cache(maxsize=16)  # chunks are of one length but for the last
 def no_reasons(n: int) -> pa.ListArray:
     """An empty list for each of n rows."""
-    return pa.ListArray.from_arrays(pa.array(np.zeros(n + 1, np.int32)), pa.array([], REASON))
+    return pa.ListArray.from_arrays(arrays.integers(np.zeros(n + 1, np.int32)), pa.array([], REASON))
 
 
 def _structs(
@@ -56,8 +57,8 @@ def _structs(
         places = np.nonzero(column_of == column)[0]
         values[places] = model.encoder.values(rows, int(column), row_of[places])
         expected[places] = _expected(model, int(column), by_feature[row_of[places]])
-    children = [pa.array(names[column_of], pa.string()), pa.array(values, pa.string()), pa.array(expected, pa.string())]
-    return pa.StructArray.from_arrays([*children, pa.array(amounts)], fields=list(REASON))
+    texts = [pa.array(column.tolist(), pa.string()) for column in (names[column_of], values, expected)]
+    return pa.StructArray.from_arrays([*texts, arrays.floats(amounts)], fields=list(REASON))
 
 
 def _expected(model: Model, column: int, by_feature: Floats) -> list[str]:

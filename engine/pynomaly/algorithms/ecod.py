@@ -1,8 +1,9 @@
 """Empirical cumulative distributions: an anomaly lies in the tails of its columns (Li et al. 2022)."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +12,9 @@ from pynomaly.kernels import columns, kernel
 
 Counts = NDArray[np.uint32]
 
-TRIM = 0.005  # share of a column's values at either end that share one bucket, so that a far one is no harm
+# A column's values are cut at these shares of them, closer and closer to either end: within a piece of a heavy tail,
+# too, buckets of equal width hold few values.
+CUTS = np.array([0.0, *(0.5**k for k in range(8, 0, -1)), *(1.0 - 0.5**k for k in range(2, 9))])
 UNSEEN = 0.5  # rows that a tail counts when no fitted row lies in it
 BLOCK = 256  # rows that are looked up together
 FACTORS = 16  # shares that are multiplied before the logarithm is taken: their product cannot underflow
@@ -19,19 +22,20 @@ EPSILON = float(np.finfo(np.float64).eps)
 
 
 class Sample(NamedTuple):
-    """The sorted distinct values of every column, with buckets of equal width that lead to them.
+    """The sorted distinct values of every column, with buckets that lead to them.
 
     A column with m distinct values has m + 1 entries in each of the first three arrays, from `start` on: its
     values and infinity; the number of fitted rows below each; the first value of each of its m buckets, counted
-    from `start`, and the end of the last.
+    from `start`, and the end of the last. The values of a piece are as many as its buckets, which have equal width.
     """
 
     values: Floats
     below: Counts
     first: Counts
     start: NDArray[np.int64]  # [d + 1]
-    low: Floats  # [d], where the second bucket starts
-    scale: Floats  # [d], buckets per unit
+    pieces: Counts  # [d, len(CUTS) + 1], first bucket, and first value, of each piece
+    bound: Floats  # [d, len(CUTS)], lowest value of each piece
+    scale: Floats  # [d, len(CUTS)], buckets per unit in each piece
     symmetric: NDArray[np.bool_]  # [d], whether the skewness is 0
 
 
@@ -48,29 +52,31 @@ def _fill_ranks(known: Floats, values: Floats, below: Counts) -> int:
 
 
 @kernel
-def _bucket(value: float, low: float, scale: float, n_buckets: int) -> np.uint32:
-    """The bucket of a value: the first and the last reach to infinity. A larger value is in no earlier one."""
-    place = (value - low) * scale + 1.0
-    last = n_buckets - 1.0
-    place = place if place > 0.0 else 0.0
+def _bucket(value: float, piece: np.uint32, pieces: Counts, bound: Floats, scale: Floats) -> np.uint32:
+    """The bucket of a value in a piece: one before or after all of them goes to the nearest."""
+    one = np.uint32(1)
+    first, last = pieces[piece], max(pieces[piece + one], one) - one
+    place = first + (value - bound[piece]) * scale[piece]
+    place = place if place > first else float(first)
     return np.uint32(place if place < last else last)
 
 
 @kernel
-def _fill_buckets(values: Floats, first: Counts) -> tuple[float, float]:
-    """Fill the first value of each bucket; return where the second bucket starts and the buckets per unit."""
+def _fill_buckets(values: Floats, first: Counts, pieces: Counts, bound: Floats, scale: Floats) -> None:
+    """Cut the distinct values of a column into pieces, and fill the first value of each bucket."""
     count = values.size
-    trimmed = int(TRIM * count)
-    low, width = values[trimmed], values[count - 1 - trimmed] - values[trimmed]
-    scale = max(count - 2, 0) / width if width > 0.0 else 0.0
-    if scale == 0.0 or scale > columns.LARGEST:  # the width is 0, or too large or too small to be divided by
-        low, scale = 0.0, 0.0
-    first[:] = 0
-    for value in values:
-        first[_bucket(value, low, scale, count) + np.uint32(1)] += np.uint32(1)
+    pieces[CUTS.size] = count
+    for p in range(CUTS.size):
+        pieces[p] = int(CUTS[p] * count)
+        bound[p] = values[pieces[p]]
+    first.fill(0)
+    for p in range(CUTS.size):
+        width = (bound[p + 1] if p + 1 < CUTS.size else values[count - 1]) - bound[p]
+        scale[p] = (pieces[p + 1] - pieces[p]) / width if width > 0.0 else 0.0
+        for at in range(pieces[p], pieces[p + 1]):
+            first[_bucket(values[at], np.uint32(p), pieces, bound, scale) + np.uint32(1)] += np.uint32(1)
     for b in range(count):
         first[b + 1] += first[b]
-    return low, scale
 
 
 @kernel
@@ -92,15 +98,17 @@ def _is_symmetric(known: Floats) -> bool:
 
 
 @kernel
-def _fit_column(ordered: Floats, values: Floats, below: Counts, first: Counts) -> tuple[int, float, float, bool]:
-    """Fill the entries of a sorted column; return how many, where its buckets start, their scale, and symmetry."""
+def _fit_column(ordered: Floats, sample: Sample, j: int) -> None:
+    """Fill the entries of a sorted column, from `start` on."""
     known = ordered[: columns.n_known(ordered)]
+    start = sample.start[j]
+    values, below, first = sample.values[start:], sample.below[start:], sample.first[start:]
     count = _fill_ranks(known, values, below)
     first[0] = 0
-    if count == 0:
-        return 1, 0.0, 0.0, True
-    low, scale = _fill_buckets(values[:count], first[: count + 1])
-    return count + 1, low, scale, _is_symmetric(known)
+    if count > 0:
+        _fill_buckets(values[:count], first[: count + 1], sample.pieces[j], sample.bound[j], sample.scale[j])
+        sample.symmetric[j] = _is_symmetric(known)
+    sample.start[j + 1] = start + count + 1
 
 
 @kernel
@@ -116,17 +124,21 @@ def _search(values: Floats, value: float, at: np.uint32, end: np.uint32) -> np.u
 
 
 @kernel
-def _find(sample: Sample, j: int, cells: Floats, at: Counts) -> None:
-    """Fill `at` with the first entry of column j that is not below each of the cells.
+def _find(sample: Sample, j: int, cells: Floats, at: Counts, end: Counts) -> None:
+    """Fill `at` with the first entry of column j that is not below each of the cells; `end` is scratch.
 
     Most are found by three steps from the start of their bucket. Those are taken in loops without branches, so
     that the processor fetches many entries at a time.
     """
-    values, first, low, scale = sample.values, sample.first, sample.low[j], sample.scale[j]
-    start, one = np.uint32(sample.start[j]), np.uint32(1)
-    n_buckets = sample.start[j + 1] - sample.start[j] - 1
+    values, first, start, one = sample.values, sample.first, np.uint32(sample.start[j]), np.uint32(1)
+    pieces, bound, scale = sample.pieces[j], sample.bound[j], sample.scale[j]
+    at.fill(0)
+    for p in range(1, CUTS.size):
+        for i in range(cells.size):
+            at[i] += np.uint32(cells[i] >= bound[p])
     for i in range(cells.size):
-        at[i] = start + first[start + _bucket(cells[i], low, scale, n_buckets)]
+        entry = start + _bucket(cells[i], at[i], pieces, bound, scale)
+        at[i], end[i] = start + first[entry], start + first[entry + one]
     for i in range(cells.size):
         at[i] += np.uint32(values[at[i]] < cells[i])
     for i in range(cells.size):
@@ -135,19 +147,19 @@ def _find(sample: Sample, j: int, cells: Floats, at: Counts) -> None:
         at[i] = entry + np.uint32(values[entry] < cells[i])
     for i in range(cells.size):
         if values[at[i]] < cells[i]:
-            end = first[start + _bucket(cells[i], low, scale, n_buckets) + one]
-            at[i] = _search(values, cells[i], at[i] + one, start + end)
+            at[i] = _search(values, cells[i], at[i] + one, end[i])
 
 
 @kernel
-def _fill_tails(X: Floats, from_row: int, j: int, sample: Sample, cells: Floats, at: Counts) -> None:
+def _fill_tails(X: Floats, from_row: int, j: int, sample: Sample, cells: Floats, scratch: Counts) -> None:
     """Replace `cells` by the shares of fitted rows in the smaller tails that hold column j's cells; 1 for a gap.
 
-    The product of both tails where the column is symmetric. `at` is scratch.
+    The product of both tails where the column is symmetric.
     """
     for i in range(cells.size):
         cells[i] = X[from_row + i, j]
-    _find(sample, j, cells, at)
+    at = scratch[0, : cells.size]
+    _find(sample, j, cells, at, scratch[1, : cells.size])
     n: float = sample.below[sample.start[j + 1] - 1]
     is_symmetric = sample.symmetric[j]
     for i in range(cells.size):
@@ -164,12 +176,12 @@ def _scores(X: Floats, sample: Sample) -> Floats:
     """Sum of -log(tail) over the columns, as the logarithm of products. O(n d)."""
     d = X.shape[1]
     out, product = np.zeros(X.shape[0]), np.ones(BLOCK)
-    tails, at = np.empty(BLOCK), np.empty(BLOCK, np.uint32)
+    tails, scratch = np.empty(BLOCK), np.empty((2, BLOCK), np.uint32)
     for first in range(0, X.shape[0], BLOCK):
         count = min(BLOCK, X.shape[0] - first)
         for j in range(d):
             if sample.start[j + 1] - sample.start[j] > 1:
-                _fill_tails(X, first, j, sample, tails[:count], at[:count])
+                _fill_tails(X, first, j, sample, tails[:count], scratch)
                 for i in range(count):
                     product[i] *= tails[i]
             if j + 1 == d or j % FACTORS == FACTORS - 1:
@@ -183,15 +195,28 @@ def _scores(X: Floats, sample: Sample) -> Floats:
 def _surprises(X: Floats, sample: Sample) -> Floats:
     """-log(tail) of each cell, 0 for a gap and in a column that the fit never saw. O(n d)."""
     out = np.zeros(X.shape)
-    tails, at = np.empty(BLOCK), np.empty(BLOCK, np.uint32)
+    tails, scratch = np.empty(BLOCK), np.empty((2, BLOCK), np.uint32)
     for first in range(0, X.shape[0], BLOCK):
         count = min(BLOCK, X.shape[0] - first)
         for j in range(X.shape[1]):
             if sample.start[j + 1] - sample.start[j] > 1:
-                _fill_tails(X, first, j, sample, tails[:count], at[:count])
+                _fill_tails(X, first, j, sample, tails[:count], scratch)
                 for i in range(count):
                     out[first + i, j] -= math.log(tails[i])
     return out
+
+
+def _empty(n: int, d: int) -> Sample:
+    """Room for d columns of n rows."""
+    size, cuts = d * (n + 1), len(CUTS)
+    values, below, first = np.empty(size), np.empty(size, np.uint32), np.empty(size, np.uint32)
+    start, pieces = np.zeros(d + 1, np.int64), np.zeros((d, cuts + 1), np.uint32)
+    return Sample(values, below, first, start, pieces, np.zeros((d, cuts)), np.zeros((d, cuts)), np.ones(d, np.bool_))
+
+
+def _trimmed(array: Any, used: int) -> Any:
+    """The used part, without holding the rest in memory."""
+    return array if used == len(array) else array[:used].copy()
 
 
 class EcodState(State, frozen=True):
@@ -201,14 +226,15 @@ class EcodState(State, frozen=True):
     below: Counts
     first: Counts
     start: NDArray[np.int64]
-    low: Floats
+    pieces: Counts
+    bound: Floats
     scale: Floats
     symmetric: NDArray[np.bool_]
 
     @property
     def sample(self) -> Sample:
         """The arrays as the kernels take them."""
-        return Sample(self.values, self.below, self.first, self.start, self.low, self.scale, self.symmetric)
+        return Sample(*msgspec.structs.astuple(self))
 
 
 @algorithm(
@@ -222,8 +248,8 @@ class ecod:
     """Empirical-distribution outlier detection: how small the tails are that hold a row's values.
 
     The sum over the columns of -log(share of fitted rows at or beyond the value), of the smaller tail; of both
-    tails where the column's skewness is exactly 0. On the fitted rows this is PyOD's ECOD, whose choice of the
-    tail by the sign of the skewness never exceeds the smaller one. New rows are held against the fitted
+    tails where the column's skewness is exactly 0. On the fitted rows this is PyOD's ECOD: it takes the largest of
+    either tail's value and of the one that the sign of the skewness selects. New rows are held against the fitted
     columns only, while PyOD sorts them together with the fitted rows, so that a score depends on its batch. A
     value beyond all fitted ones counts as half a row: more extreme than any of them, and finite. With gaps, the
     sum over the other columns is scaled up to all.
@@ -232,19 +258,13 @@ class ecod:
     @staticmethod
     def fit(X: Floats, _params: NoParams, _seed: int) -> EcodState:
         """Sort each column."""
-        n, d = X.shape
-        size = d * (n + 1)
-        values, below, first = np.empty(size), np.empty(size, np.uint32), np.empty(size, np.uint32)
-        start, low, scale = np.zeros(d + 1, np.int64), np.empty(d), np.empty(d)
-        symmetric = np.empty(d, np.bool_)
+        sample = _empty(*X.shape)
         for place, block in columns.ordered_columns(X):
             for j, ordered in enumerate(block, place.start):
-                rest = slice(start[j], None)
-                used, low[j], scale[j], symmetric[j] = _fit_column(ordered, values[rest], below[rest], first[rest])
-                start[j + 1] = start[j] + used
-        if start[d] < size:
-            values, below, first = (array[: start[d]].copy() for array in (values, below, first))
-        return EcodState(values, below, first, start, low, scale, symmetric)
+                _fit_column(ordered, sample, j)
+        used = sample.start[-1]
+        values, below, first = (_trimmed(array, used) for array in sample[:3])
+        return EcodState(values, below, first, *sample[3:])
 
     @staticmethod
     def score(state: EcodState, X: Floats, _own: Flags) -> Floats:

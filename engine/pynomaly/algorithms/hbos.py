@@ -15,7 +15,7 @@ def _fill_edges(low: Floats, high: Floats, edges: Floats) -> None:
     n_bins = edges.shape[1] - 1
     for j in range(edges.shape[0]):
         if low[j] > high[j]:
-            edges[j] = 0.0
+            edges[j].fill(0.0)
             continue
         width = high[j] - low[j]
         step = width / n_bins if width <= columns.LARGEST else high[j] / n_bins - low[j] / n_bins
@@ -80,7 +80,7 @@ def _fill_levels(counts: Floats, edges: Floats, known: Floats, alpha: float, lev
             worst = -np.log2(alpha)
         levels[j, 0], levels[j, n_bins + 1] = worst, worst
         if known[j] == 0.0:
-            levels[j] = 0.0
+            levels[j].fill(0.0)
 
 
 @kernel

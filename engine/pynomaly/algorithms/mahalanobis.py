@@ -9,7 +9,7 @@ from pynomaly.kernels import columns, kernel
 @kernel
 def _fill_whitened(X: Floats, i: int, mean: Floats, spread: Floats, axes: Floats, whitened: Floats) -> None:
     """Fill the coordinates of row i along the axes, each in standard deviations."""
-    whitened[:] = 0.0
+    whitened.fill(0.0)
     for j in range(X.shape[1]):
         z = columns.standardised(X[i, j], mean[j], spread[j])
         for k in range(whitened.size):
@@ -40,7 +40,7 @@ def _shares(X: Floats, mean: Floats, spread: Floats, axes: Floats) -> Floats:
             for k in range(whitened.size):
                 out[i, j] += z * axes[j, k] * whitened[k]
         if columns.is_empty(X, i):
-            out[i] = np.nan
+            out[i].fill(np.nan)
     return out
 
 

@@ -9,7 +9,7 @@ from pynomaly.kernels import columns, kernel
 @kernel
 def _fill_squares(X: Floats, i: int, mean: Floats, spread: Floats, axes: Floats, squares: Floats) -> None:
     """Fill the squared distances of row i, standardised, from the end of each axis."""
-    squares[:] = 0.0
+    squares.fill(0.0)
     for j in range(X.shape[1]):
         z = columns.standardised(X[i, j], mean[j], spread[j])
         for k in range(squares.size):
@@ -44,7 +44,7 @@ def _shares(X: Floats, mean: Floats, spread: Floats, axes: Floats, weights: Floa
             for k in range(weights.size):
                 out[i, j] += squares[k] * (z - axes[j, k]) * (z - axes[j, k])
         if columns.is_empty(X, i):
-            out[i] = np.nan
+            out[i].fill(np.nan)
     return out
 
 

@@ -45,7 +45,7 @@ def _run(given: list[str]) -> int:
     from cyclopts import CycloptsError
 
     # A lone dash is standard input to us and an option to the parser.
-    tokens = [STANDARD_INPUT if token == "-" else token for token in given]
+    tokens = [STANDARD_INPUT if word == "-" else word for word in given]
     try:
         code = _app()(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
@@ -72,7 +72,7 @@ def _app() -> "App":
 
 
 def _usage_error(error: "CycloptsError", tokens: list[str]) -> BadParameter:
-    verb = next((token for token in tokens if token in VERBS), None)
+    verb = next((word for word in tokens if word in VERBS), None)
     cause, _, meant = str(error).strip().rstrip(".").partition(". ")
     mend = f"`pynomaly {f'{verb} ' if verb else ''}--help` lists what it takes"
     return BadParameter(cause[:1].lower() + cause[1:], f"{meant[:1].lower()}{meant[1:]} {mend}" if meant else mend)

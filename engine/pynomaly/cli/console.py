@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import duckdb
 import msgspec
@@ -112,15 +112,15 @@ def _os_cause(error: OSError) -> str:
 
 
 @cache
-def _console(stream: io.TextIOBase) -> "Console":
+def _console(stream: TextIO) -> "Console":
     from rich.console import Console
 
-    return Console(file=stream, highlight=False)  # type: ignore[arg-type]
+    return Console(file=stream, highlight=False)
 
 
 def _stderr() -> "Console":
     """The console on standard error, whatever stream that is now."""
-    return _console(sys.stderr)  # type: ignore[arg-type]
+    return _console(sys.stderr)
 
 
 def forgive_encoding() -> None:

@@ -11,15 +11,20 @@ PLAIN = ("boolean", "date", "uuid", "decimal", "float", "double", "hugeint", "uh
 TEXT_NEEDS_QUOTES = literal('[",\\r\\n]')
 
 
-def select(columns: Sequence[str], line: str, rows: str) -> str:
-    """The SELECT that turns the relation `rows` into lines; columns go by place, since two may share a name."""
+def select(columns: Sequence[str], expressions: str, rows: str) -> str:
+    """The SELECT of expressions over the relation `rows`; columns go by place, since two may share a name."""
     places = ", ".join(map(column, range(len(columns))))
-    return f"select {line} as line from {rows} as _pynomaly_rows({places})"
+    return f"select {expressions} from {rows} as _pynomaly_rows({places})"
 
 
 def column(place: int) -> str:
     """The name that a column has inside the line's expression."""
     return f"_pynomaly_{place}"
+
+
+def shown_cell(place: int, type_: Type) -> str:
+    """The expression of a cell for a person: times with a zone as text, which need a package in Python."""
+    return f"{column(place)}::varchar" if "WITH TIME ZONE" in str(type_) else column(place)
 
 
 def csv_line(types: Sequence[Type]) -> str:

@@ -83,6 +83,13 @@ def check(target: Target) -> None:
 
 def write(query: Query, target: Target) -> Shown | None:
     """Write the rows of a query; those of a table for standard output are handed back, for `table.show`."""
+    try:
+        return _write(query, target)
+    except duckdb.Error as error:
+        raise translate(error) from error
+
+
+def _write(query: Query, target: Target) -> Shown | None:
     if target.format == "table":
         shown = _first_rows(query, target.rows)
         if target.path is None:
@@ -100,7 +107,10 @@ def write(query: Query, target: Target) -> Shown | None:
 
 
 def _first_rows(query: Query, n: int) -> Shown:
-    rows = query.relation().limit(n + 1).fetchall()
+    cells = [lines.shown_cell(place, type_) for place, type_ in enumerate(query.relation().types)]
+    name = "_pynomaly_result"
+    relation: Any = query.relation().query(name, lines.select(query.columns, ", ".join(cells), name))
+    rows = relation.limit(n + 1).fetchall()
     return Shown(query.columns, rows[:n], len(rows) > n)
 
 
@@ -163,8 +173,8 @@ _WRITERS: dict[Format, Callable[[Query, BinaryIO], None]] = {"csv": _csv, "jsonl
 
 def _lines(query: Query, line: str) -> Iterator[list[str]]:
     """The rows as lines of text, some thousands at a time."""
-    rows = "_pynomaly_result"
-    relation = query.relation().query(rows, lines.select(query.columns, line, rows))
+    name = "_pynomaly_result"
+    relation: Any = query.relation().query(name, lines.select(query.columns, f"{line} as line", name))
     for batch in _batches(relation.to_arrow_reader(BATCH_ROWS)):
         if batch.num_rows:
             yield batch.column(0).to_pylist()
@@ -199,3 +209,8 @@ def discard_unfinished() -> None:
     """Delete the files that are being written, for a process that must end at once."""
     for path in list(_UNFINISHED):
         path.unlink(missing_ok=True)
+
+
+def leaves_terminal_free(target: Target) -> bool:
+    """Whether rows are not streamed to the terminal, so that a moving line may be drawn there meanwhile."""
+    return target.format == "table" or target.path is not None or not sys.stdout.isatty()

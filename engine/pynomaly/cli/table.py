@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pynomaly.source import RESULT_COLUMNS
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from pynomaly.cli.output import Shown
 
-CELL_WIDTH = 40  # a longer text wraps, or ends in an ellipsis where it is very long
+TEXT_WIDTH = 16  # a longer text wraps where there is no room
+REASON_WIDTH = 38
+WORD_WIDTH = 40
 CELL_LENGTH = 400
 PADDING = 2
 ELLIPSIS = "…"
 
 
-def show(shown: Shown, stream: TextIO | None = None) -> int:
-    """Print rows as a table on standard output, or on a stream; the number of columns left out for width."""
+def show(shown: Shown, stream: TextIO | None = None, first: Collection[str] = ()) -> int:
+    """Print rows as a table on standard output, or on a stream; the number of columns left out for width.
+
+    The columns named in `first` stay when others are left out.
+    """
     from rich.console import Console
 
     console = Console(file=stream, highlight=False)
@@ -30,9 +35,22 @@ def show(shown: Shown, stream: TextIO | None = None) -> int:
             console.print(plan, markup=False, soft_wrap=True)
         return 0
     cells = [[text(value) for value in row] for row in shown.rows]
-    kept = _fitting(shown.columns, cells, console.width)
+    kept = _fitting(shown, cells, console.width, first)
     console.print(_table(shown, cells, kept))
     return len(shown.columns) - len(kept)
+
+
+def show_all(shown: Shown) -> None:
+    """Print rows as a table with every column, long texts wrapped."""
+    from rich.console import Console
+    from rich.text import Text
+
+    table = plain_table()
+    for place, name in enumerate(shown.columns):
+        table.add_column(name, overflow="fold", no_wrap=place == 0)
+    for row in shown.rows:
+        table.add_row(*(Text(text(value)) for value in row))
+    Console(highlight=False).print(table)
 
 
 def text(value: object) -> str:
@@ -46,13 +64,17 @@ def text(value: object) -> str:
             return f"{value:.6g}"
         case list() if value and all(_is_reason(item) for item in value):
             return "\n".join(map(reason, value))
+        case list():
+            return f"[{', '.join(map(text, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{text(key)}: {text(item)}' for key, item in value.items())}}}"
         case _:
             return _printable(str(value))
 
 
 def reason(item: dict[str, Any]) -> str:
     """A reason in words: the feature, its value, and what was expected."""
-    return _printable(f"{item['feature']}: {_short(item['value'])}, expected {item['expected']}")
+    return _printable(f"{item['feature']}: {short(item['value'])}, expected {item['expected']}")
 
 
 def plain_table(*headers: str, **options: Any) -> Table:
@@ -60,24 +82,19 @@ def plain_table(*headers: str, **options: Any) -> Table:
     from rich import box
     from rich.table import Table
 
-    return Table(*headers, box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", **options)
-
-
-def width_of(console: Console, most: int = 100) -> int:
-    """The width to draw prose and reports in."""
-    return min(console.width, most)
+    return Table(*headers, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, header_style="bold", **options)
 
 
 def _is_reason(item: object) -> bool:
     return isinstance(item, dict) and item.keys() == {"feature", "value", "expected", "contribution"}
 
 
-def _short(value: str | None) -> str:
-    """A number with at most six digits; another value as it is."""
+def short(value: str | None) -> str:
+    """A number with at most four digits, as expectations have; another value as it is."""
     if value is None:
         return "NULL"
     try:
-        return value if len(value) <= 8 else f"{float(value):.6g}"
+        return value if len(value) <= 6 else f"{float(value):.4g}"
     except ValueError:
         return value
 
@@ -88,48 +105,71 @@ def _printable(value: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in short)
 
 
-def _fitting(columns: Sequence[str], cells: list[list[str]], width: int) -> list[int]:
-    """The places of the columns that fit: the result columns, then as many others as there is room for."""
-    places = range(len(columns))
-    results = [place for place in places if columns[place] in RESULT_COLUMNS]
-    room = width - sum(_width(columns, cells, place) for place in results)
-    chosen = set(results)
-    for place in (place for place in places if place not in chosen):
-        room -= _width(columns, cells, place)
-        if room < (len(ELLIPSIS) + PADDING if place + 1 < len(columns) - len(results) else 0) and len(chosen):
+def _fitting(shown: Shown, cells: list[list[str]], width: int, first: Collection[str]) -> list[int]:
+    """The places of the columns that fit: result columns, those to show `first`, then the others in order."""
+    needed = [_needed_width(shown.columns, cells, place) for place in range(len(shown.columns))]
+    ranks = [0 if name in RESULT_COLUMNS else 1 if name in first else 2 for name in shown.columns]
+    if _drawn_width(needed, range(len(needed))) <= width:
+        return list(range(len(needed)))
+    chosen: list[int] = []
+    for place in sorted(range(len(needed)), key=ranks.__getitem__):
+        if chosen and ranks[place] > 0 and _drawn_width(needed, sorted([*chosen, place])) > width:
             break
-        chosen.add(place)
+        chosen.append(place)
     return sorted(chosen)
 
 
-def _width(columns: Sequence[str], cells: list[list[str]], place: int) -> int:
-    longest = max((len(line) for row in cells for line in row[place].splitlines()), default=0)
-    return max(len(columns[place]), min(longest, CELL_WIDTH)) + PADDING
+def _drawn_width(needed: list[int], kept: Sequence[int]) -> int:
+    """How wide a table of these columns is, with the marks for those left out."""
+    widths = [len(ELLIPSIS) if place is None else needed[place] for place in _with_gaps(kept, len(needed))]
+    return sum(widths) + PADDING * len(widths)
+
+
+def _needed_width(columns: Sequence[str], cells: list[list[str]], place: int) -> int:
+    """The room that a column needs: that of its longest word, and some of a longer text."""
+    most = REASON_WIDTH if columns[place] == "reasons" else TEXT_WIDTH
+    word = max((len(word) for row in cells for word in row[place].split()), default=0)
+    return max(len(columns[place]), min(word, WORD_WIDTH), min(_natural_width(cells, place), most))
+
+
+def _natural_width(cells: list[list[str]], place: int) -> int:
+    return max((len(line) for row in cells for line in row[place].splitlines()), default=0)
 
 
 def _table(shown: Shown, cells: list[list[str]], kept: list[int]) -> Table:
     from rich.text import Text
 
     table = plain_table()
-    gap = next((spot for spot, place in enumerate(kept) if place != spot), len(kept))
-    elided = len(kept) < len(shown.columns)
-    for place in kept:
-        is_number = any(_is_number(row[place]) for row in shown.rows)
-        justify: Any = "right" if is_number else "left"
-        table.add_column(Text(_printable(shown.columns[place])), justify=justify, overflow="fold")
-    if elided:
-        table.columns.insert(gap, _gap_column())
-    for row, values in zip(cells, shown.rows, strict=True):
-        line = [Text(row[place], style="dim" if values[place] is None else "") for place in kept]
-        table.add_row(*(line[:gap] + [Text(ELLIPSIS, "dim")] * elided + line[gap:]))
+    drawn = _with_gaps(kept, len(shown.columns))
+    for place in drawn:
+        if place is None:
+            table.add_column(Text(ELLIPSIS, "dim"), no_wrap=True)
+            continue
+        justify: Any = "right" if any(_is_number(row[place]) for row in shown.rows) else "left"
+        fixed = _natural_width(cells, place) <= _needed_width(shown.columns, cells, place)
+        table.add_column(Text(_printable(shown.columns[place])), justify=justify, overflow="fold", no_wrap=fixed)
+    for line, values in zip(cells, shown.rows, strict=True):
+        table.add_row(*(_cell(line, values, place) for place in drawn))
     return table
 
 
-def _gap_column() -> Any:
-    from rich.table import Column
+def _with_gaps(kept: Sequence[int], n_columns: int) -> list[int | None]:
+    """The places with a None wherever columns are left out between them."""
+    drawn: list[int | None] = []
+    for before, place in zip([-1, *kept], [*kept, n_columns], strict=True):
+        if place > before + 1:
+            drawn.append(None)
+        if place < n_columns:
+            drawn.append(place)
+    return drawn
+
+
+def _cell(line: list[str], values: tuple[Any, ...], place: int | None) -> Text:
     from rich.text import Text
 
-    return Column(Text(ELLIPSIS, "dim"), no_wrap=True)
+    if place is None:
+        return Text(ELLIPSIS, "dim")
+    return Text(line[place], style="dim" if values[place] is None else "")
 
 
 def _is_number(value: object) -> bool:

@@ -89,7 +89,7 @@ def fill_distances(X: Floats, low: Floats, high: Floats, spread: Floats, out: Fl
             if out.shape[1] > 1:
                 out[i, j] = distance
         if out.shape[1] == 1 or largest != largest:
-            out[i] = largest
+            out[i].fill(largest)
 
 
 def distances(X: Floats, low: Floats, high: Floats, spread: Floats) -> Floats:
