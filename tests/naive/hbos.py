@@ -20,6 +20,14 @@ def emptiness(edges: Floats, levels: Floats, tolerance: float, x: float) -> floa
     return float(levels[place - 1])
 
 
+def deviation(known: Floats) -> float:
+    """Standard deviation, computed on the values brought to [0, 1]."""
+    low, width = float(known.min()), float(known.max() - known.min())
+    shares = [(x - low) / width for x in known.tolist()]
+    mean = math.fsum(shares) / len(shares)
+    return width * math.sqrt(math.fsum((share - mean) ** 2 for share in shares) / len(shares))
+
+
 def contributions(fitted: Floats, X: Floats, n_bins: int = 10, alpha: float = 0.1, tolerance: float = 0.5) -> Floats:
     """What each cell adds, 0 for a gap; scaled up where a row has gaps."""
     out = np.zeros(X.shape)
@@ -28,7 +36,7 @@ def contributions(fitted: Floats, X: Floats, n_bins: int = 10, alpha: float = 0.
         is_flat = len(known) > 0 and known.min() == known.max()
         if len(known) and not is_flat:
             density, edges = np.histogram(known, bins=n_bins, density=True)
-            levels = -np.log2(density + alpha)
+            levels = -np.log2(density * deviation(known) + alpha)
         for i, x in enumerate(X[:, j].tolist()):
             if is_flat and not math.isnan(x):
                 out[i, j] = -math.log2(n_bins + alpha if x == known[0] else alpha)

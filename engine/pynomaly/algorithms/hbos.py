@@ -64,8 +64,11 @@ def _counts(X: Floats, edges: Floats, scale: Floats) -> Floats:
 
 
 @kernel
-def _fill_levels(counts: Floats, edges: Floats, known: Floats, alpha: float, levels: Floats) -> None:
-    """Fill -log2(density + alpha) of each bin, between two entries for values too far below and above."""
+def _fill_levels(counts: Floats, edges: Floats, known: Floats, spread: Floats, alpha: float, levels: Floats) -> None:
+    """Fill -log2(density + alpha) of each bin, between two entries for values too far below and above.
+
+    Densities are per standard deviation, so that alpha means the same in a column of cents and one of millions.
+    """
     n_bins = counts.shape[1]
     for j in range(counts.shape[0]):
         worst = -np.inf
@@ -73,7 +76,7 @@ def _fill_levels(counts: Floats, edges: Floats, known: Floats, alpha: float, lev
             width = edges[j, b + 1] - edges[j, b]
             density = float(n_bins)  # of a flat column, as if its range were 1
             if edges[j, n_bins] > edges[j, 0]:
-                density = counts[j, b] / known[j] / width if width > 0.0 else np.inf
+                density = counts[j, b] / known[j] * (spread[j] / width) if width > 0.0 else np.inf
             levels[j, b + 1] = -np.log2(min(density + alpha, columns.LARGEST))
             worst = max(worst, levels[j, b + 1])
         if edges[j, n_bins] == edges[j, 0]:
@@ -144,8 +147,8 @@ class HbosState(State, frozen=True):
 class hbos:
     """Histogram-based outlier score: how empty the bins are that hold a row's values.
 
-    The sum over the columns of -log2(density + alpha), as in PyOD's HBOS with a fixed number of bins, equal
-    to it on the fitted rows. As there, a value on the edge between two bins is counted in the upper bin and
+    The sum over the columns of -log2(density per standard deviation + alpha), as in PyOD's HBOS with a fixed
+    number of bins, equal to it on the fitted rows of standardised columns. As there, a value on the edge between two bins is counted in the upper bin and
     scored by the lower one; outside the bins it counts as in the outermost bin within `tol` bin widths,
     and as in the emptiest bin beyond. Unlike there, a flat column keeps its value in a dense bin and any other
     value outside. With gaps, the sum over the other columns is scaled up to all.
@@ -158,7 +161,7 @@ class hbos:
         edges, levels = np.empty((X.shape[1], params.n_bins + 1)), np.empty((X.shape[1], params.n_bins + 2))
         _fill_edges(low, high, edges)
         scale = _scales(edges)
-        _fill_levels(_counts(X, edges, scale), edges, known, params.alpha, levels)
+        _fill_levels(_counts(X, edges, scale), edges, known, columns.moments(X)[1], params.alpha, levels)
         return HbosState(edges, scale, levels, params.tol)
 
     @staticmethod
