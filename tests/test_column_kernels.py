@@ -203,7 +203,7 @@ def test_training_scores_equal_pyod_on_whole_numbers(found: Any) -> None:
     """With ties, symmetric columns, and values on the edges of bins."""
     rng = np.random.default_rng(3)
     X = np.column_stack([np.arange(220) % 11, rng.integers(0, 21, 220), rng.poisson(2.0, 220), np.arange(220) % 2])
-    X = standard(X * 1.0)
+    X = standard(X * 1.0) if found is hbos else X * 1.0  # rounding would decide the sign of no skewness
     np.testing.assert_allclose(scores(found, X, X), peer(found.name, X).decision_scores_, atol=1e-6)
 
 
