@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from benchmarks import accuracy
 
 SETS = sorted(accuracy.FOLDER.glob("*.parquet"))

@@ -188,7 +188,8 @@ def peer(name: str, X: Floats) -> Any:
 
 def standard(X: Floats) -> Floats:
     """Standardised columns: what PyOD's users are told to give it, and what hbos makes of any columns."""
-    return (X - X.mean(axis=0)) / X.std(axis=0)
+    Z: Floats = (X - X.mean(axis=0)) / X.std(axis=0)
+    return Z
 
 
 @pytest.mark.parametrize("seed", range(3))

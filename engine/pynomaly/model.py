@@ -63,7 +63,8 @@ class Model(msgspec.Struct, frozen=True):
             return np.zeros(len(X), dtype=np.bool_)
         hashes = hash_rows(X, 0)
         places = np.minimum(np.searchsorted(self.own_hashes, hashes), len(self.own_hashes) - 1)
-        return self.own_hashes[places] == hashes
+        own: Flags = self.own_hashes[places] == hashes
+        return own
 
 
 def fit(rows: pa.StructArray, options: Options, n_rows: int) -> Model:

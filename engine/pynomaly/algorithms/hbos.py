@@ -148,9 +148,9 @@ class hbos:
     """Histogram-based outlier score: how empty the bins are that hold a row's values.
 
     The sum over the columns of -log2(density per standard deviation + alpha), as in PyOD's HBOS with a fixed
-    number of bins, equal to it on the fitted rows of standardised columns. As there, a value on the edge between two bins is counted in the upper bin and
-    scored by the lower one; outside the bins it counts as in the outermost bin within `tol` bin widths,
-    and as in the emptiest bin beyond. Unlike there, a flat column keeps its value in a dense bin and any other
+    number of bins, equal to it on the fitted rows of standardised columns. As there, a value on the edge between
+    two bins is counted in the upper bin and scored by the lower one; outside the bins it counts as in the
+    outermost bin within `tol` bin widths, and as in the emptiest bin beyond. Unlike there, a flat column keeps its value in a dense bin and any other
     value outside. With gaps, the sum over the other columns is scaled up to all.
     """
 
