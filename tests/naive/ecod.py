@@ -11,8 +11,11 @@ Floats = NDArray[np.float64]
 
 def skewness_sign(values: Floats) -> int:
     exact = [Fraction(value) for value in values.tolist()]
-    third = sum((value - sum(exact) / len(exact)) ** 3 for value in exact)
-    return (third > 0) - (third < 0)
+    mean = sum(exact) / len(exact)
+    second, third = (sum((value - mean) ** power for value in exact) / len(exact) for power in (2, 3))
+    if third**2 <= Fraction(1, 10**18) * second**3:
+        return 0
+    return 1 if third > 0 else -1
 
 
 def surprise(known: Floats, sign: int, x: float) -> float:

@@ -150,8 +150,8 @@ class hbos:
     The sum over the columns of -log2(density per standard deviation + alpha), as in PyOD's HBOS with a fixed
     number of bins, equal to it on the fitted rows of standardised columns. As there, a value on the edge between
     two bins is counted in the upper bin and scored by the lower one; outside the bins it counts as in the
-    outermost bin within `tol` bin widths, and as in the emptiest bin beyond. Unlike there, a flat column keeps its value in a dense bin and any other
-    value outside. With gaps, the sum over the other columns is scaled up to all.
+    outermost bin within `tol` bin widths, and as in the emptiest bin beyond. Unlike there, a flat column keeps its
+    value in a dense bin and any other value outside. With gaps, the sum over the other columns is scaled up to all.
     """
 
     @staticmethod

@@ -75,7 +75,9 @@ def _usage_error(error: "CycloptsError", tokens: list[str]) -> BadParameter:
     verb = next((word for word in tokens if word in VERBS), None)
     cause, _, meant = str(error).strip().rstrip(".").partition(". ")
     mend = f"`pynomaly {f'{verb} ' if verb else ''}--help` lists what it takes"
-    return BadParameter(cause[:1].lower() + cause[1:], f"{meant[:1].lower()}{meant[1:]} {mend}" if meant else mend)
+    if meant:
+        mend = f"{meant[:1].lower()}{meant[1:]}{'' if meant.endswith('?') else ';'} {mend}"
+    return BadParameter(cause[:1].lower() + cause[1:], mend)
 
 
 def _print_traceback(error: BaseException) -> None:

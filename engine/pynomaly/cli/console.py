@@ -7,8 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
 import msgspec
@@ -111,16 +110,10 @@ def _os_cause(error: OSError) -> str:
     return f"`{error.filename}`: {reason}" if error.filename else reason
 
 
-@cache
-def _console(stream: TextIO) -> "Console":
+def _stderr() -> "Console":
     from rich.console import Console
 
-    return Console(file=stream, highlight=False)
-
-
-def _stderr() -> "Console":
-    """The console on standard error, whatever stream that is now."""
-    return _console(sys.stderr)
+    return Console(stderr=True, highlight=False)
 
 
 def forgive_encoding() -> None:
@@ -133,7 +126,7 @@ def forgive_encoding() -> None:
 @contextlib.contextmanager
 def progress(voice: Voice, label: str, n_done: int, n_all: int, free: bool) -> Iterator[None]:
     """A block with a moving line on standard error, gone when it ends; only on a terminal, and where `free`."""
-    if voice.quiet or not free or not _stderr().is_terminal:
+    if voice.quiet or not free or not sys.stderr.isatty():
         yield
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn

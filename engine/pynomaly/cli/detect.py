@@ -59,10 +59,10 @@ class Detection:
     ] = None
 
     def options(self, format_: Format, settings: Settings) -> dict[str, Any]:
-        """The parameters of the macro; None where it has its own default."""
+        """The parameters of the macro that are given; it has its own defaults for the others."""
         reasons = TABLE_REASONS if format_ == "table" else None
         columns = {name: split(getattr(self, name)) for name in ("features", "exclude", "label", "key", "by")}
-        return {
+        given = {
             "algorithm": self.algorithm,
             **columns,
             "contamination": self.contamination,
@@ -73,6 +73,7 @@ class Detection:
             "seed": settings.seed if self.seed is None else self.seed,
             "parameters": _json_object(self.parameters),
         }
+        return {name: value for name, value in given.items() if value is not None}
 
 
 DETECTION = Detection()
@@ -155,13 +156,13 @@ def _detect(engine: Engine, job: Job, voice: Voice, place: int, n_jobs: int) -> 
 def _rows(engine: Engine, job: Job) -> tuple[Verdict, Shown | None]:
     with engine.recorded() as run:
         run.sql, run.asked = job.sql, job.options
-        shown = output.write(engine.sql(job.sql), job.target)
+        shown = output.write(engine.sql(job.sql), job.target, limited=job.target.format == "table")
     return run.verdict, shown
 
 
 def _naming(job: Job, verdict: Verdict) -> set[str]:
     """The columns that tell a person which row it is: those with a role, and the identifiers."""
-    roles = {name for role in ("key", "label", "by") for name in job.options[role] or ()}
+    roles = {name for role in ("key", "label", "by") for name in job.options.get(role, ())}
     return roles | {item.column for item in verdict.left_out if "identifier" in item.why}
 
 

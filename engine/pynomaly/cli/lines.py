@@ -22,9 +22,14 @@ def column(place: int) -> str:
     return f"_pynomaly_{place}"
 
 
+def has_zone(type_: Type) -> bool:
+    """Whether values of the type are times with a zone, which need a further package in Python."""
+    return "WITH TIME ZONE" in str(type_)
+
+
 def shown_cell(place: int, type_: Type) -> str:
-    """The expression of a cell for a person: times with a zone as text, which need a package in Python."""
-    return f"{column(place)}::varchar" if "WITH TIME ZONE" in str(type_) else column(place)
+    """The expression of a cell for a person: times with a zone as text."""
+    return f"{column(place)}::varchar" if has_zone(type_) else column(place)
 
 
 def csv_line(types: Sequence[Type]) -> str:

@@ -31,6 +31,7 @@ SUFFIXES: dict[Format, tuple[str, ...]] = {
 }
 FORMAT_OF = {suffix: name for name, suffixes in SUFFIXES.items() for suffix in suffixes}
 BATCH_ROWS = 32_768
+RESULT = "_pynomaly_result"  # the name of a query's rows inside the query that turns them into text
 _UNFINISHED: set[Path] = set()
 
 
@@ -81,17 +82,20 @@ def check(target: Target) -> None:
         raise UnknownSource(f"folder `{target.path.parent}` does not exist", "create it, or write somewhere else")
 
 
-def write(query: Query, target: Target) -> Shown | None:
-    """Write the rows of a query; those of a table for standard output are handed back, for `table.show`."""
+def write(query: Query, target: Target, limited: bool = False) -> Shown | None:
+    """Write the rows of a query; those of a table for standard output are handed back, for `table.show`.
+
+    `limited` says that the query itself gives no more rows than a table shows.
+    """
     try:
-        return _write(query, target)
+        return _write(query, target, limited)
     except duckdb.Error as error:
         raise translate(error) from error
 
 
-def _write(query: Query, target: Target) -> Shown | None:
+def _write(query: Query, target: Target, limited: bool) -> Shown | None:
     if target.format == "table":
-        shown = _first_rows(query, target.rows)
+        shown = _first_rows(query, None if limited else target.rows)
         if target.path is None:
             return shown
         from pynomaly.cli import table
@@ -106,12 +110,15 @@ def _write(query: Query, target: Target) -> Shown | None:
     return None
 
 
-def _first_rows(query: Query, n: int) -> Shown:
-    cells = [lines.shown_cell(place, type_) for place, type_ in enumerate(query.relation().types)]
-    name = "_pynomaly_result"
-    relation: Any = query.relation().query(name, lines.select(query.columns, ", ".join(cells), name))
-    rows = relation.limit(n + 1).fetchall()
-    return Shown(query.columns, rows[:n], len(rows) > n)
+def _first_rows(query: Query, n: int | None) -> Shown:
+    """The first n rows, or all; every relation made of another binds the whole query once more."""
+    relation: Any = query.relation()
+    types = relation.types
+    if any(lines.has_zone(type_) for type_ in types):
+        cells = ", ".join(lines.shown_cell(place, type_) for place, type_ in enumerate(types))
+        relation = relation.query(RESULT, lines.select(query.columns, cells, RESULT))
+    rows = relation.fetchall() if n is None else relation.limit(n + 1).fetchall()
+    return Shown(query.columns, rows[:n], n is not None and len(rows) > n)
 
 
 def _to_stdout(query: Query, format_: Format) -> None:
@@ -173,8 +180,7 @@ _WRITERS: dict[Format, Callable[[Query, BinaryIO], None]] = {"csv": _csv, "jsonl
 
 def _lines(query: Query, line: str) -> Iterator[list[str]]:
     """The rows as lines of text, some thousands at a time."""
-    name = "_pynomaly_result"
-    relation: Any = query.relation().query(name, lines.select(query.columns, f"{line} as line", name))
+    relation: Any = query.relation().query(RESULT, lines.select(query.columns, f"{line} as line", RESULT))
     for batch in _batches(relation.to_arrow_reader(BATCH_ROWS)):
         if batch.num_rows:
             yield batch.column(0).to_pylist()

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from cyclopts import Parameter
@@ -27,6 +27,13 @@ ENVIRONMENT = {
     "threads": "PYNOMALY_THREADS",
     "seed": "PYNOMALY_SEED",
     "format": "PYNOMALY_FORMAT",
+}
+KINDS = {
+    "database": "a path",
+    "memory_limit": "a size such as '4GB'",
+    "threads": "a whole number",
+    "seed": "a whole number",
+    "format": f"one of {', '.join(get_args(Format))}",
 }
 
 
@@ -129,13 +136,14 @@ def _from_file(path: Path) -> Settings:
 
 
 def _checked(given: Mapping[str, object], where: str) -> Settings:
-    for name in given:
+    for name, value in given.items():
         if name not in Settings.__struct_fields__:
             raise BadParameter(f"{where} has no setting `{name}`", did_you_mean(name, Settings.__struct_fields__))
-    try:
-        return msgspec.convert(dict(given), Settings, strict=False)
-    except msgspec.ValidationError as error:
-        raise BadParameter(f"{where}: {str(error).replace(' - at `$.', ' in `')}", "correct that value") from None
+        try:
+            msgspec.convert({name: value}, Settings, strict=False)
+        except msgspec.ValidationError:
+            raise BadParameter(f"{where} sets `{name}` to {value!r}", f"give {KINDS[name]}") from None
+    return msgspec.convert(dict(given), Settings, strict=False)
 
 
 def opened(settings: Settings, read_only: bool = False) -> Engine:
