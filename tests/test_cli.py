@@ -86,7 +86,7 @@ def test_every_format_holds_all_rows(format_: str) -> None:
     if format_ == "arrow":
         ids = pa.ipc.open_file(f"scored.{format_}").read_all()["id"].to_pylist()
     else:
-        ids = [row[0] for row in duckdb.sql(f"select id from 'scored.{format_}'").fetchall()]
+        ids = [row[0] for row in duckdb.execute(f"select id from 'scored.{format_}'").fetchall()]
     assert sorted(ids) == [f"p{i:03}" for i in range(N_ROWS)]
     assert not [path for path in Path().iterdir() if path.name.startswith(".")]
 
@@ -114,8 +114,8 @@ def test_options_reach_the_macro(capsys: Captured) -> None:
     assert main(["detect", "payments.csv", "--dry-run", "--format", "csv", *given]) == 0
     assert capsys.readouterr().out == (
         "select * from detect_anomalies('./payments.csv', algorithm := 'knn', "
-        "features := ['amount', 'fee', 'country'], key := ['id'], contamination := 0.02, sample_rows := 100, seed := 5, "
-        "parameters := {'n_neighbors': 3});\n"
+        "features := ['amount', 'fee', 'country'], key := ['id'], contamination := 0.02, sample_rows := 100, "
+        "seed := 5, parameters := {'n_neighbors': 3});\n"
     )
 
 
@@ -222,10 +222,8 @@ def test_a_failed_run_leaves_the_output_as_it_was(format_: str) -> None:
 
 @pytest.mark.parametrize("suffix", ["csv", "json", "parquet", "csv.gz"])
 def test_standard_input(capsys: Captured, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
-    duckdb.sql("from 'payments.csv'").create("read_payments")
-    duckdb.execute(f"copy read_payments to 'payments.{suffix}'")
-    duckdb.execute("drop table read_payments")
-    give_stdin(monkeypatch, Path(f"payments.{suffix}").read_bytes())
+    duckdb.execute(f"copy (from 'payments.csv') to 'piped.{suffix}'")
+    give_stdin(monkeypatch, Path(f"piped.{suffix}").read_bytes())
     assert main(["detect", "-", "--format", "jsonl", "-q", "--top-k", "1"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["id"] for row in rows if row["is_anomaly"]] == ["p017"]

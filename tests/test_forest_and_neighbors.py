@@ -170,7 +170,8 @@ def test_lof_equals_its_twin(X: Floats, k: int, seed: int) -> None:
 @FEW
 @given(X=ROWS)
 def test_standardising_equals_its_twin(X: Floats) -> None:
-    np.testing.assert_allclose(standardised(X)[0], naive_knn.standardise(X, X), rtol=1e-6, atol=1e-6)
+    # An offset of 1.7e9 leaves 2e-7 to rounding, which a narrow column magnifies.
+    np.testing.assert_allclose(standardised(X)[0], naive_knn.standardise(X, X), rtol=1e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("d", [1, 10, 37, 150])

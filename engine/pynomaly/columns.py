@@ -79,8 +79,7 @@ def numbers(array: pa.Array) -> Floats:
     """
     if array.type != _DOUBLE:
         return _converted(plain(array))
-    values: Floats = array.to_numpy(zero_copy_only=False)
-    return values
+    return arrays.doubles(array)
 
 
 def _converted(array: pa.Array) -> Floats:
@@ -96,7 +95,7 @@ def _converted(array: pa.Array) -> Floats:
     elif not pa.types.is_integer(type_):
         array = array.cast(_DOUBLE)
     # numpy rounds whole numbers beyond 2**53 to the nearest double, where Arrow's cast refuses them
-    return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64) / per_second
+    return arrays.doubles(array) / per_second
 
 
 def _interval_seconds(array: pa.Array) -> Floats:
@@ -104,7 +103,7 @@ def _interval_seconds(array: pa.Array) -> Floats:
     parts = np.frombuffer(array.buffers()[1], _MONTHS, len(array), array.offset * _MONTHS.itemsize)
     years = np.fix(parts["months"] / 12.0)
     days = years * 365.25 + (parts["months"] - 12.0 * years) * 30.0 + parts["days"]
-    return np.where(_nulls(array), np.nan, days * _DAY + parts["nanoseconds"] / 1e9)
+    return np.where(arrays.null_flags(array), np.nan, days * _DAY + parts["nanoseconds"] / 1e9)
 
 
 def moments(array: pa.Array) -> Moments:
@@ -116,8 +115,8 @@ def moments(array: pa.Array) -> Moments:
     if pa.types.is_null(array.type):
         array = array.cast(pa.timestamp("us"))
     stored = pa.int32() if pa.types.is_date32(array.type) else pa.int64()
-    values = array.view(stored).fill_null(0).to_numpy()
-    gaps = _nulls(array) | (np.abs(values) == np.iinfo(values.dtype).max)
+    values = arrays.view(array.view(stored), str(stored))
+    gaps = arrays.null_flags(array) | (np.abs(values) == np.iinfo(values.dtype).max)
     whole = np.where(gaps, 0, values).astype(np.int64)
     if pa.types.is_date32(array.type):
         return Moments(whole * _DAY, np.zeros_like(whole), gaps)
@@ -134,13 +133,13 @@ def codes(array: pa.Array) -> tuple[Ints, list[str | None]]:
     NULL has a place too, where it occurs. Long text is shortened.
     """
     if family(array.type) != "text":
-        array = pa.array(words(array), pa.string())
+        array = arrays.texts(words(array))
     encoded = _texts(array).dictionary_encode(null_encoding="encode")
     found: list[str | None] = encoded.dictionary.to_pylist()
     # counting bytes first is cheap, and no text has more characters than bytes
     if (pc.max(pc.binary_length(encoded.dictionary)).as_py() or 0) > TEXT_WIDTH:
         found = [shortened(text) if text is not None else None for text in found]
-    return encoded.indices.to_numpy(), found
+    return arrays.view(encoded.indices, str(encoded.indices.type)), found
 
 
 def shortened(text: str) -> str:
@@ -176,7 +175,7 @@ def words(array: pa.Array) -> list[str | None]:
         return [None if text is None else shown(text) for text in _texts(array).to_pylist()]
     if kind == "time":
         return _moment_words(array)
-    nulls = _nulls(plain(array))
+    nulls = arrays.null_flags(plain(array))
     spell = {"boolean": boolean_text, "clock": clock_text}.get(kind or "", number_text)
     return [None if null else spell(value) for null, value in zip(nulls, numbers(array).tolist(), strict=True)]
 
@@ -233,8 +232,3 @@ def _texts(array: pa.Array) -> pa.Array:
 def _sized(array: pa.Array) -> pa.Array:
     """Strings whose kernels are complete: Arrow cannot yet gather or measure string views."""
     return array.cast(pa.large_string()) if pa.types.is_string_view(array.type) else array
-
-
-def _nulls(array: pa.Array) -> Flags:
-    flags: Flags = array.is_null().to_numpy(zero_copy_only=False)
-    return flags

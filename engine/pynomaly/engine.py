@@ -18,6 +18,7 @@ from pynomaly.errors import BadParameter, PynomalyError, TransactionAborted
 from pynomaly.paths import macro_files
 from pynomaly.quoting import literal
 from pynomaly.result import Query, Result, Rows, Verdict, verdict
+from pynomaly.source import DATA_SUFFIXES
 from pynomaly.translate import translate
 
 T = TypeVar("T")
@@ -37,6 +38,8 @@ def connect(
     `memory_limit` is a size such as '4GB'; `threads` a number of threads. Raises DatabaseLocked,
     DatabaseUnreadable and BadParameter.
     """
+    if str(path).lower().endswith(DATA_SUFFIXES):
+        raise BadParameter(f"`{path}` is a data file, not a database", "connect() without it and detect it by its path")
     given = {"memory_limit": memory_limit, "threads": threads}
     config: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     try:
@@ -240,7 +243,9 @@ class Engine:
         """Run an action of DuckDB and translate what it raises."""
         try:
             return action()
-        except (duckdb.Error, MemoryError) as error:
+        except KeyboardInterrupt:
+            raise
+        except (duckdb.Error, MemoryError, OSError, RuntimeError) as error:  # a stream raises the last two
             found = translate(error, self._names)
         self._aborted = self._is_aborted()
         raise found

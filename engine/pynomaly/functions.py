@@ -111,7 +111,7 @@ class Functions:
 
     def session(self, *args: pa.Array) -> pa.Array:
         """(NULL) to the session that these functions belong to."""
-        return pa.array([self._session.id] * len(args[0]))
+        return arrays.texts([self._session.id] * len(args[0]))
 
     def source(self, *args: pa.Array) -> pa.Array:
         """(source, features, exclude, label, key, by, options) to the SELECT of the source."""
@@ -121,13 +121,13 @@ class Functions:
         self._session.refuse_single_use(given[0])
         cursor = self._session.lookup_cursor()
         try:
-            return pa.array([source.select(cursor, given[0], source.roles(*given[1:6]))] * len(args[0]))
+            return arrays.texts([source.select(cursor, given[0], source.roles(*given[1:6]))] * len(args[0]))
         finally:
             cursor.close()
 
     def options(self, *args: pa.Array) -> pa.Array:
         """The ten parameters of a detection to their checked form, as JSON."""
-        return pa.array([options.encode(options.check(*_constants(args)))] * len(args[0]))
+        return arrays.texts([options.encode(options.check(*_constants(args)))] * len(args[0]))
 
     def checked_rows(self, *args: pa.Array) -> pa.Array:
         """(n_rows, grouped, n_keys) to n_rows; an empty or too small source and a repeated key are errors."""
@@ -153,7 +153,9 @@ class Functions:
         if run in self._session.runs:
             entries = [self._session.cache.get(handle) if handle else None for handle in handles]
             self._session.runs[run].extend(map(Fitted, entries, sizes, map(decode_note, notes)))
-        return pa.array(handles, pa.int64())
+        return arrays.integers(
+            np.array([handle or 0 for handle in handles], np.int64), np.array([not h for h in handles])
+        )
 
     def _fit_group(self, rows: pa.StructArray, asked: Options, n_group: int) -> int | None:
         """The handle of a group's model; None for a group that is too small or has nothing to compare."""
@@ -223,10 +225,10 @@ def _by_model(
 ) -> pa.Array:
     """Score a chunk, each row by the model that its handle names; rows without a model get NULL."""
     handles, rows = _contiguous(args[0]), _contiguous(args[1])
-    known = handles.to_numpy(zero_copy_only=False) if handles.null_count == 0 else None
+    known = arrays.view(handles, np.int64) if handles.null_count == 0 else None
     if known is not None and len(known) and (known == known[0]).all():
         return score(cache.get(int(known[0])), rows)
-    filled = handles.fill_null(0).to_numpy()
+    filled = np.where(arrays.null_flags(handles), 0, arrays.view(handles, np.int64))
     parts, places = [empty], []
     for handle in np.unique(filled):
         mine = np.nonzero(filled == handle)[0]

@@ -38,7 +38,7 @@ def reasons(model: Model, rows: pa.StructArray, X: Floats, scores: Floats) -> pa
 @lru_cache(maxsize=16)  # chunks are of one length but for the last
 def no_reasons(n: int) -> pa.ListArray:
     """An empty list for each of n rows."""
-    return pa.ListArray.from_arrays(arrays.integers(np.zeros(n + 1, np.int32)), pa.array([], REASON))
+    return pa.ListArray.from_arrays(arrays.integers(np.zeros(n + 1, np.int32)), pa.nulls(0, REASON))
 
 
 def _structs(
@@ -57,7 +57,7 @@ def _structs(
         places = np.nonzero(column_of == column)[0]
         values[places] = model.encoder.values(rows, int(column), row_of[places])
         expected[places] = _expected(model, int(column), by_feature[row_of[places]])
-    texts = [pa.array(column.tolist(), pa.string()) for column in (names[column_of], values, expected)]
+    texts = [arrays.texts(column.tolist()) for column in (names[column_of], values, expected)]
     return pa.StructArray.from_arrays([*texts, arrays.floats(amounts)], fields=list(REASON))
 
 

@@ -28,7 +28,7 @@ from pynomaly.quoting import identifier, literal
 
 RESULT_COLUMNS = ("anomaly_score", "is_anomaly", "reasons")
 _RESERVED = "_pynomaly_"  # columns that the macros add begin so
-_FILE_SUFFIXES = (".parquet", ".pq", ".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".gz", ".zst")
+DATA_SUFFIXES = (".parquet", ".pq", ".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".gz", ".zst")
 _TEXT_WIDTH = 64  # longer text travels as its beginning and a digest
 
 _NUMBER = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|BIGNUM|DECIMAL\(.*\))$")
@@ -134,7 +134,7 @@ def first_line(error: Exception) -> str:
 
 
 def _is_path(source: str) -> bool:
-    return "/" in source or "\\" in source or source.lower().endswith(_FILE_SUFFIXES)
+    return "/" in source or "\\" in source or source.lower().endswith(DATA_SUFFIXES)
 
 
 def _neighbours(source: str) -> list[str]:

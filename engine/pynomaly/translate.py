@@ -53,6 +53,10 @@ def _by_text(text: str, names: Names) -> PynomalyError | None:
         return _csv_error(text, found[1])
     if "not suitable for replacement scans" in text:
         return errors.UnknownSource(first_line(Exception(text)), "give a data frame, an Arrow table or a file")
+    if "infinite recursion detected" in text:
+        return errors.SourceUnreadable(
+            "a view over a detection cannot be the source of another", "create a table from it and detect in that"
+        )
     if "read-only mode" in text:
         return errors.ReadOnlyDatabase("the database is open read-only", "open it without read_only")
     if "transaction is aborted" in text:
@@ -76,12 +80,12 @@ def _by_class(error: Exception) -> PynomalyError:
     if "Python exception occurred" in text:
         cause = text.partition("UDF: ")[2]
         return errors.InternalFailure(f"a function failed ({cause})", "report it with the statement and its data")
-    if isinstance(error, duckdb.InterruptException | KeyboardInterrupt):
+    if isinstance(error, duckdb.InterruptException) or "Query interrupted" in text:
         return errors.Interrupted("the query was interrupted", "run it again")
     if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
         return errors.OutOfMemory(text, "raise memory_limit or lower sample_rows")
     if "lock on file" in text:
-        return errors.DatabaseLocked(text.partition(". See also")[0], "close the other process or open it read-only")
+        return errors.DatabaseLocked(text.partition(". See also")[0], "wait for the other process, or close it")
     if isinstance(error, duckdb.ConnectionException) and "closed" in text:
         return errors.EngineClosed("the engine is closed", "open it again with pynomaly.connect")
     return errors.InvalidSql(text, "correct the statement")

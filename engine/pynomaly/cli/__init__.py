@@ -44,14 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: list[str]) -> int:
     from cyclopts import CycloptsError
 
-    # A lone dash is standard input to us and an option to the parser.
-    tokens = [STANDARD_INPUT if word == "-" else word for word in given]
+    tokens = [_not_an_option(word) for word in given]
     try:
         code = _app()(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         raise _usage_error(error, tokens) from None
     sys.stdout.flush()
     return int(code or 0)
+
+
+def _not_an_option(word: str) -> str:
+    """A lone dash as the path that it stands for, and SQL that begins with a comment as what is no option."""
+    if word == "-":
+        return STANDARD_INPUT
+    return f" {word}" if word.startswith("--") and word[2:3].isspace() else word
 
 
 def _app() -> "App":

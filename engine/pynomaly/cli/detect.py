@@ -204,9 +204,9 @@ def _jobs(
 
 
 def _source(file: str, settings: Settings) -> str:
-    """The source as the macro reads it: a bare name of an existing file is made a path unless a database is open."""
+    """The source as the macro reads it: where no database is open a bare name can only be that of a file."""
     is_bare = "/" not in file and "\\" not in file
-    return f"./{file}" if is_bare and settings.database is None and Path(file).is_file() else file
+    return f"./{file}" if is_bare and settings.database is None else file
 
 
 @contextlib.contextmanager
