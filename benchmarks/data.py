@@ -24,6 +24,7 @@ def parquet(folder: Path, n_rows: int) -> Path:
     path = folder / f"gaussian_{n_rows}.parquet"
     if not path.exists():
         with duckdb.connect() as con:
+            con.execute("set enable_progress_bar = false")
             con.execute(f"copy ({gaussian_sql(n_rows)}) to '{path}' (format parquet)")
     return path
 

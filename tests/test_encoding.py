@@ -72,7 +72,8 @@ def struct(**columns: Any) -> Rows:
 
 
 def fit(rows: Rows, *forced: str, n_rows: int | None = None) -> tuple[Encoder, np.ndarray]:
-    return fit_encoder(rows, n_rows or len(rows), frozenset(forced))
+    encoder = fit_encoder(rows, n_rows or len(rows), frozenset(forced))
+    return encoder, encoder.transform(rows)
 
 
 def parts(values: Any, *forced: str) -> tuple[str, ...]:

@@ -4,8 +4,10 @@ Which columns are left out, and which features the others get, is decided from t
 never from their order.
 """
 
+import os
 import re
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import numpy as np
@@ -19,7 +21,7 @@ from pynomaly.features import GAP, HOUR, LIMIT, POSITION, RARITY, VALUE, WEEKDAY
 INDICATORS = 8  # up to so many categories have an indicator each
 EVEN_INDICATORS = 32  # and up to so many where all are equally frequent, since their rarity would tell nothing
 CATEGORIES_HELD = 10_000
-BLOCK = 4_096  # rows
+WORTH_THREADS = 50_000  # rows
 RARE_GAPS = 0.1  # up to this share of the rows, a gap is worth a feature
 SMALL = 20  # with fewer values there is no telling an identifier, nor a tail
 
@@ -61,17 +63,13 @@ class Encoder(msgspec.Struct, frozen=True, dict=True):
         """
         X = np.empty((len(rows), self.n_features))
         rows = _without_nulls(rows)
-        for begin in range(0, len(rows), BLOCK):  # a block of the matrix stays in the cache while columns fill it
-            self._fill(rows.slice(begin, BLOCK), X[begin : begin + BLOCK])
-        return X
-
-    def _fill(self, rows: pa.StructArray, X: Floats) -> None:
         for column, place, plain in self._plan(rows.type):
             if plain:
                 X[:, column.start] = numbers(rows.field(place))
             else:
                 column.fill(rows.field(place), X[:, column.features])
         self._tame(X)
+        return X
 
     def _tame(self, X: Floats) -> None:
         """Bring infinities and huge numbers in; two passes without a copy find that there are none."""
@@ -149,25 +147,34 @@ class _Sample(msgspec.Struct, frozen=True):
         return None
 
 
-def fit_encoder(rows: pa.StructArray, n_rows: int, forced: frozenset[str]) -> tuple[Encoder, Floats]:
-    """Fit the encoding on a sample of rows; gives the encoder and the sample's own matrix.
+def fit_encoder(rows: pa.StructArray, n_rows: int, forced: frozenset[str]) -> Encoder:
+    """Fit the encoding on a sample of rows.
 
     `n_rows` counts the rows of the whole source; the columns in `forced` were named by the user and are not left
     out as identifiers or labels. Raises NoUsableColumn when no column is left, unless that is because they are
-    constant: then the matrix has no columns.
+    constant: then the encoder has no features.
     """
     rows = _without_nulls(rows)
     named = {name.lower() for name in forced}
-    found = [
-        _fit_column(_Sample(field.name, rows.field(place), n_rows, field.name.lower() in named))
+    samples = [
+        _Sample(field.name, rows.field(place), n_rows, field.name.lower() in named)
         for place, field in enumerate(rows.type)
     ]
+    found = _fit_columns(samples, len(rows))
     left_out = tuple(item for item in found if isinstance(item, LeftOut))
     encoder = Encoder(_placed([item for item in found if isinstance(item, Column)]), left_out)
     if not encoder.columns and not any(item.why in (CONSTANT, EVENLY_SPREAD) for item in left_out):
         told = "; ".join(f"`{item.column}`: {item.why}" for item in left_out) or "the source has no column"
         raise NoUsableColumn(f"no column can be used as a feature ({told})", "name a usable column in `features`")
-    return encoder, encoder.transform(rows)
+    return encoder
+
+
+def _fit_columns(samples: list[_Sample], n: int) -> list[Column | LeftOut]:
+    """Fit each column; those of large samples side by side, since sorting lets other threads run."""
+    if n < WORTH_THREADS:
+        return list(map(_fit_column, samples))
+    with ThreadPoolExecutor(min(len(samples), os.cpu_count() or 1)) as pool:
+        return list(pool.map(_fit_column, samples))
 
 
 def _placed(columns: list[Column]) -> tuple[Column, ...]:
@@ -219,10 +226,14 @@ def _tamed(known: Floats, kind: str) -> tuple[float, float, Floats]:
 def _is_identifier(sample: _Sample, ordered: Floats, n_distinct: int) -> bool:
     """Whole numbers, (almost) all different, that are called an identifier or count rows."""
     n = len(ordered)
-    if n < SMALL or n_distinct < 0.999 * n or not (ordered == np.trunc(ordered)).all():
+    if n < SMALL or n_distinct < 0.999 * n or not _are_whole(ordered[:SMALL]) or not _are_whole(ordered):
         return False
     is_counter = ordered[-1] - ordered[0] + 1.0 <= 2.0 * sample.n_rows
     return bool(is_counter) or _IDENTIFIER_NAME.search(sample.name) is not None
+
+
+def _are_whole(values: Floats) -> bool:
+    return bool((values == np.trunc(values)).all())
 
 
 def _boolean_shares(known: Floats) -> dict[str, object]:

@@ -182,7 +182,7 @@ class Functions:
         """(rows, note, n_rows, features) to one description a column."""
         rows = _contiguous(args[0])[0].values
         note, n_rows, features = _constants(args[1:])
-        encoder, _ = fit_encoder(rows, n_rows, frozenset(source.names(features, "features")))
+        encoder = fit_encoder(rows, n_rows, frozenset(source.names(features, "features")))
         used = [(name, True, encoding, None) for name, encoding in encoder.describe()]
         left_out = [(item.column, False, None, item.why) for item in (*encoder.left_out, *decode_note(note))]
         names = [field.name for field in DESCRIPTION]
@@ -249,7 +249,10 @@ def _no_opinion(type_: pa.DataType, n: int) -> pa.Array:
 
 
 def _contiguous(column: pa.Array | pa.ChunkedArray) -> Any:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    """A column in one piece, as DuckDB mostly gives it."""
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _constants(args: tuple[pa.Array, ...]) -> list[Any]:

@@ -14,6 +14,7 @@ from pynomaly.errors import BadParameter, TooManyRows
 from pynomaly.options import Options
 from pynomaly.rows import hash_rows
 
+BLOCK = 4_096  # rows
 DEVIATIONS = "mad"  # whose reasons an algorithm without its own gives
 
 
@@ -69,14 +70,13 @@ class Model(msgspec.Struct, frozen=True):
 
 def fit(rows: pa.StructArray, options: Options, n_rows: int) -> Model:
     """Fit a model to the sampled rows of a table (or of one group) of `n_rows` rows."""
-    encoder, X = fit_encoder(rows, n_rows, frozenset(options.features))
+    encoder = fit_encoder(rows, n_rows, frozenset(options.features))
     name = registry.auto(n_rows) if options.algorithm == registry.AUTO else options.algorithm
     algorithm = registry.get(name)
     if encoder.n_features == 0:
         return _constant(algorithm, encoder, options)
-    _check_size(algorithm, len(X), n_rows)
-    # The order of rows from a query changes from run to run; the order of their hashes does not.
-    X = np.take(X, np.argsort(hash_rows(X, options.seed)), axis=0)
+    _check_size(algorithm, len(rows), n_rows)
+    X = _canonical(encoder, rows, options.seed)
     params, notes = _parameters(algorithm, options, len(X))
     state = algorithm.fit(X, params, options.seed)
     scores = algorithm.score(state, X, np.ones(len(X), dtype=np.bool_))
@@ -93,6 +93,22 @@ def fit(rows: pa.StructArray, options: Options, n_rows: int) -> Model:
         seed=options.seed,
         notes=notes,
     )
+
+
+def _canonical(encoder: Encoder, rows: pa.StructArray, seed: int) -> Floats:
+    """The sample's matrix with its rows in the order of their hashes.
+
+    The order of rows from a query changes from run to run; the order of their hashes does not. Blocks are encoded
+    twice, in the cache, which is cheaper than a second matrix to order.
+    """
+    blocks = [slice(at, min(at + BLOCK, len(rows))) for at in range(0, len(rows), BLOCK)]
+    hashes = [hash_rows(encoder.transform(rows.slice(b.start, b.stop - b.start)), seed) for b in blocks]
+    place = np.empty(len(rows), np.int64)
+    place[np.argsort(np.concatenate(hashes))] = np.arange(len(rows))
+    X = np.empty((len(rows), encoder.n_features))
+    for b in blocks:
+        X[place[b]] = encoder.transform(rows.slice(b.start, b.stop - b.start))
+    return X
 
 
 def _constant(algorithm: Algorithm, encoder: Encoder, options: Options) -> Model:
