@@ -86,6 +86,8 @@ def _parameters(algorithm: str, given: object) -> dict[str, object]:
             given = msgspec.json.decode(given)
         except msgspec.DecodeError:
             raise BadParameter(f"`parameters` is {given!r}, not JSON", "write {'name': value}") from None
+    if isinstance(given, list) and all(isinstance(pair, tuple) for pair in given):
+        given = dict(given)  # a MAP arrives as pairs
     if not isinstance(given, dict):
         raise BadParameter(f"`parameters` is {given!r}", "write {'name': value}")
     if algorithm == registry.AUTO and given:

@@ -93,8 +93,11 @@ def _resolve(cursor: duckdb.DuckDBPyConnection, source: str) -> tuple[str, dict[
         columns = _describe(cursor, relation, source)
         if columns is not None:
             return relation, columns
+    if Path(source).is_dir() and _is_path(source):
+        raise UnknownSource(f"`{source}` is a folder", f"name its files, such as '{source.rstrip('/')}/*.parquet'")
     if _is_path(source):
-        raise UnknownSource(f"file `{source}` does not exist", did_you_mean(source, _neighbours(source)))
+        near = did_you_mean(source, _neighbours(source))
+        raise UnknownSource(f"file `{source}` does not exist", near or "check the path")
     return identifier(source), None
 
 
@@ -162,16 +165,23 @@ def _refuse_result_columns(known: dict[str, str]) -> None:
     for name in known:
         if name.startswith(_RESERVED):
             raise BadParameter(f"column `{known[name]}` has a name that Pynomaly needs", "rename that column")
-    for name in RESULT_COLUMNS:
-        if name in known:
-            raise result_column_exists(known[name])
+    taken = [known[name] for name in RESULT_COLUMNS if name in known]
+    if taken:
+        raise result_column_exists(taken)
 
 
-def result_column_exists(name: str) -> PynomalyError:
-    """The error for a source that already has a result column, with the statement that mends it."""
-    renamed = f"select * rename ({identifier(name)} as label) from t"
-    mend = f"rename it: with s as ({renamed}) select * from detect_anomalies('s')"
-    return ResultColumnExists(f"the source already has a column `{name}`", mend)
+def result_column_exists(taken: list[str]) -> PynomalyError:
+    """The error for a source that already has result columns, with the statement that mends it."""
+    if len(taken) == 1:
+        change, others = "rename it", f"rename ({identifier(taken[0])} as label)"
+    else:
+        change, others = "leave them out", f"exclude ({', '.join(map(identifier, taken))})"
+    mend = f"{change}: with s as (select * {others} from t) select * from detect_anomalies('s')"
+    return ResultColumnExists(f"the source already has {_listed(taken)}", mend)
+
+
+def _listed(columns: list[str]) -> str:
+    return f"{'a column' if len(columns) == 1 else 'columns'} {', '.join(f'`{name}`' for name in columns)}"
 
 
 def _features(columns: dict[str, str], chosen: Roles) -> tuple[list[str], list[LeftOut]]:

@@ -40,7 +40,7 @@ def _by_text(text: str, names: Names) -> PynomalyError | None:
         nearest = re.findall(r'"([^"]+)"', text.partition("Candidate bindings:")[2].partition("\n")[0])
         return errors.UnknownColumn(f"column `{found[1]}` not found", did_you_mean(found[1], nearest))
     if (found := re.search(r'Duplicate named argument "(\w+)"', text)) and found[1] in RESULT_COLUMNS:
-        return result_column_exists(found[1])
+        return result_column_exists([found[1]])
     if found := re.search(r'No files found that match the pattern "(.+?)"', text):
         return errors.UnknownSource(f"file `{found[1]}` does not exist", "check the path")
     if found := re.search(
