@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pynomaly
-from pynomaly.engine import call
+from pynomaly.engine import OPTIONS, call
 from pynomaly.errors import (
     BadParameter,
     DatabaseLocked,
@@ -359,3 +360,105 @@ def test_import_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# found by attack
+
+
+def test_an_error_does_not_stop_the_next_statement(engine: pynomaly.Engine) -> None:
+    with pytest.raises(UnknownSource):
+        engine.sql("select * from nowhere")
+    assert engine.sql("select count(*) from t").fetchall() == [(600,)]
+
+
+def test_top_k_of_a_source_without_order(engine: pynomaly.Engine) -> None:
+    engine.execute("create view v as select a, b from t order by random()")
+    rows = engine.execute(
+        f"select min(anomaly_score) filter (is_anomaly) >= max(anomaly_score) filter (not is_anomaly) "
+        f"from {call('v', algorithm='zscore', top_k=20)}"
+    ).fetchall()
+    assert rows == [(True,)]
+
+
+def test_option_names_are_checked(engine: pynomaly.Engine) -> None:
+    with pytest.raises(BadParameter, match="did you mean `seed`"):
+        engine.detect("t", sed=1)
+    with pytest.raises(BadParameter):
+        engine.detect("t", **{"seed := 0); drop table t; select * from detect_anomalies('t') --": 1})
+    names = engine.execute(
+        "select parameters from duckdb_functions() "
+        "where function_name = 'detect_anomalies' and function_type = 'table_macro'"
+    ).fetchall()[0][0]
+    assert ["source", *OPTIONS] == names
+
+
+def test_numpy_values_are_options(engine: pynomaly.Engine) -> None:
+    result = engine.detect("t", top_k=np.int64(3), features=np.array(["a"]), seed=np.uint8(1))
+    assert result.verdict.n_flagged == 3
+    assert engine.detect("t", contamination=np.float64(0.1)).verdict.n_flagged <= 60
+
+
+def test_frames_by_value_from_many_threads(engine: pynomaly.Engine) -> None:
+    def work(k: int) -> bool:
+        frame = pl.DataFrame({f"c{k}": np.arange(50) % 7 / 3.0, "v": np.arange(50) % 11 / 3.0})
+        with engine.cursor() as cursor:
+            return all(cursor.detect(frame).verdict.columns == [f"c{k}", "v"] for _ in range(5))
+
+    with ThreadPoolExecutor(3) as pool:
+        assert all(pool.map(work, range(3)))
+
+
+def test_an_uncommitted_table_goes_before_a_variable(engine: pynomaly.Engine) -> None:
+    u = pl.DataFrame({"zz": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]})
+    assert u.height == 6
+    engine.execute("begin")
+    engine.execute("create table u as select hash(i) % 50 / 7 as b from range(40) r(i)")
+    assert len(engine.detect("u")) == 40
+
+
+def test_attach_inside_a_transaction_keeps_it() -> None:
+    with duckdb.connect() as con:
+        con.execute("begin")
+        con.execute("create table u as " + ROWS.format(n=50))
+        assert len(pynomaly.attach(con).detect("u")) == 50
+        con.execute("commit")
+        assert con.execute("select count(*) from u").fetchone() == (50,)
+
+
+def test_a_commented_commit_is_a_commit(engine: pynomaly.Engine) -> None:
+    engine.execute("create table few as select 1 as a")
+    for commit in ("/* so */ commit", "-- so\ncommit", "select 1; commit"):
+        engine.execute("begin")
+        with pytest.raises(TooFewRows):
+            engine.detect("few")
+        with pytest.raises(TransactionAborted):
+            engine.execute(commit)
+
+
+def test_lines_that_do_not_split_are_told(engine: pynomaly.Engine, tmp_path: Path) -> None:
+    path = tmp_path / "ragged.csv"
+    path.write_text("a,b,c\n" + "1,2,3\n" * 30 + '1,2,3,4,5,6\n"unterminated,3\n')
+    with pytest.raises(SourceUnreadable):
+        engine.detect(str(path))
+
+
+def test_closing_stops_a_running_cursor() -> None:
+    engine = pynomaly.connect()
+    engine.execute("create table big as select random() as a from range(3000000)")
+    cursor = engine.cursor()
+    failed: list[Exception] = []
+
+    def run() -> None:
+        try:
+            cursor.execute(
+                f"select sum(anomaly_score) from {call('big', algorithm='iforest', parameters=SLOW)}"
+            ).fetchall()
+        except pynomaly.PynomalyError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    time.sleep(0.5)
+    engine.close()
+    thread.join()
+    assert failed

@@ -1,6 +1,7 @@
 """The engine: owns the connection, installs functions and macros, opens cursors, runs detections."""
 
 import contextlib
+import itertools
 import re
 import time
 import uuid
@@ -14,7 +15,7 @@ import duckdb
 
 from pynomaly import frames, functions
 from pynomaly.cache import Fitted, ModelCache
-from pynomaly.errors import BadParameter, PynomalyError, TransactionAborted
+from pynomaly.errors import BadParameter, PynomalyError, TransactionAborted, did_you_mean
 from pynomaly.paths import macro_files
 from pynomaly.quoting import literal
 from pynomaly.result import Query, Result, Rows, Verdict, verdict
@@ -24,10 +25,15 @@ from pynomaly.translate import translate
 T = TypeVar("T")
 Parameters = Sequence[object] | dict[str, object] | None
 
-_COMMIT = re.compile(r"\s*(commit|end)\b", re.IGNORECASE)
-_ROLLBACK = re.compile(r"\s*(rollback|abort)\b", re.IGNORECASE)
+OPTIONS = (
+    *("algorithm", "features", "exclude", "label", "key", "by", "contamination", "threshold", "top_k", "explain"),
+    *("sample_rows", "seed", "parameters"),
+)  # the parameters of the macro, without their defaults
+_SPACE = r"(?:^|;)(?:\s|/\*.*?\*/|--[^\n]*\n)*"
+_COMMIT = re.compile(_SPACE + r"(?:commit|end)\b", re.IGNORECASE | re.DOTALL)
+_ROLLBACK = re.compile(_SPACE + r"(?:rollback|abort)\b", re.IGNORECASE | re.DOTALL)
 _SESSIONS: weakref.WeakValueDictionary[str, "Session"] = weakref.WeakValueDictionary()
-_FRAME = "frame"  # the name under which a source given by value is registered
+_FRAMES = itertools.count(1)  # numbers the sources given by value: threads may detect side by side
 
 
 def connect(
@@ -51,7 +57,10 @@ def connect(
 
 def attach(con: duckdb.DuckDBPyConnection) -> "Engine":
     """Serve a connection that the user already has; nothing is written to its file."""
-    return Engine(con, Session.of(con), owns=False)
+    try:
+        return Engine(con, Session.of(con), owns=False)
+    except duckdb.Error as error:
+        raise translate(error) from None
 
 
 def _connect_error(error: duckdb.Error, path: str) -> PynomalyError:
@@ -84,18 +93,24 @@ class Session:
     @classmethod
     def of(cls, con: duckdb.DuckDBPyConnection) -> "Session":
         """The session of a connection's database instance; a new one where nothing is registered yet."""
-        try:
-            row = con.execute("select _session(null)").fetchone()
-        except duckdb.CatalogException:
+        found = con.execute("select count(*) from duckdb_functions() where function_name = '_session'").fetchall()
+        if found == [(0,)]:
             return cls(con)
-        return _SESSIONS[str(row[0])] if row else cls(con)
+        return _SESSIONS[str(con.execute("select _session(null)").fetchall()[0][0])]
 
-    def lookup_cursor(self) -> duckdb.DuckDBPyConnection:
-        """A cursor that sees the database and the frames registered by name."""
+    def lookup_cursor(self, name: str) -> duckdb.DuckDBPyConnection:
+        """A cursor that sees the database, and the frame registered under a name if there is one."""
         cursor = self._con.cursor()
-        for name, frame in self.frames.items():
-            cursor.register(name, frame)
+        if name in self.frames:
+            cursor.register(name, self.frames[name])
         return cursor
+
+    def is_variable(self, cursor: duckdb.DuckDBPyConnection, name: str) -> bool:
+        """Whether a name is a frame in a Python variable; the query may yet see an uncommitted table of that name."""
+        if name in self.frames or frames.find(name) is None:
+            return False
+        tables = "select count(*) from information_schema.tables where lower(table_name) = lower(?)"
+        return cursor.execute(tables, [name]).fetchall() == [(0,)]
 
     def refuse_single_use(self, name: str) -> None:
         """Raise SourceSingleUse when a variable or a registered name holds a reader."""
@@ -140,10 +155,10 @@ class Engine:
 
     def execute(self, sql: str, parameters: Parameters = None) -> Rows:
         """Run one or more statements now and give the rows of the last; values are bound to `?` or `$name`."""
-        if self._aborted and _COMMIT.match(sql):
+        if self._aborted and _COMMIT.search(sql):
             self._undo()
         self._guard(lambda: self._con.execute(sql, parameters))
-        if _ROLLBACK.match(sql):
+        if _ROLLBACK.search(sql):
             self._aborted = False
         return Rows(self._con, self._guard)
 
@@ -152,6 +167,8 @@ class Engine:
 
         A statement that is no SELECT runs at once and gives a query without rows.
         """
+        if self._aborted:  # a relation has no COMMIT of its own to check
+            self.execute(sql, parameters)
         relation = self._guard(lambda: self._con.sql(sql, params=parameters))
         return Query(relation if relation is not None else self._con.sql("select null where false"), self._guard)
 
@@ -199,7 +216,7 @@ class Engine:
         """A block whose one detection is recorded: the run's `verdict` is there when the block ends."""
         run = Run()
         self._session.runs[run.id] = []
-        self.execute(f"set variable pynomaly_run = {literal(run.id)}")
+        self.execute(f"set variable pynomaly_run = {literal(run.id)}").fetchall()
         try:
             yield run
             run.seconds = time.perf_counter() - run.started
@@ -207,16 +224,16 @@ class Engine:
         finally:
             self._session.runs.pop(run.id, None)
             with contextlib.suppress(PynomalyError):  # the block's own error is the one to tell
-                self.execute("reset variable pynomaly_run")
+                self.execute("reset variable pynomaly_run").fetchall()
 
     @contextlib.contextmanager
     def _as_name(self, source: object) -> Iterator[str]:
         """The source by name: data given by value, or found in a caller's variable, is registered meanwhile."""
-        name = source if isinstance(source, str) else _FRAME
         value = source if not isinstance(source, str) else self._callers_frame(source)
-        if value is None:
-            yield name
+        if isinstance(source, str) and value is None:
+            yield source
             return
+        name = f"_frame_{next(_FRAMES)}"
         self.register(name, value)
         try:
             yield name
@@ -234,7 +251,7 @@ class Engine:
     def _names(self) -> list[str]:
         """The tables, views and frames that this connection sees."""
         try:
-            rows = self._con.cursor().execute("select table_name from information_schema.tables").fetchall()
+            rows = self._con.execute("select table_name from information_schema.tables").fetchall()
         except duckdb.Error:
             return []
         return [str(row[0]) for row in rows] + list(self._session.frames)
@@ -253,7 +270,7 @@ class Engine:
     def _is_aborted(self) -> bool:
         """Whether the open transaction is beyond use: DuckDB's own COMMIT would report success all the same."""
         try:
-            self._con.execute("select 1")
+            self._con.execute("select 1").fetchall()
         except duckdb.Error as error:
             return "transaction is aborted" in str(error)
         return False
@@ -283,13 +300,21 @@ class Run:
 
 def call(source: str, **options: Any) -> str:
     """The call of `detect_anomalies` on a source, as SQL text; options that are None are left out."""
+    for name in options:
+        if name not in OPTIONS:
+            raise BadParameter(f"`{name}` is no parameter of detect_anomalies", did_you_mean(name, OPTIONS))
     given = [literal(source)]
     given += [f"{name} := {literal(value)}" for name, value in options.items() if value is not None]
     return f"detect_anomalies({', '.join(given)})"
 
 
 def _close(con: duckdb.DuckDBPyConnection, session: Session) -> None:
-    for cursor in list(session.cursors):
-        cursor._con.close()
-    session.close()
-    con.close()
+    """Stop what still runs, and close every cursor; one that is busy for longer closes when its query ends."""
+    for cursor in [cursor._con for cursor in list(session.cursors)]:
+        with contextlib.suppress(duckdb.Error):
+            cursor.interrupt()
+            cursor.close()
+    with contextlib.suppress(duckdb.Error):
+        session.close()
+    with contextlib.suppress(duckdb.Error):
+        con.close()

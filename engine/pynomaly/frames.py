@@ -54,6 +54,6 @@ def landed(value: object) -> object:
     if is_frame(value):
         return value
     raise UnknownSource(
-        f"a {type(value).__name__} is no source",
+        f"a value of type {type(value).__name__} is no source",
         "give a name, a polars, pandas or Arrow object, a 2-D array or records",
     )

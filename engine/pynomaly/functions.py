@@ -50,8 +50,11 @@ class Session(Protocol):
     cache: ModelCache
     runs: dict[str, list[Fitted]]
 
-    def lookup_cursor(self) -> duckdb.DuckDBPyConnection:
-        """A cursor that looks up schemas while a query is planned."""
+    def lookup_cursor(self, name: str) -> duckdb.DuckDBPyConnection:
+        """A cursor that looks up the schema of a source while a query is planned."""
+
+    def is_variable(self, cursor: duckdb.DuckDBPyConnection, name: str) -> bool:
+        """Whether a name is a Python variable, as far as the cursor can tell."""
 
     def refuse_single_use(self, name: str) -> None:
         """Raise SourceSingleUse when the name is a reader that can be read once only."""
@@ -67,7 +70,6 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (functions.checked_rows, "bigint", False),
         (functions.fit, "bigint", True),
         (functions.score, _sql_type(SCORE), True),
-        (functions.rank_score, "double", True),
         (functions.describe, f"{_sql_type(DESCRIPTION)}[]", False),
         (functions.session, "varchar", False),
         (functions.algorithms, f"{_sql_type(ALGORITHM)}[]", False),
@@ -119,9 +121,10 @@ class Functions:
         if not isinstance(given[0], str) or not given[0]:
             raise BadParameter(f"the source is {given[0]!r}", "give the name of a table, view, frame or file")
         self._session.refuse_single_use(given[0])
-        cursor = self._session.lookup_cursor()
+        cursor = self._session.lookup_cursor(given[0])
         try:
-            return arrays.texts([source.select(cursor, given[0], source.roles(*given[1:6]))] * len(args[0]))
+            seen = not self._session.is_variable(cursor, given[0])
+            return arrays.texts([source.select(cursor, given[0], source.roles(*given[1:6]), seen)] * len(args[0]))
         finally:
             cursor.close()
 
@@ -174,10 +177,6 @@ class Functions:
         """(handle, row) to the score, the flag and the reasons."""
         return _by_model(args, self._session.cache, self._score_chunk, pa.nulls(0, SCORE))
 
-    def rank_score(self, *args: pa.Array) -> pa.Array:
-        """(handle, row) to the score alone, for ranking."""
-        return _by_model(args, self._session.cache, _plain_scores, pa.nulls(0, pa.float64()))
-
     def describe(self, *args: pa.Array) -> pa.Array:
         """(rows, note, n_rows, features) to one description a column."""
         rows = _contiguous(args[0])[0].values
@@ -210,11 +209,6 @@ class Functions:
 def decode_note(note: str) -> list[LeftOut]:
     """The columns that the source left out, from the note that travels with its rows."""
     return msgspec.json.decode(note, type=list[LeftOut])
-
-
-def _plain_scores(entry: Entry, rows: pa.StructArray) -> pa.Array:
-    scores, _ = entry.model.score(rows)
-    return arrays.floats(scores, np.isnan(scores))
 
 
 def _by_model(

@@ -16,7 +16,9 @@ def literal(value: object) -> str:
         case int():
             return str(value)
         case float():
-            return repr(value) if value - value == 0 else f"'{value}'::double"
+            return repr(float(value)) if value - value == 0 else f"'{value}'::double"
+        case _ if hasattr(value, "tolist"):  # numpy's scalars and arrays
+            return literal(value.tolist())
         case dict():
             return "{" + ", ".join(f"{literal(str(key))}: {literal(item)}" for key, item in value.items()) + "}"
         case list() | tuple() | set() | frozenset():

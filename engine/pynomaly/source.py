@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import msgspec
 
+from pynomaly.columns import TEXT_WIDTH
 from pynomaly.encoding import LeftOut
 from pynomaly.errors import (
     BadParameter,
@@ -27,9 +28,12 @@ from pynomaly.errors import (
 from pynomaly.quoting import identifier, literal
 
 RESULT_COLUMNS = ("anomaly_score", "is_anomaly", "reasons")
+_ADDED = tuple(
+    f"_pynomaly_{name}"
+    for name in ("row", "group", "key", "note", "guard", "number", "rows", "group_rows", "model", "score", "top")
+)
 _RESERVED = "_pynomaly_"  # columns that the macros add begin so
 DATA_SUFFIXES = (".parquet", ".pq", ".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".gz", ".zst")
-_TEXT_WIDTH = 64  # longer text travels as its beginning and a digest
 
 _NUMBER = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|BIGNUM|DECIMAL\(.*\))$")
 _TEXT = re.compile(r"(VARCHAR|UUID|JSON|ENUM\(.*\))$", re.DOTALL)
@@ -69,17 +73,21 @@ def roles(features: object, exclude: object, label: object, key: object, by: obj
     """The roles as the macro's parameters give them; a feature cannot have another role as well."""
     chosen = names(features, "features") if features is not None else None
     found = Roles(chosen, names(exclude, "exclude"), names(label, "label"), names(key, "key"), names(by, "by"))
-    if chosen is not None and not chosen:
-        raise BadParameter("`features` is an empty list", "name at least one column, or leave `features` out")
+    for parameter, given in (("features", features), ("key", key), ("by", by)):
+        if given is not None and not isinstance(given, str) and not names(given, parameter):
+            raise BadParameter(f"`{parameter}` is an empty list", f"name a column, or leave `{parameter}` out")
     for name in chosen or ():
         if name.lower() in found.aside():
             raise BadParameter(f"column `{name}` is a feature and {found.aside()[name.lower()]} at once", "drop one")
     return found
 
 
-def select(cursor: duckdb.DuckDBPyConnection, source: str, chosen: Roles) -> str:
-    """The SELECT of a source; `cursor` looks its schema up and may not see temporary or uncommitted tables."""
-    relation, columns = _resolve(cursor, source)
+def select(cursor: duckdb.DuckDBPyConnection, source: str, chosen: Roles, seen: bool = True) -> str:
+    """The SELECT of a source; `cursor` looks its schema up and may not see temporary or uncommitted tables.
+
+    Where the cursor would see something else than the query (`seen` is False) it does not look.
+    """
+    relation, columns = _resolve(cursor, source) if seen else (identifier(source), None)
     if columns is None:
         return _select_unseen(relation, chosen)
     return _select_seen(relation, columns, chosen)
@@ -92,6 +100,7 @@ def _resolve(cursor: duckdb.DuckDBPyConnection, source: str) -> tuple[str, dict[
     for relation in _spellings(source):
         columns = _describe(cursor, relation, source)
         if columns is not None:
+            _refuse_unsplit(columns, source)
             return relation, columns
     if Path(source).is_dir() and _is_path(source):
         raise UnknownSource(f"`{source}` is a folder", f"name its files, such as '{source.rstrip('/')}/*.parquet'")
@@ -110,6 +119,16 @@ def _spellings(source: str) -> Iterable[str]:
         yield ".".join(identifier(quoted.replace('""', '"') or plain) for quoted, plain in pieces)
     if _is_path(source) and Path(source).is_file():
         yield f"read_csv({literal(source)})"
+
+
+def _refuse_unsplit(columns: dict[str, str], source: str) -> None:
+    """A CSV whose lines have different numbers of fields is read as one column that is named like a whole line."""
+    only = next(iter(columns)) if len(columns) == 1 else ""
+    if _is_path(source) and re.search(r"[,;\t|]", only):
+        raise SourceUnreadable(
+            f"`{source}` does not parse: its lines do not split into the columns of its first line, `{only[:60]}`",
+            "correct its lines, or read the file with read_csv and its options into a table",
+        )
 
 
 def _describe(cursor: duckdb.DuckDBPyConnection, relation: str, source: str) -> dict[str, str] | None:
@@ -226,8 +245,8 @@ def _feature(name: str, type_name: str) -> str:
         return f"{column}::double"
     if _TEXT.match(type_name):
         text = f"{column}::varchar"
-        digest = f"left({text}, {_TEXT_WIDTH}) || md5_number_lower({text})::varchar"
-        return f"case when length({text}) <= {_TEXT_WIDTH} then {text} else {digest} end"
+        digest = f"left({text}, {TEXT_WIDTH}) || md5_number_lower({text})::varchar"
+        return f"case when length({text}) <= {TEXT_WIDTH} then {text} else {digest} end"
     return ""
 
 
@@ -240,10 +259,11 @@ def _select_unseen(relation: str, chosen: Roles) -> str:
         row = f"*columns(lambda c: lower(c) not in ({', '.join(map(literal, aside))}))"
     else:
         row = "*columns(*)"
-    reserved = ", ".join(f"{name} := null" for name in (*RESULT_COLUMNS, "_pynomaly_row"))
+    reserved = ", ".join(f"{name} := null" for name in (*RESULT_COLUMNS, *_ADDED))
     known = f"*columns(* exclude ({', '.join(map(identifier, aside))}))" if aside else "*columns(*)"
     left_out = [LeftOut(name, why) for name, why in chosen.aside().items()]
-    return _assemble(relation, f"struct_pack({row})", chosen, left_out, f"struct_pack({reserved}, {known})")
+    guard = f"struct_pack({reserved}, {known})"
+    return _assemble(relation, f"struct_pack({row})", chosen, left_out, guard)
 
 
 def _assemble(relation: str, row: str, chosen: Roles, left_out: list[LeftOut], guard: str) -> str:

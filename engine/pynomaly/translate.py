@@ -22,7 +22,7 @@ def translate(error: Exception, names: Names = tuple) -> PynomalyError:
 
 def _raised_by_us(text: str) -> PynomalyError | None:
     """An error of our own that came through a function: only its text survives, code first."""
-    found = re.search(r"\[([a-z_]+)\] (.*)", text, re.DOTALL)
+    found = re.search(r"^(?:.*executing the UDF: \w+: )?\[([a-z_]+)\] (.*)", text, re.DOTALL)
     classes = {cls.code: cls for cls in PynomalyError.__subclasses__()}
     if found is None or found[1] not in classes:
         return None
@@ -41,6 +41,8 @@ def _by_text(text: str, names: Names) -> PynomalyError | None:
         return errors.UnknownColumn(f"column `{found[1]}` not found", did_you_mean(found[1], nearest))
     if (found := re.search(r'Duplicate named argument "(\w+)"', text)) and found[1] in RESULT_COLUMNS:
         return result_column_exists([found[1]])
+    if (found := re.search(r'Duplicate named argument "(_pynomaly_\w+)"', text)) is not None:
+        return errors.BadParameter(f"column `{found[1]}` has a name that Pynomaly needs", "rename that column")
     if found := re.search(r'No files found that match the pattern "(.+?)"', text):
         return errors.UnknownSource(f"file `{found[1]}` does not exist", "check the path")
     if found := re.search(
@@ -84,6 +86,8 @@ def _by_class(error: Exception) -> PynomalyError:
         return errors.Interrupted("the query was interrupted", "run it again")
     if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
         return errors.OutOfMemory(text, "raise memory_limit or lower sample_rows")
+    if isinstance(error, duckdb.ResourceInUseException):
+        return errors.InvalidSql("an earlier statement has rows that were not fetched", "fetch them, or use a cursor()")
     if "lock on file" in text:
         return errors.DatabaseLocked(text.partition(". See also")[0], "wait for the other process, or close it")
     if isinstance(error, duckdb.ConnectionException) and "closed" in text:

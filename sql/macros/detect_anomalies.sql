@@ -69,11 +69,9 @@ create or replace temp macro detect_anomalies(
         where "by" is not null
         group by _pynomaly_group
     ),
-    ranked as not materialized (
-        select
-            _pynomaly_number,
-            numbered._pynomaly_group,
-            _rank_score(_pynomaly_model, _pynomaly_row) as rank_score
+    -- Rank and result must see the same row numbers: a source without a fixed order gives others each time.
+    ranked as materialized (
+        select numbered.*, _score(_pynomaly_model, _pynomaly_row) as _pynomaly_score
         from numbered
         left join fitted on numbered._pynomaly_group is not distinct from fitted._pynomaly_group
         where top_k is not null
@@ -81,8 +79,10 @@ create or replace temp macro detect_anomalies(
     top as not materialized (
         select _pynomaly_number
         from ranked
-        where rank_score is not null
-        qualify row_number() over (partition by _pynomaly_group order by rank_score desc, _pynomaly_number) <= top_k
+        where _pynomaly_score.anomaly_score is not null
+        qualify row_number() over (
+            partition by _pynomaly_group order by _pynomaly_score.anomaly_score desc, _pynomaly_number
+        ) <= top_k
     ),
     scored as not materialized (
         select input.*, _score(_pynomaly_model, _pynomaly_row) as _pynomaly_score, null::boolean as _pynomaly_top
@@ -90,14 +90,9 @@ create or replace temp macro detect_anomalies(
         left join fitted on input._pynomaly_group is not distinct from fitted._pynomaly_group
         where top_k is null
         union all
-        select
-            numbered.* exclude (_pynomaly_number),
-            _score(_pynomaly_model, _pynomaly_row) as _pynomaly_score,
-            top._pynomaly_number is not null as _pynomaly_top
-        from numbered
-        left join fitted on numbered._pynomaly_group is not distinct from fitted._pynomaly_group
-        left join top on numbered._pynomaly_number = top._pynomaly_number
-        where top_k is not null
+        select ranked.* exclude (_pynomaly_number), top._pynomaly_number is not null as _pynomaly_top
+        from ranked
+        left join top on ranked._pynomaly_number = top._pynomaly_number
     )
     select
         * exclude (
