@@ -436,3 +436,10 @@ def test_colour_only_where_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert b"\x1b[1;31merror:" in command("detect", "missing.csv").stderr
     monkeypatch.setenv("NO_COLOR", "1")
     assert b"\x1b[1;31m" not in command("detect", "missing.csv").stderr
+
+
+def test_an_output_never_replaces_its_input(capsys: Captured) -> None:
+    before = Path("payments.csv").read_bytes()
+    assert main(["detect", "payments.csv", "--output", "./payments.csv"]) == 2
+    assert "would replace the input" in capsys.readouterr().err
+    assert Path("payments.csv").read_bytes() == before

@@ -119,6 +119,7 @@ def detect(
         return _print_sql(_jobs(files, detection, written, settings))
     for target in (job.target for job in _jobs(files, detection, written, settings)):
         _make_ready(target, several=len(files) > 1 or _is_folder(written.asked_output()))
+        _refuse_overwriting(target, files)
     with opened(settings, read_only=True) as engine, _landed(files) as sources:
         return _run(engine, _jobs(files, detection, written, settings, sources), common.voice, fail_on_anomalies)
 
@@ -259,6 +260,12 @@ def _make_ready(target: Target, several: bool) -> None:
     if target.path is not None and several:
         target.path.parent.mkdir(exist_ok=True)
     output.check(target)
+
+
+def _refuse_overwriting(target: Target, files: list[str]) -> None:
+    for file in files:
+        if target.path is not None and target.path.exists() and Path(file).exists() and target.path.samefile(file):
+            raise BadParameter(f"`--output` would replace the input `{file}`", "name another file")
 
 
 def _json_object(text: str | None) -> dict[str, Any] | None:
