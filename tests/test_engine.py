@@ -115,6 +115,12 @@ def test_what_is_no_source_is_refused(engine: pynomaly.Engine) -> None:
     assert text
 
 
+@pytest.mark.parametrize("data", [{"a": [1, 2], "b": [1]}, [{"a": 1}, {"a": "x"}], np.ones((9, 2), complex)], ids=str)
+def test_data_that_does_not_fit_together_is_told(engine: pynomaly.Engine, data: object) -> None:
+    with pytest.raises(SourceUnreadable):
+        engine.detect(data)
+
+
 def test_result_in_every_form(engine: pynomaly.Engine) -> None:
     result = engine.detect("t", explain=1)
     assert isinstance(result.pl(), pl.DataFrame)
@@ -261,6 +267,10 @@ def test_what_cannot_be_opened(tmp_path: Path) -> None:
         pynomaly.connect(tmp_path / "nowhere" / "a.duckdb")
     with pytest.raises(BadParameter):
         pynomaly.connect(memory_limit="lots")
+    with pytest.raises(BadParameter):
+        pynomaly.connect(None)  # type: ignore[arg-type]
+    with pytest.raises(BadParameter):
+        pynomaly.connect("payments.csv")
     engine = pynomaly.connect()
     engine.close()
     with pytest.raises(EngineClosed):

@@ -46,6 +46,8 @@ def connect(
     """
     if str(path).lower().endswith(DATA_SUFFIXES):
         raise BadParameter(f"`{path}` is a data file, not a database", "connect() without it and detect it by its path")
+    if not isinstance(path, str | Path):
+        raise BadParameter(f"the path is {path!r}", "give a path, or nothing for a database in memory")
     given = {"memory_limit": memory_limit, "threads": threads}
     config: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     try:

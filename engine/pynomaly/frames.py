@@ -6,7 +6,7 @@ from types import FrameType
 import numpy as np
 import pyarrow as pa
 
-from pynomaly.errors import SourceSingleUse, UnknownSource
+from pynomaly.errors import SourceSingleUse, SourceUnreadable, UnknownSource
 
 _FRAME_TYPES = {"DataFrame", "LazyFrame", "Table", "RecordBatch", "RecordBatchReader", "Dataset", "FileSystemDataset"}
 _FRAME_PACKAGES = {"polars", "pandas", "pyarrow"}
@@ -38,7 +38,19 @@ def refuse_reader(name: str, value: object) -> None:
 
 
 def landed(value: object) -> object:
-    """A value that DuckDB can read as often as it likes: readers and lazy frames are read here, arrays get names."""
+    """A value that DuckDB can read as often as it likes: readers and lazy frames are read here, arrays get names.
+
+    Raises SourceUnreadable for columns that do not fit together or have no Arrow type.
+    """
+    try:
+        return _landed(value)
+    except (pa.ArrowException, TypeError) as error:
+        raise SourceUnreadable(
+            f"the data given cannot become columns: {error}", "give columns of one type each"
+        ) from None
+
+
+def _landed(value: object) -> object:
     if isinstance(value, pa.RecordBatchReader):
         return value.read_all()
     if isinstance(value, pa.RecordBatch):
