@@ -88,7 +88,7 @@ class Session:
         self._con = con.cursor()
         with contextlib.suppress(duckdb.Error):  # a locked configuration keeps its own setting
             self._con.execute("set python_scan_all_frames = true")
-        # The functions live as long as the connection that registers them, and hold this session.
+        # The functions live as long as the connection that registers them, and hold `self`.
         functions.register(con, self)
         _SESSIONS[self.id] = self
 
