@@ -1,7 +1,7 @@
 """The record of an algorithm: everything that SQL, Python, the shell and the docs know of it is read from here."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,15 +21,6 @@ class NoParams(Params, frozen=True):
 
 class State(msgspec.Struct, frozen=True):
     """Base of every algorithm's fitted state: named arrays and numbers."""
-
-
-class Implementation(Protocol):
-    """What the class under `@algorithm` offers; `explain(state, X) -> float64[n, d]` is optional."""
-
-    __name__: str
-    __doc__: str | None
-    fit: Callable[..., State]
-    score: Callable[..., Floats]
 
 
 class Algorithm(msgspec.Struct, frozen=True, kw_only=True):

@@ -134,7 +134,6 @@ class Engine:
     ) -> None:
         self._con = con
         self._session = session
-        self._owns = owns
         self._aborted = False
         self._parent = parent
         session.cursors.add(self)

@@ -43,31 +43,32 @@ create or replace temp macro detect_anomalies(
             and hash(_pynomaly_number + seed)
                 <= 18446744073709551615 * least(1, greatest(sample_rows / _pynomaly_rows, 1024 / _pynomaly_group_rows))
     ),
-    fitted as materialized (
+    gathered as not materialized (
         select
-            any_value(_pynomaly_group) as _pynomaly_group,
-            _fit(
-                list(_pynomaly_row), any_value(_pynomaly_note), any_value(_pynomaly_rows), any_value(_pynomaly_group_rows),
-                _options(
-                    algorithm, contamination, threshold, top_k, explain, sample_rows, seed, parameters, features, "by"
-                ),
-                getvariable('pynomaly_run')
-            ) as _pynomaly_model
+            any_value(_pynomaly_group) as _pynomaly_group, list(_pynomaly_row) as row_list,
+            any_value(_pynomaly_note) as note, any_value(_pynomaly_rows) as n_rows,
+            any_value(_pynomaly_group_rows) as n_group
         from sampled
         having "by" is null
         union all
         select
+            _pynomaly_group, list(_pynomaly_row), any_value(_pynomaly_note), any_value(_pynomaly_rows),
+            any_value(_pynomaly_group_rows)
+        from sampled
+        where "by" is not null
+        group by _pynomaly_group
+    ),
+    fitted as materialized (
+        select
             _pynomaly_group,
             _fit(
-                list(_pynomaly_row), any_value(_pynomaly_note), any_value(_pynomaly_rows), any_value(_pynomaly_group_rows),
+                row_list, note, n_rows, n_group,
                 _options(
                     algorithm, contamination, threshold, top_k, explain, sample_rows, seed, parameters, features, "by"
                 ),
                 getvariable('pynomaly_run')
             ) as _pynomaly_model
-        from sampled
-        where "by" is not null
-        group by _pynomaly_group
+        from gathered
     ),
     -- Rank and result must see the same row numbers: a source without a fixed order gives others each time.
     ranked as materialized (
