@@ -1,4 +1,4 @@
-"""Reads golden SQL files: blocks of `statement ok`, `query` and `error CODE`, separated by blank lines."""
+"""Reads golden SQL files: blocks of `statement ok`, `query` and `error CODE [text of it]`, separated by blank lines."""
 
 from pathlib import Path
 from typing import NamedTuple

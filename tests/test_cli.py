@@ -357,6 +357,53 @@ def test_algorithms(capsys: Captured) -> None:
     assert json.loads(capsys.readouterr().out)[0]["parameters"][0]["name"] == "n_neighbors"
 
 
+def test_compare_ranks_by_the_label(capsys: Captured) -> None:
+    write_labelled(Path("labelled.csv"))
+    assert main(["compare", "labelled.csv", "-a", "knn,mad,pyod_pca", "--label", "fraud", *PCA_FAILS]) == 0
+    printed = capsys.readouterr()
+    assert [line.split()[0] for line in printed.out.splitlines()[3:5]] == ["knn", "mad"]
+    assert "AUROC" in printed.out
+    assert "pyod_pca failed: [fit_failed]" in printed.err
+    assert "compared on 200 rows" in printed.err
+
+
+PCA_FAILS = ("--parameters", '{"pyod_pca": {"n_components": 900}}')
+
+
+def write_labelled(path: Path) -> None:
+    lines = [f"{40 + i * 7 % 23 + (500 + i if i % 50 == 3 else 0)},{i % 5},{i % 50 == 3}" for i in range(N_ROWS)]
+    path.write_text("amount,fee,fraud\n" + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+def test_compare_fails_when_every_algorithm_fails(capsys: Captured) -> None:
+    assert main(["compare", "payments.csv", "-a", "pyod_pca", *PCA_FAILS]) == 1
+    assert "pyod_pca failed" in capsys.readouterr().err
+
+
+def test_compare_writes_every_figure(capsys: Captured) -> None:
+    assert main(["compare", "payments.csv", "-a", "knn", "--json"]) == 0
+    (record,) = json.loads(capsys.readouterr().out)
+    assert (record["algorithm"], record["n_rows"], record["auroc"], record["error"]) == ("knn", N_ROWS, None, None)
+    assert record["seconds"] > 0.0
+
+
+def test_compare_reads_standard_input_and_prints_its_sql(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    give_stdin(monkeypatch, Path("payments.csv").read_bytes())
+    assert main(["compare", "-", "-a", "knn", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["n_rows"] == N_ROWS
+    assert main(["compare", "payments.csv", "-a", "knn", "--label", "fee", "--dry-run"]) == 0
+    sql = "from compare_detectors('./payments.csv', algorithms := ['knn'], label := 'fee')"
+    assert capsys.readouterr().out == f"{sql} order by auroc desc nulls last;\n"
+    assert main(["compare", "-", "--dry-run"]) == 2
+
+
+def test_several_algorithms_in_one_score(capsys: Captured) -> None:
+    assert main(["detect", "payments.csv", "-a", "knn,mad", "--combine", "max", "-k", "1", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert [row["id"] for row in json.loads(printed.out) if row["is_anomaly"]] == ["p017"]
+    assert "knn + mad (max)" in printed.err
+
+
 def test_quickstart_fits_80_columns(capsys: Captured) -> None:
     assert main(["quickstart"]) == 0
     printed = capsys.readouterr().out

@@ -2,10 +2,14 @@
 
 import importlib
 import inspect
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from pynomaly import registry, wrapped
 from pynomaly.algorithm import Algorithm, Floats, State
@@ -19,6 +23,8 @@ KINDS = frozenset({"table"})
 SEED = 7
 
 every_algorithm = pytest.mark.parametrize("name", registry.names())
+TWINS = [file.stem for file in (Path(__file__).parent / "naive").glob("*.py") if "def twin(" in file.read_text("utf-8")]
+every_twin = pytest.mark.parametrize("name", sorted(TWINS))
 every_wrapped = pytest.mark.parametrize("row", wrapped.TABLE, ids=lambda row: row.name)
 
 
@@ -227,6 +233,26 @@ def test_contributions_have_the_shape_of_the_input(name: str) -> None:
     assert contributions[0].argmax() == 2
     X[::5, 1] = np.nan
     assert np.isfinite(found.explain(state, X)[~np.isnan(X)]).all()
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[Floats, Floats]:
+    """Rows to fit and rows to score: ties, gaps, copies, flat columns, and values far from the others."""
+    n, d = draw(st.integers(5, 30)), draw(st.integers(1, 5))
+    cells = st.one_of(st.integers(-4, 4).map(lambda x: x / 2.0), st.floats(-100.0, 100.0, width=16), st.just(np.nan))
+    return draw(arrays(np.float64, (n, d), elements=cells)), draw(arrays(np.float64, (6, d), elements=cells))
+
+
+@every_twin
+@given(rows=tables())
+@settings(max_examples=30)
+def test_scores_equal_the_naive_twin(name: str, rows: tuple[Floats, Floats]) -> None:
+    found, (X, new) = registry.get(name), rows
+    state = fitted(found, X)
+    training, unseen = importlib.import_module(f"naive.{name}").twin(state, X, new, found.params())
+    scores = found.score(state, X, np.ones(len(X), np.bool_))
+    np.testing.assert_allclose(scores, training, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(new_scores(found, state, new), unseen, rtol=1e-9, atol=1e-9)
 
 
 def _library_class(row: wrapped.Row) -> Any:

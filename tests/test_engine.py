@@ -364,6 +364,32 @@ def test_no_string_parameter_is_run_as_sql(hostile: str, parameter: str) -> None
         assert tables == [("t",)]
 
 
+def test_compare_gives_a_row_an_algorithm() -> None:
+    frame = pl.DataFrame({"x": [float(i % 13) for i in range(60)] + [900.0], "bad": [False] * 60 + [True]})
+    with pynomaly.connect() as engine:
+        found = engine.compare(frame, algorithms=["mad", "knn"], label="bad")
+        assert found.pl()["algorithm"].to_list() == ["mad", "knn"]
+        assert found.pl()["auroc"].to_list() == [1.0, 1.0]
+        assert repr(found) == "<Comparison: 2 algorithms, mad ranks best (AUROC 1.000)>"
+        assert "compare_detectors" in found.sql
+        with pytest.raises(pynomaly.PynomalyError, match="`algorithm` is no parameter of compare_detectors"):
+            engine.compare(frame, algorithm="mad")
+
+
+def test_interrupt_stops_a_comparison_between_two_algorithms() -> None:
+    with pynomaly.connect() as engine:
+        engine.execute("create table t as select random() as a, random() as b from range(3000)")
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(engine.compare, "t", algorithms=["pyod_knn", "pyod_sos", "pyod_mcd", "knn"])
+            while engine.progress is None or engine.progress.n_done < 1:
+                time.sleep(0.01)
+            engine.interrupt()
+            with pytest.raises(pynomaly.PynomalyError) as raised:
+                running.result(timeout=60)
+        assert raised.value.code == "interrupted"
+        assert engine.execute("select 1").fetchall() == [(1,)]
+
+
 def test_import_is_light() -> None:
     script = (
         "import sys, pynomaly; print([name for name in ('pandas', 'sklearn', 'numba', 'pyod') if name in sys.modules])"

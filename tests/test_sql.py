@@ -25,7 +25,9 @@ def run(engine: pynomaly.Engine, block: Block) -> None:
     if block.kind == "error":
         with pytest.raises(pynomaly.PynomalyError) as raised:
             engine.execute(block.sql).fetchall()
-        assert raised.value.code == block.argument, f"line {block.line}: {raised.value}"
+        code, _, text = block.argument.partition(" ")
+        assert raised.value.code == code, f"line {block.line}: {raised.value}"
+        assert text in str(raised.value), f"line {block.line}: {raised.value}"
         assert raised.value.mend, f"line {block.line}: no mend"
         return
     rows = engine.execute(block.sql).fetchall()

@@ -14,13 +14,14 @@ TOP_LEVEL = {
 # The layers from the inside out; a module may import its own layer and those before it.
 LAYERS = (
     ("kernels", "errors"),
-    ("algorithm", "arrays", "rows"),
-    ("algorithms", "wrapped"),
+    ("algorithm", "arrays", "rows", "memory"),
+    ("cutoffs", "metrics"),
+    ("algorithms", "deviations", "ensembles", "wrapped"),
     ("registry",),
-    ("features", "columns", "encoding", "quoting", "cutoffs"),
+    ("features", "columns", "encoding", "quoting"),
     ("source", "options"),
     ("model",),
-    ("cache", "reasons", "frames", "paths", "translate"),
+    ("comparison", "cache", "reasons", "frames", "paths", "translate"),
     ("functions", "result"),
     ("engine",),
     ("__init__", "cli", "__main__"),

@@ -2,8 +2,8 @@
 
 from pynomaly.engine import Engine, attach, connect
 from pynomaly.errors import PynomalyError
-from pynomaly.result import Result, Verdict
+from pynomaly.result import Comparison, Result, Verdict
 from pynomaly.translate import translate
 
 __version__ = "0.1.0"
-__all__ = ["Engine", "PynomalyError", "Result", "Verdict", "attach", "connect", "translate"]
+__all__ = ["Comparison", "Engine", "PynomalyError", "Result", "Verdict", "attach", "connect", "translate"]

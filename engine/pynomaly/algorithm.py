@@ -27,7 +27,8 @@ class Algorithm(msgspec.Struct, frozen=True, kw_only=True):
     """One algorithm: its name, what it promises, and its functions.
 
     `X` is float64[n, d], finite or NaN where a cell is a gap. Scores are float64[n]; larger is more
-    anomalous, NaN means no opinion. `caveat` says where a far row may fail to score high.
+    anomalous, NaN means no opinion. `caveat` says where a far row may fail to score high; `cut_off` is the
+    score above which a row is anomalous by definition, where there is one.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Algorithm(msgspec.Struct, frozen=True, kw_only=True):
     requires: str | None = None
     neighbors: str | None = None
     caveat: str | None = None
+    cut_off: float | None = None
 
 
 def algorithm(**record: Any) -> Callable[[type], Algorithm]:

@@ -41,6 +41,16 @@ class Fitted(msgspec.Struct, frozen=True):
     left_out: list[LeftOut]
 
 
+class Progress(msgspec.Struct):
+    """What a recorded run has fitted, how far it is, and whether it is to stop."""
+
+    fitted: list[Fitted] = []
+    n_done: int = 0
+    n_all: int = 0
+    doing: str = ""
+    stopped: bool = False
+
+
 class ModelCache:
     """Models by handle; the least recently used leave first, never the newest."""
 

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 import duckdb
 
 from pynomaly import frames, functions
-from pynomaly.cache import Fitted, ModelCache
+from pynomaly.cache import Fitted, ModelCache, Progress
 from pynomaly.errors import BadParameter, PynomalyError, TransactionAborted, did_you_mean
 from pynomaly.paths import macro_files
 from pynomaly.quoting import literal
-from pynomaly.result import Query, Result, Rows, Verdict, verdict
+from pynomaly.result import Comparison, Query, Result, Rows, Verdict, verdict
 from pynomaly.source import DATA_SUFFIXES
 from pynomaly.translate import translate
 
@@ -26,9 +26,25 @@ T = TypeVar("T")
 Parameters = Sequence[object] | dict[str, object] | None
 
 OPTIONS = (
-    *("algorithm", "features", "exclude", "label", "key", "by", "contamination", "threshold", "top_k", "explain"),
+    *(
+        "algorithm",
+        "combine",
+        "features",
+        "exclude",
+        "label",
+        "key",
+        "by",
+        "contamination",
+        "threshold",
+        "top_k",
+        "explain",
+    ),
     *("sample_rows", "seed", "parameters"),
 )  # the parameters of the macro, without their defaults
+COMPARISON_OPTIONS = (
+    *("algorithms", "label", "features", "exclude", "key", "contamination", "threshold", "sample_rows", "seed"),
+    "parameters",
+)  # the parameters of compare_detectors, likewise
 _SPACE = r"(?:^|;)(?:\s|/\*.*?\*/|--[^\n]*\n)*"
 _COMMIT = re.compile(_SPACE + r"(?:commit|end)\b", re.IGNORECASE | re.DOTALL)
 _ROLLBACK = re.compile(_SPACE + r"(?:rollback|abort)\b", re.IGNORECASE | re.DOTALL)
@@ -82,7 +98,7 @@ class Session:
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.id = uuid.uuid4().hex
         self.cache = ModelCache()
-        self.runs: dict[str, list[Fitted]] = {}
+        self.runs: dict[str, Progress] = {}
         self.frames: dict[str, object] = {}
         self.cursors: weakref.WeakSet[Engine] = weakref.WeakSet()
         self._con = con.cursor()
@@ -136,6 +152,7 @@ class Engine:
         self._session = session
         self._aborted = False
         self._parent = parent
+        self._progress: Progress | None = None
         session.cursors.add(self)
         for file in macro_files():
             con.execute(file.read_text(encoding="utf-8"))
@@ -190,6 +207,8 @@ class Engine:
     def interrupt(self) -> None:
         """Stop what this engine and its cursors are running."""
         for cursor in list(self._session.cursors) if self._parent is None else [self]:
+            if cursor._progress is not None:
+                cursor._progress.stopped = True
             with contextlib.suppress(duckdb.Error):
                 cursor._con.interrupt()
 
@@ -212,17 +231,34 @@ class Engine:
             table = self.sql(run.sql).arrow()
         return Result(table, run.verdict, run.id, self._con)
 
+    def compare(self, source: object, **options: Any) -> Comparison:
+        """Run several algorithms on the same rows and return a row each: costs, rows flagged, and agreement.
+
+        `source` is as in `detect`; `options` are the parameters of the macro `compare_detectors`. Raises a
+        PynomalyError; an algorithm that fails is a row with its error.
+        """
+        with self._as_name(source) as name, self.recorded() as run:
+            run.sql = f"from {compare_call(name, **options)}"
+            table = self.sql(run.sql).arrow()
+        return Comparison(table, run.sql, run.id, self._con)
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the recorded run is that this engine is in, for another thread to show; None where there is none."""
+        return self._progress
+
     @contextlib.contextmanager
     def recorded(self) -> Iterator["Run"]:
         """A block whose one detection is recorded: the run's `verdict` is there when the block ends."""
         run = Run()
-        self._session.runs[run.id] = []
+        self._progress = self._session.runs[run.id] = Progress()
         self.execute(f"set variable pynomaly_run = {literal(run.id)}").fetchall()
         try:
             yield run
             run.seconds = time.perf_counter() - run.started
-            run.fitted = self._session.runs[run.id]
+            run.fitted = self._progress.fitted
         finally:
+            self._progress = None
             self._session.runs.pop(run.id, None)
             with contextlib.suppress(PynomalyError):  # the block's own error is the one to tell
                 self.execute("reset variable pynomaly_run").fetchall()
@@ -301,12 +337,21 @@ class Run:
 
 def call(source: str, **options: Any) -> str:
     """The call of `detect_anomalies` on a source, as SQL text; options that are None are left out."""
+    return _call("detect_anomalies", OPTIONS, source, options)
+
+
+def compare_call(source: str, **options: Any) -> str:
+    """The call of `compare_detectors` on a source, likewise."""
+    return _call("compare_detectors", COMPARISON_OPTIONS, source, options)
+
+
+def _call(macro: str, known: Sequence[str], source: str, options: dict[str, Any]) -> str:
     for name in options:
-        if name not in OPTIONS:
-            raise BadParameter(f"`{name}` is no parameter of detect_anomalies", did_you_mean(name, OPTIONS))
+        if name not in known:
+            raise BadParameter(f"`{name}` is no parameter of {macro}", did_you_mean(name, known))
     given = [literal(source)]
     given += [f"{name} := {literal(value)}" for name, value in options.items() if value is not None]
-    return f"detect_anomalies({', '.join(given)})"
+    return f"{macro}({', '.join(given)})"
 
 
 def _close(con: duckdb.DuckDBPyConnection, session: Session) -> None:

@@ -10,9 +10,9 @@ import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from pynomaly import arrays, options, registry, source
-from pynomaly.cache import Entry, Fitted, ModelCache
+from pynomaly.cache import Entry, Fitted, ModelCache, Progress
 from pynomaly.encoding import LeftOut, fit_encoder
-from pynomaly.errors import BadParameter, KeyNotUnique, NoUsableColumn, TooFewRows
+from pynomaly.errors import BadParameter, Interrupted, KeyNotUnique, NoUsableColumn, TooFewRows
 from pynomaly.options import MINIMUM_ROWS, Options
 from pynomaly.quoting import identifier
 from pynomaly.reasons import REASON, no_reasons, reasons
@@ -41,6 +41,19 @@ PARAMETER = pa.struct(
         ("description", pa.string()),
     ]
 )
+COMPARED = pa.struct(
+    [
+        ("algorithm", pa.string()),
+        ("seconds", pa.float64()),
+        ("rows_per_second", pa.float64()),
+        ("peak_memory_bytes", pa.int64()),
+        ("n_rows", pa.int64()),
+        ("n_flagged", pa.int64()),
+        *((name, pa.float64()) for name in ("threshold", "auroc", "average_precision", "precision", "recall", "f1")),
+        ("consensus_correlation", pa.float64()),
+        ("error", pa.string()),
+    ]
+)
 
 
 class Session(Protocol):
@@ -48,7 +61,7 @@ class Session(Protocol):
 
     id: str
     cache: ModelCache
-    runs: dict[str, list[Fitted]]
+    runs: dict[str, Progress]
 
     def lookup_cursor(self, name: str) -> duckdb.DuckDBPyConnection:
         """A cursor that looks up the schema of a source while a query is planned."""
@@ -70,6 +83,8 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (functions.checked_rows, "bigint", False),
         (functions.fit, "bigint", True),
         (functions.score, _sql_type(SCORE), True),
+        (functions.comparison, "varchar", False),
+        (functions.compare, f"{_sql_type(COMPARED)}[]", True),
         (functions.describe, f"{_sql_type(DESCRIPTION)}[]", False),
         (functions.session, "varchar", False),
         (functions.algorithms, f"{_sql_type(ALGORITHM)}[]", False),
@@ -129,7 +144,7 @@ class Functions:
             cursor.close()
 
     def options(self, *args: pa.Array) -> pa.Array:
-        """The ten parameters of a detection to their checked form, as JSON."""
+        """The eleven parameters of a detection to their checked form, as JSON."""
         return arrays.texts([options.encode(options.check(*_constants(args)))] * len(args[0]))
 
     def checked_rows(self, *args: pa.Array) -> pa.Array:
@@ -155,7 +170,7 @@ class Functions:
         handles = [self._fit_group(lists[place].values, asked, size) for place, size in enumerate(sizes)]
         if run in self._session.runs:
             entries = [self._session.cache.get(handle) if handle else None for handle in handles]
-            self._session.runs[run].extend(map(Fitted, entries, sizes, map(decode_note, notes)))
+            self._session.runs[run].fitted.extend(map(Fitted, entries, sizes, map(decode_note, notes)))
         return arrays.integers(
             np.array([handle or 0 for handle in handles], np.int64), np.array([not h for h in handles])
         )
@@ -176,6 +191,30 @@ class Functions:
     def score(self, *args: pa.Array) -> pa.Array:
         """(handle, row) to the score, the flag and the reasons."""
         return _by_model(args, self._session.cache, self._score_chunk, pa.nulls(0, SCORE))
+
+    def comparison(self, *args: pa.Array) -> pa.Array:
+        """The eight parameters of a comparison to their checked form, as JSON."""
+        return arrays.texts([options.encode(options.check_comparison(*_constants(args)))] * len(args[0]))
+
+    def compare(self, *args: pa.Array) -> pa.Array:
+        """(rows, labels, options, run) to one record an algorithm."""
+        from pynomaly import comparison
+
+        rows, labels = (_contiguous(column)[0].values for column in args[:2])
+        asked, run = _constants(args[2:])
+        found = comparison.compare(rows, labels, options.decode_comparison(asked), self._reporter(run))
+        return pa.array([[_as_dict(record) for record in found]], pa.list_(COMPARED))
+
+    def _reporter(self, run: str | None) -> Callable[[int, int, str], None]:
+        """What a long function calls between its steps: it tells how far it is, and stops when it shall."""
+
+        def report(n_done: int, n_all: int, doing: str) -> None:
+            progress = self._session.runs.get(run or "", Progress())
+            progress.n_done, progress.n_all, progress.doing = n_done, n_all, doing
+            if progress.stopped:
+                raise Interrupted("interrupted")
+
+        return report
 
     def describe(self, *args: pa.Array) -> pa.Array:
         """(rows, note, n_rows, features) to one description a column."""

@@ -6,16 +6,15 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from pynomaly import registry
-from pynomaly.algorithm import Algorithm, Flags, Floats, Params, State
+from pynomaly import deviations, registry
+from pynomaly.algorithm import Algorithm, Flags, Floats, State
 from pynomaly.cutoffs import estimated_threshold, threshold_for_share
 from pynomaly.encoding import Encoder, fit_encoder
-from pynomaly.errors import BadParameter, TooManyRows
+from pynomaly.errors import TooManyRows
 from pynomaly.options import Options
 from pynomaly.rows import hash_rows
 
 BLOCK = 4_096  # rows
-DEVIATIONS = "mad"  # whose reasons an algorithm without its own gives
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -44,9 +43,7 @@ class Model(msgspec.Struct, frozen=True):
 
         An algorithm without reasons of its own gives the robust z-score of each feature.
         """
-        own = self.algorithm.explain
-        explain, state = (own, self.state) if own else (registry.get(DEVIATIONS).explain, self.deviations)
-        return np.nan_to_num(explain(state, X)) if explain else np.zeros(X.shape)
+        return deviations.contributions(registry.get, self.algorithm, self.state, self.deviations, X)
 
     def flags(self, scores: Floats) -> Flags:
         """Which scores lie above the threshold; none where a rank decides instead."""
@@ -71,21 +68,20 @@ class Model(msgspec.Struct, frozen=True):
 def fit(rows: pa.StructArray, options: Options, n_rows: int) -> Model:
     """Fit a model to the sampled rows of a table (or of one group) of `n_rows` rows."""
     encoder = fit_encoder(rows, n_rows, frozenset(options.features))
-    name = registry.auto(n_rows) if options.algorithm == registry.AUTO else options.algorithm
-    algorithm = registry.get(name)
+    algorithm = registry.resolve(options.algorithms or (registry.auto(n_rows),), options.combine)
     if encoder.n_features == 0:
         return _constant(algorithm, encoder, options)
     _check_size(algorithm, len(rows), n_rows)
     X = _canonical(encoder, rows, options.seed)
-    params, notes = _parameters(algorithm, options, len(X))
+    params, notes = registry.parameters_for(algorithm, options.parameters, len(X))
     state = algorithm.fit(X, params, options.seed)
     scores = algorithm.score(state, X, np.ones(len(X), dtype=np.bool_))
-    threshold, cut_off = _cut_off(scores, options)
+    threshold, cut_off = _cut_off(scores, options, algorithm)
     return Model(
         algorithm=algorithm,
         encoder=encoder,
         state=state,
-        deviations=_deviations(algorithm, X) if options.explain else None,
+        deviations=deviations.fit(registry.get, algorithm, X) if options.explain else None,
         own_hashes=np.unique(hash_rows(X, 0)) if algorithm.uses_own else np.empty(0, np.uint64),
         threshold=threshold,
         cut_off=cut_off,
@@ -146,20 +142,7 @@ def _native_alternative(algorithm: Algorithm) -> str:
     return bare if bare in registry.names() else "iforest"
 
 
-def _parameters(algorithm: Algorithm, options: Options, n: int) -> tuple[Params, tuple[str, ...]]:
-    """The parameters of a fit on n rows; a default number of neighbours is lowered to n - 1 and told."""
-    params, explicit = registry.parse_parameters(algorithm, options.parameters)
-    name = algorithm.neighbors
-    if name is None or getattr(params, name) <= n - 1:
-        return params, ()
-    if name in explicit:
-        raise BadParameter(
-            f"`{name}` is {getattr(params, name)} and there are {n} rows", f"give at most {n - 1}, the other rows"
-        )
-    return msgspec.structs.replace(params, **{name: n - 1}), (f"`{name}` lowered to {n - 1}, the number of other rows",)
-
-
-def _cut_off(scores: Floats, options: Options) -> tuple[float | None, str]:
+def _cut_off(scores: Floats, options: Options, algorithm: Algorithm) -> tuple[float | None, str]:
     """The threshold and how it was chosen, in words."""
     if options.top_k is not None:
         return None, f"the {options.top_k:,} highest scores"
@@ -169,23 +152,21 @@ def _cut_off(scores: Floats, options: Options) -> tuple[float | None, str]:
         return None, "no cut-off: no row has a score"
     if options.contamination is not None:
         return threshold_for_share(scores, options.contamination), f"contamination {options.contamination:g} as given"
+    if algorithm.cut_off is not None:
+        return algorithm.cut_off, "threshold by the definition of the score"
     return estimated_threshold(scores), "threshold estimated from the scores"
 
 
-def _deviations(algorithm: Algorithm, X: Floats) -> State | None:
-    if algorithm.explain is not None:
-        return None
-    deviations = registry.get(DEVIATIONS)
-    return deviations.fit(X, deviations.params(), 0)
-
-
-def _nbytes(state: State | None) -> int:
+def _nbytes(value: object) -> int:
     """The bytes of a state's arrays; a library's own object counts as its pickle."""
-    if state is None:
-        return 0
-    values = [getattr(state, field) for field in state.__struct_fields__]
-    return sum(value.nbytes if isinstance(value, np.ndarray) else _pickled_size(value) for value in values)
-
-
-def _pickled_size(value: object) -> int:
-    return 64 if isinstance(value, int | float | str | None) else len(pickle.dumps(value))
+    match value:
+        case None | int() | float() | str():
+            return 64
+        case np.ndarray():
+            return value.nbytes
+        case State():
+            return sum(_nbytes(getattr(value, field)) for field in value.__struct_fields__)
+        case tuple():
+            return sum(map(_nbytes, value))
+        case _:
+            return len(pickle.dumps(value))

@@ -6,7 +6,8 @@ from functools import lru_cache
 import msgspec
 
 from pynomaly import registry
-from pynomaly.errors import BadParameter
+from pynomaly.ensembles import DEFAULT_RULE, RULES
+from pynomaly.errors import BadParameter, UnknownAlgorithm, did_you_mean
 from pynomaly.source import names
 
 MINIMUM_ROWS = 5  # fewer rows, or a smaller group, say nothing about what is normal
@@ -15,7 +16,8 @@ MINIMUM_ROWS = 5  # fewer rows, or a smaller group, say nothing about what is no
 class Options(msgspec.Struct, frozen=True):
     """The parameters of a detection that fit and score need."""
 
-    algorithm: str
+    algorithms: tuple[str, ...]  # empty for auto
+    combine: str | None
     parameters: dict[str, object]
     contamination: float | None
     threshold: float | None
@@ -29,6 +31,7 @@ class Options(msgspec.Struct, frozen=True):
 
 def check(
     algorithm: object,
+    combine: object,
     contamination: object,
     threshold: object,
     top_k: object,
@@ -44,10 +47,12 @@ def check(
     given = [name for name, value in cut_offs.items() if value is not None]
     if len(given) > 1:
         raise BadParameter(f"`{given[0]}` and `{given[1]}` are two cut-offs at once", "give one of them")
-    name = _algorithm(algorithm)
+    chosen = _algorithms(algorithm)
+    rule = _combine(combine, chosen)
     return Options(
-        algorithm=name,
-        parameters=_parameters(name, parameters),
+        algorithms=chosen,
+        combine=rule,
+        parameters=_parameters(chosen, rule, parameters),
         contamination=_number("contamination", contamination, 0.0, 0.5, open_low=True),
         threshold=_number("threshold", threshold, -math.inf, math.inf),
         top_k=_integer("top_k", top_k, 1),
@@ -59,9 +64,67 @@ def check(
     )
 
 
-def encode(options: Options) -> str:
+class Comparison(msgspec.Struct, frozen=True):
+    """The parameters of a comparison: the algorithms, what they share, and the parameters of each."""
+
+    algorithms: tuple[str, ...]
+    shared: Options
+    parameters: dict[str, dict[str, object]]
+
+    def of(self, name: str) -> Options:
+        """What one algorithm is asked for."""
+        chosen = () if name == registry.AUTO else (name,)
+        return msgspec.structs.replace(self.shared, algorithms=chosen, parameters=self.parameters.get(name, {}))
+
+
+def check_comparison(
+    algorithms: object,
+    label: object,
+    contamination: object,
+    threshold: object,
+    sample_rows: object,
+    seed: object,
+    parameters: object,
+    features: object,
+) -> Comparison:
+    """The options of a comparison; anything unknown or out of range is a BadParameter.
+
+    An algorithm whose package is missing is let through: it becomes a row with its error.
+    """
+    if len(names(label, "label")) > 1:
+        raise BadParameter("`label` names several columns", "name one, that is true or 1 for an anomaly")
+    chosen = _compared(algorithms)
+    shared = check(registry.AUTO, None, contamination, threshold, None, 0, sample_rows, seed, None, features, None)
+    given = _object(parameters)
+    for name, value in given.items():
+        if name not in chosen or not isinstance(value, dict):
+            known = did_you_mean(name, chosen) if name not in chosen else ""
+            raise BadParameter(f"`parameters` has `{name}`", known or f"write {{'{name}': {{'parameter': value}}}}")
+        registry.check_parameters(registry.get(name), value)
+    return Comparison(chosen, shared, {name: dict(value) for name, value in given.items() if isinstance(value, dict)})
+
+
+def _compared(given: object) -> tuple[str, ...]:
+    if given is None:
+        return tuple(registry.own_names())
+    chosen = [given] if isinstance(given, str) else given
+    if not isinstance(chosen, list) or not chosen or not all(isinstance(name, str) for name in chosen):
+        raise BadParameter(f"`algorithms` is {given!r}", "give a list of names; `from algorithms()` lists them")
+    known = [registry.AUTO, *registry.names()]
+    for name in chosen:
+        if name not in known:
+            raise UnknownAlgorithm(f"there is no algorithm `{name}`", did_you_mean(name, known))
+    return tuple(dict.fromkeys(chosen))
+
+
+def encode(options: Options | Comparison) -> str:
     """The options as the text that travels through a query."""
     return msgspec.json.encode(options).decode()
+
+
+def decode_comparison(text: str) -> Comparison:
+    """The comparison that `encode` wrote."""
+    return msgspec.json.decode(text, type=Comparison)
 
 
 @lru_cache(maxsize=256)
@@ -70,15 +133,47 @@ def decode(text: str) -> Options:
     return msgspec.json.decode(text, type=Options)
 
 
-def _algorithm(name: object) -> str:
-    if not isinstance(name, str):
-        raise BadParameter(f"`algorithm` is {name!r}", "give the name of an algorithm; `from algorithms()` lists them")
-    if name != registry.AUTO:
+def _algorithms(given: object) -> tuple[str, ...]:
+    """The names in `algorithm`; none for auto."""
+    chosen = [given] if isinstance(given, str) else given
+    if not isinstance(chosen, list) or not chosen or not all(isinstance(name, str) for name in chosen):
+        raise BadParameter(
+            f"`algorithm` is {given!r}",
+            "give the name of an algorithm, or a list of names; `from algorithms()` lists them",
+        )
+    if chosen == [registry.AUTO]:
+        return ()
+    if registry.AUTO in chosen:
+        raise BadParameter("'auto' stands for one algorithm and cannot be combined", "name the algorithms")
+    for name in chosen:
         registry.get(name)
-    return name
+        if chosen.count(name) > 1:
+            raise BadParameter(f"`{name}` is named twice in `algorithm`", "name each algorithm once")
+    return tuple(chosen)
 
 
-def _parameters(algorithm: str, given: object) -> dict[str, object]:
+def _combine(given: object, chosen: tuple[str, ...]) -> str | None:
+    """The rule that combines several algorithms; None for one."""
+    if given is None:
+        return DEFAULT_RULE if len(chosen) > 1 else None
+    if given not in RULES:
+        raise BadParameter(f"`combine` is {given!r}", did_you_mean(str(given), RULES))
+    if len(chosen) < 2:
+        raise BadParameter("`combine` needs several algorithms", "write algorithm := ['iforest', 'knn', 'ecod']")
+    return str(given)
+
+
+def _parameters(chosen: tuple[str, ...], combine: str | None, given: object) -> dict[str, object]:
+    plain = _object(given)
+    if not chosen and plain:
+        raise BadParameter("`parameters` needs a named algorithm, not 'auto'", "name one with `algorithm`")
+    if plain:
+        registry.check_parameters(registry.resolve(chosen, combine), plain)
+    return plain
+
+
+def _object(given: object) -> dict[str, object]:
+    """`parameters` as an object, from a STRUCT, a MAP or JSON."""
     if given is None:
         return {}
     if isinstance(given, str):
@@ -90,16 +185,13 @@ def _parameters(algorithm: str, given: object) -> dict[str, object]:
         given = dict(given)  # a MAP arrives as pairs
     if not isinstance(given, dict):
         raise BadParameter(f"`parameters` is {given!r}", "write {'name': value}")
-    if algorithm == registry.AUTO and given:
-        raise BadParameter("`parameters` needs a named algorithm, not 'auto'", "name one with `algorithm`")
-    plain = {str(name): _plain(value) for name, value in given.items()}
-    if plain:
-        registry.parse_parameters(registry.get(algorithm), plain)
-    return plain
+    return {str(name): _plain(value) for name, value in given.items()}
 
 
 def _plain(value: object) -> object:
-    """A decimal literal of SQL as a float; everything else as it is."""
+    """A decimal literal of SQL as a float, in an object too; everything else as it is."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
     return float(value) if type(value).__name__ == "Decimal" else value  # type: ignore[arg-type]
 
 

@@ -3,7 +3,8 @@
 import importlib
 import importlib.util
 import math
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ import msgspec
 import numpy as np
 from msgspec import inspect
 
-from pynomaly import wrapped
+from pynomaly import ensembles, wrapped
 from pynomaly.algorithm import Algorithm, Params
 from pynomaly.errors import AlgorithmUnavailable, BadParameter, UnknownAlgorithm, did_you_mean
 
@@ -27,8 +28,15 @@ SQL_TYPES: dict[type[inspect.Type], str] = {
     inspect.BoolType: "BOOLEAN",
     inspect.StrType: "VARCHAR",
     inspect.LiteralType: "VARCHAR",
+    inspect.DictType: "JSON",
 }
-WORDS = {"INTEGER": "a whole number", "DOUBLE": "a number", "BOOLEAN": "true or false", "VARCHAR": "a text"}
+WORDS = {
+    "INTEGER": "a whole number",
+    "DOUBLE": "a number",
+    "BOOLEAN": "true or false",
+    "VARCHAR": "a text",
+    "JSON": "an object such as {'name': value}",
+}
 DISTRIBUTIONS = {"sklearn": "scikit-learn"}  # packages that are installed under another name
 
 
@@ -66,7 +74,12 @@ class Record(msgspec.Struct, frozen=True):
 
 def names() -> list[str]:
     """Every registered name in alphabetical order, whether or not its package is installed."""
-    return sorted([*_native_names(), *(row.name for row in wrapped.TABLE)])
+    return sorted([*_single_names(), *(row.name for row in ensembles.TABLE)])
+
+
+def own_names() -> list[str]:
+    """The algorithms that need no other package, in alphabetical order."""
+    return sorted([*_native_names(), *(row.name for row in ensembles.TABLE)])
 
 
 def get(name: str) -> Algorithm:
@@ -75,6 +88,13 @@ def get(name: str) -> Algorithm:
     if not _available(found):
         raise AlgorithmUnavailable(f"`{name}` needs the package `{found.requires}`", _install_hint(found))
     return found
+
+
+def resolve(chosen: Sequence[str], combine: str | None) -> Algorithm:
+    """The record of one algorithm, or of several that are combined."""
+    if len(chosen) == 1:
+        return get(chosen[0])
+    return ensembles.combined(chosen, combine or ensembles.DEFAULT_RULE, sys.modules[__name__])
 
 
 def auto(n_rows: int) -> str:
@@ -110,6 +130,29 @@ def parse_parameters(algorithm: Algorithm, given: dict[str, object]) -> tuple[Pa
     return algorithm.params(**values), frozenset(values)
 
 
+def check_parameters(algorithm: Algorithm, given: dict[str, object]) -> None:
+    """Raise BadParameter for a wrong name or value, in the parameters of an ensemble's members too."""
+    params: Any = parse_parameters(algorithm, given)[0]
+    for name, value in given.items():
+        if name == "base_parameters" and isinstance(value, dict):
+            parse_parameters(get(params.base), value)
+        elif isinstance(value, dict) and name in names():
+            parse_parameters(get(name), value)
+
+
+def parameters_for(algorithm: Algorithm, given: dict[str, object], n: int) -> tuple[Params, tuple[str, ...]]:
+    """The parameters of a fit on n rows; a default number of neighbours is lowered to n - 1 and told."""
+    params, explicit = parse_parameters(algorithm, given)
+    name = algorithm.neighbors
+    if name is None or getattr(params, name) <= n - 1:
+        return params, ()
+    if name in explicit:
+        raise BadParameter(
+            f"`{name}` is {getattr(params, name)} and there are {n} rows", f"give at most {n - 1}, the other rows"
+        )
+    return msgspec.structs.replace(params, **{name: n - 1}), (f"`{name}` lowered to {n - 1}, the number of other rows",)
+
+
 def records() -> list[Record]:
     """Every algorithm, in alphabetical order."""
     return [_listed(_record(name)) for name in names()]
@@ -119,6 +162,15 @@ def records() -> list[Record]:
 def _native_names() -> tuple[str, ...]:
     folder = Path(__file__).parent / "algorithms"
     return tuple(sorted(file.stem for file in folder.glob("*.py") if not file.stem.startswith("_")))
+
+
+def _single_names() -> list[str]:
+    return [*_native_names(), *(row.name for row in wrapped.TABLE)]
+
+
+def _bases() -> tuple[str, ...]:
+    """What a bagging can wrap: it scores rows that its members were not fitted to."""
+    return (*_native_names(), *(row.name for row in wrapped.TABLE if row.scores_new_rows))
 
 
 @cache
@@ -131,6 +183,9 @@ def _record(name: str) -> Algorithm:
     for row in wrapped.TABLE:
         if row.name == name:
             return wrapped.record(row)
+    for bagging in ensembles.TABLE:
+        if bagging.name == name:
+            return ensembles.record(bagging, _bases(), sys.modules[__name__])
     raise UnknownAlgorithm(f"there is no algorithm `{name}`", did_you_mean(name, [AUTO, *names()]))
 
 
@@ -163,9 +218,15 @@ def _parameter(field: inspect.Field) -> Parameter:
         minimum=minimum,
         maximum=maximum,
         choices=_choices(parts) or None,
-        default=msgspec.json.encode(field.default).decode(),
+        default=_default(field),
         description=_description(field.type),
     )
+
+
+def _default(field: inspect.Field) -> str:
+    """The default as JSON; that of an object is made anew for each use."""
+    made = {} if field.default_factory is dict else field.default
+    return msgspec.json.encode(made).decode()
 
 
 def _parts(kind: inspect.Type) -> list[inspect.Type]:
@@ -222,7 +283,7 @@ def _plain(value: object) -> object:
 
 def _bad_value(field: inspect.Field, value: object) -> BadParameter:
     shown = repr(value) if isinstance(value, str) else str(value)
-    default = msgspec.json.encode(field.default).decode().strip('"')
+    default = _default(field).strip('"')
     return BadParameter(f"`{field.name}` is {shown}", f"give {_wanted(_parts(field.type))} (default {default})")
 
 

@@ -75,18 +75,13 @@ def verdict(fitted: list[Fitted], sql: str, seconds: float, asked: dict[str, Any
     )
 
 
-class Result:
-    """The scored rows of a detection, already computed, and its verdict."""
+class Computed:
+    """Rows that are already computed, in any form."""
 
-    def __init__(self, table: pa.Table, verdict: Verdict, run_id: str, con: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, table: pa.Table, run_id: str, con: duckdb.DuckDBPyConnection) -> None:
         self._table = table
-        self.verdict = verdict
         self.run_id = run_id
         self._con = con
-
-    def __repr__(self) -> str:
-        """The verdict, as a person sees it at a prompt."""
-        return f"<Result: {self.verdict}>"
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -108,6 +103,33 @@ class Result:
     def relation(self) -> duckdb.DuckDBPyRelation:
         """The rows as a DuckDB relation, to go on in SQL."""
         return self._con.from_arrow(self._table)
+
+
+class Result(Computed):
+    """The scored rows of a detection and its verdict."""
+
+    def __init__(self, table: pa.Table, verdict: Verdict, run_id: str, con: duckdb.DuckDBPyConnection) -> None:
+        super().__init__(table, run_id, con)
+        self.verdict = verdict
+
+    def __repr__(self) -> str:
+        """The verdict, as a person sees it at a prompt."""
+        return f"<Result: {self.verdict}>"
+
+
+class Comparison(Computed):
+    """A row for each compared algorithm, and the SQL that made them."""
+
+    def __init__(self, table: pa.Table, sql: str, run_id: str, con: duckdb.DuckDBPyConnection) -> None:
+        super().__init__(table, run_id, con)
+        self.sql = sql
+
+    def __repr__(self) -> str:
+        """How many algorithms were compared, and which ranks best where a label tells."""
+        columns = self._table.to_pydict()
+        best = max(zip(columns["auroc"], columns["algorithm"], strict=True), key=lambda pair: pair[0] or 0.0)
+        told = f", {best[1]} ranks best (AUROC {best[0]:.3f})" if best[0] is not None else ""
+        return f"<Comparison: {len(self)} algorithms{told}>"
 
 
 class Rows:

@@ -1,8 +1,9 @@
 """Turns a source (table, view, CTE, frame, file) and the roles of its columns into one quoted SELECT.
 
-The SELECT passes every column on and adds five of its own, which the macros drop again:
-`_pynomaly_row` (the struct of the features), `_pynomaly_group`, `_pynomaly_key`, `_pynomaly_note` (which
-columns were left out, as JSON) and `_pynomaly_guard` (never computed; its binding refuses clashing names).
+The SELECT passes every column on and adds six of its own, which the macros drop again:
+`_pynomaly_row` (the struct of the features), `_pynomaly_group`, `_pynomaly_key`, `_pynomaly_label`,
+`_pynomaly_note` (which columns were left out, as JSON) and `_pynomaly_guard` (never computed; its binding
+refuses clashing names).
 """
 
 import re
@@ -30,7 +31,20 @@ from pynomaly.quoting import identifier, literal
 RESULT_COLUMNS = ("anomaly_score", "is_anomaly", "reasons")
 _ADDED = tuple(
     f"_pynomaly_{name}"
-    for name in ("row", "group", "key", "note", "guard", "number", "rows", "group_rows", "model", "score", "top")
+    for name in (
+        "row",
+        "group",
+        "key",
+        "label",
+        "note",
+        "guard",
+        "number",
+        "rows",
+        "group_rows",
+        "model",
+        "score",
+        "top",
+    )
 )
 _RESERVED = "_pynomaly_"  # columns that the macros add begin so
 DATA_SUFFIXES = (".parquet", ".pq", ".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".gz", ".zst")
@@ -270,9 +284,14 @@ def _assemble(relation: str, row: str, chosen: Roles, left_out: list[LeftOut], g
     note = literal(msgspec.json.encode(left_out).decode())
     return (
         f"select *, {row} as _pynomaly_row, {_struct(chosen.by)} as _pynomaly_group, "
-        f"{_struct(chosen.key)} as _pynomaly_key, {note} as _pynomaly_note, {guard} as _pynomaly_guard "
+        f"{_struct(chosen.key)} as _pynomaly_key, {_label(chosen.label)} as _pynomaly_label, "
+        f"{note} as _pynomaly_note, {guard} as _pynomaly_guard "
         f"from {relation}"
     )
+
+
+def _label(columns: tuple[str, ...]) -> str:
+    return identifier(columns[0]) if columns else "null::boolean"
 
 
 def _struct(columns: tuple[str, ...]) -> str:

@@ -7,14 +7,14 @@
 -- is planned, so `by`, `key` and `top_k` cost nothing when they are not given.
 
 create or replace temp macro detect_anomalies(
-    source, algorithm := 'auto', features := null, exclude := null, label := null, key := null, "by" := null,
-    contamination := null, threshold := null, top_k := null, explain := 0, sample_rows := 262144, seed := 0,
+    source, algorithm := 'auto', combine := null, features := null, exclude := null, label := null, key := null,
+    "by" := null, contamination := null, threshold := null, top_k := null, explain := 0, sample_rows := 262144, seed := 0,
     parameters := null
 ) as table
     with input as not materialized (
         from query(_source(
             source, features, exclude, label, key, "by",
-            _options(algorithm, contamination, threshold, top_k, explain, sample_rows, seed, parameters, features, "by")
+            _options(algorithm, combine, contamination, threshold, top_k, explain, sample_rows, seed, parameters, features, "by")
         ))
     ),
     keys as not materialized (
@@ -64,7 +64,8 @@ create or replace temp macro detect_anomalies(
             _fit(
                 row_list, note, n_rows, n_group,
                 _options(
-                    algorithm, contamination, threshold, top_k, explain, sample_rows, seed, parameters, features, "by"
+                    algorithm, combine, contamination, threshold, top_k, explain, sample_rows, seed, parameters, features,
+                    "by"
                 ),
                 getvariable('pynomaly_run')
             ) as _pynomaly_model
@@ -97,7 +98,8 @@ create or replace temp macro detect_anomalies(
     )
     select
         * exclude (
-            _pynomaly_row, _pynomaly_group, _pynomaly_key, _pynomaly_note, _pynomaly_guard, _pynomaly_score, _pynomaly_top
+            _pynomaly_row, _pynomaly_group, _pynomaly_key, _pynomaly_label, _pynomaly_note, _pynomaly_guard,
+            _pynomaly_score, _pynomaly_top
         ),
         _pynomaly_score.anomaly_score as anomaly_score,
         case
@@ -108,14 +110,14 @@ create or replace temp macro detect_anomalies(
     from scored;
 
 create or replace temp macro detect_anomalies(
-    source, algorithm := 'auto', features := null, exclude := null, label := null, key := null, "by" := null,
-    contamination := null, threshold := null, top_k := null, explain := 0, sample_rows := 262144, seed := 0,
+    source, algorithm := 'auto', combine := null, features := null, exclude := null, label := null, key := null,
+    "by" := null, contamination := null, threshold := null, top_k := null, explain := 0, sample_rows := 262144, seed := 0,
     parameters := null
 ) as (
     select list(scored)
     from detect_anomalies(
-        source, algorithm := algorithm, features := features, exclude := exclude, label := label, key := key,
-        "by" := "by", contamination := contamination, threshold := threshold, top_k := top_k, explain := explain,
+        source, algorithm := algorithm, combine := combine, features := features, exclude := exclude, label := label,
+        key := key, "by" := "by", contamination := contamination, threshold := threshold, top_k := top_k, explain := explain,
         sample_rows := sample_rows, seed := seed, parameters := parameters
     ) as scored
 );

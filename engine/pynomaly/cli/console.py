@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -136,6 +137,33 @@ def progress(voice: Voice, label: str, n_done: int, n_all: int, free: bool) -> I
     with Progress(*shown, console=_stderr(), transient=True) as bar:
         bar.add_task(label, total=n_all, completed=n_done)
         yield
+
+
+@contextlib.contextmanager
+def watched(voice: Voice, engine: Engine, free: bool) -> Iterator[None]:
+    """A block whose recorded run of several steps is drawn as a bar, under the conditions of `progress`."""
+    if voice.quiet or not free or not sys.stderr.isatty():
+        yield
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
+    ended = threading.Event()
+    with Progress(*columns, TextColumn("{task.description}", markup=False), console=_stderr(), transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def follow() -> None:
+            while not ended.wait(0.1):
+                if (run := engine.progress) is not None and run.n_all:
+                    bar.update(task, total=run.n_all, completed=run.n_done, description=run.doing)
+
+        follower = threading.Thread(target=follow, daemon=True)
+        follower.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            follower.join()
 
 
 def interruptible(engine: Engine, action: Callable[[], T]) -> T:

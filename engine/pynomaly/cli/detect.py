@@ -39,7 +39,12 @@ class Detection:
     """The parameters of `detect_anomalies`; lists are comma-separated or repeated."""
 
     algorithm: Annotated[
-        str | None, Parameter(alias="-a", help="A name that `pynomaly algorithms` lists; by default by row count.")
+        list[str] | None,
+        Parameter(alias="-a", help="A name that `pynomaly algorithms` lists, or several; by default by row count."),
+    ] = None
+    combine: Annotated[
+        str | None,
+        Parameter(help="How several algorithms become one score: tail, mean, max, median, rank, vote, aom or moa."),
     ] = None
     features: Annotated[list[str] | None, Parameter(help="Columns to use, and no others.")] = None
     exclude: Annotated[list[str] | None, Parameter(help="Columns not to use.")] = None
@@ -63,7 +68,8 @@ class Detection:
         reasons = TABLE_REASONS if format_ == "table" else None
         columns = {name: split(getattr(self, name)) for name in ("features", "exclude", "label", "key", "by")}
         given = {
-            "algorithm": self.algorithm,
+            "algorithm": _one_or_all(split(self.algorithm)),
+            "combine": self.combine,
             **columns,
             "contamination": self.contamination,
             "threshold": self.threshold,
@@ -71,9 +77,13 @@ class Detection:
             "explain": reasons if self.explain is None else self.explain,
             "sample_rows": self.sample_rows,
             "seed": settings.seed if self.seed is None else self.seed,
-            "parameters": _json_object(self.parameters),
+            "parameters": json_object(self.parameters),
         }
         return {name: value for name, value in given.items() if value is not None}
+
+
+def _one_or_all(names: list[str] | None) -> str | list[str] | None:
+    return names[0] if names and len(names) == 1 else names
 
 
 DETECTION = Detection()
@@ -196,7 +206,7 @@ def _jobs(
     return [
         Job(
             standard_input.NAME if file == STANDARD_INPUT else file,
-            _source(source, settings),
+            read_as(source, settings),
             target,
             detection.options(target.format, settings),
         )
@@ -204,7 +214,7 @@ def _jobs(
     ]
 
 
-def _source(file: str, settings: Settings) -> str:
+def read_as(file: str, settings: Settings) -> str:
     """The source as the macro reads it: where no database is open a bare name can only be that of a file."""
     is_bare = "/" not in file and "\\" not in file
     return f"./{file}" if is_bare and settings.database is None else file
@@ -268,7 +278,8 @@ def _refuse_overwriting(target: Target, files: list[str]) -> None:
             raise BadParameter(f"`--output` would replace the input `{file}`", "name another file")
 
 
-def _json_object(text: str | None) -> dict[str, Any] | None:
+def json_object(text: str | None) -> dict[str, Any] | None:
+    """The parameters of an algorithm, from the JSON of a flag."""
     if text is None:
         return None
     try:
