@@ -16,7 +16,7 @@ LAYERS = (
     ("kernels", "errors"),
     ("algorithm", "arrays", "rows", "memory"),
     ("cutoffs", "metrics"),
-    ("algorithms", "deviations", "ensembles", "wrapped"),
+    ("algorithms", "deviations", "ensembles", "plugins", "wrapped"),
     ("registry",),
     ("features", "columns", "encoding", "quoting"),
     ("source", "options"),

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from msgspec import inspect
 
-from pynomaly import ensembles, wrapped
+from pynomaly import ensembles, plugins, wrapped
 from pynomaly.algorithm import Algorithm, Params
 from pynomaly.errors import AlgorithmUnavailable, BadParameter, UnknownAlgorithm, did_you_mean
 
@@ -74,7 +74,7 @@ class Record(msgspec.Struct, frozen=True):
 
 def names() -> list[str]:
     """Every registered name in alphabetical order, whether or not its package is installed."""
-    return sorted([*_single_names(), *(row.name for row in ensembles.TABLE)])
+    return sorted({*_single_names(), *(row.name for row in ensembles.TABLE), *plugins.found()})
 
 
 def own_names() -> list[str]:
@@ -86,7 +86,7 @@ def get(name: str) -> Algorithm:
     """The record of an algorithm; UnknownAlgorithm, or AlgorithmUnavailable when its package is missing."""
     found = _record(name)
     if not _available(found):
-        raise AlgorithmUnavailable(f"`{name}` needs the package `{found.requires}`", _install_hint(found))
+        raise AlgorithmUnavailable(f"`{name}` needs the package {_quoted(_missing(found))}", _install_hint(found))
     return found
 
 
@@ -154,8 +154,8 @@ def parameters_for(algorithm: Algorithm, given: dict[str, object], n: int) -> tu
 
 
 def records() -> list[Record]:
-    """Every algorithm, in alphabetical order."""
-    return [_listed(_record(name)) for name in names()]
+    """Every algorithm, in alphabetical order; a plugin that cannot be loaded is listed as not available."""
+    return [_listed(name) for name in names()]
 
 
 @cache
@@ -186,23 +186,54 @@ def _record(name: str) -> Algorithm:
     for bagging in ensembles.TABLE:
         if bagging.name == name:
             return ensembles.record(bagging, _bases(), sys.modules[__name__])
+    if name in plugins.found():
+        return plugins.load(name)
     raise UnknownAlgorithm(f"there is no algorithm `{name}`", did_you_mean(name, [AUTO, *names()]))
 
 
-def _listed(found: Algorithm) -> Record:
+def _listed(name: str) -> Record:
+    try:
+        found = _record(name)
+    except AlgorithmUnavailable as error:
+        return _unknown(name, error)
     available = _available(found)
     described = {name: getattr(found, name) for name in Record.__struct_fields__ if hasattr(found, name)}
     return Record(**described, available=available, install_hint=None if available else _install_hint(found))
 
 
+def _unknown(name: str, error: AlgorithmUnavailable) -> Record:
+    """What the lists say of a plugin that cannot be loaded."""
+    return Record(
+        name=name,
+        kind="table",
+        family="plugin",
+        summary=error.cause,
+        reference="",
+        complexity="",
+        deterministic=False,
+        handles_missing=False,
+        scores_new_rows=False,
+        max_rows=None,
+        available=False,
+        install_hint=error.mend,
+    )
+
+
 def _available(found: Algorithm) -> bool:
-    """Whether the package is there; looks for it without importing it."""
-    return found.requires is None or importlib.util.find_spec(found.requires) is not None
+    """Whether the packages are there; looks for them without importing them."""
+    return not _missing(found)
+
+
+def _missing(found: Algorithm) -> list[str]:
+    return [package for package in found.requires if importlib.util.find_spec(package) is None]
 
 
 def _install_hint(found: Algorithm) -> str:
-    package = found.requires or ""
-    return f"pip install {DISTRIBUTIONS.get(package, package)}"
+    return f"pip install {' '.join(DISTRIBUTIONS.get(package, package) for package in _missing(found))}"
+
+
+def _quoted(packages: list[str]) -> str:
+    return ", ".join(f"`{package}`" for package in packages)
 
 
 def _fields(info: inspect.Type) -> tuple[inspect.Field, ...]:

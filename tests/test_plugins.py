@@ -1,0 +1,118 @@
+"""A package from outside adds an algorithm: it is built, installed and used, in processes of their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "noon"
+version = "1.0"
+
+[project.entry-points."pynomaly.algorithms"]
+distance_from_noon = "noon:distance_from_noon"
+broken = "noon.broken:anything"
+misnamed = "noon:distance_from_noon"
+knn = "noon:distance_from_noon"
+"""
+
+MODULE = '''
+"""How far a row is from twelve."""
+
+from typing import Annotated
+
+import msgspec
+import numpy as np
+
+from pynomaly.algorithm import Params, State, algorithm
+
+
+class NoonParams(Params, frozen=True):
+    noon: Annotated[float, msgspec.Meta(ge=0.0, le=24.0, description="When noon is")] = 12.0
+
+
+class NoonState(State, frozen=True):
+    noon: float
+
+
+@algorithm(kind="table", family="statistics", reference="the sun", complexity="O(d * n)", params=NoonParams)
+class distance_from_noon:
+    """Distance of the farthest column from noon."""
+
+    @staticmethod
+    def fit(X, params, seed):
+        return NoonState(params.noon)
+
+    @staticmethod
+    def score(state, X, own):
+        return np.abs(X - state.noon).max(axis=1)
+'''
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package installed, as pip leaves it."""
+    source, target = tmp_path_factory.mktemp("noon"), tmp_path_factory.mktemp("site")
+    (source / "noon").mkdir()
+    (source / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
+    (source / "noon" / "__init__.py").write_text(MODULE, encoding="utf-8")
+    (source / "noon" / "broken.py").write_text("import a_module_that_is_not_there\n", encoding="utf-8")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--target", str(target), str(source)], check=True, capture_output=True)
+    return target
+
+
+def run(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(site), "COLUMNS": "120"}
+    command = [sys.executable, "-m", "pynomaly", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_it_detects_in_sql_and_explains(site: Path) -> None:
+    sql = (
+        "create table hours as select i / 10 as hours_of_day from range(240) r(i);"
+        "select hours_of_day as h, anomaly_score, reasons[1].feature as why from detect_anomalies('hours', "
+        "algorithm := 'distance_from_noon', top_k := 1, explain := 1, parameters := {'noon': 13}) where is_anomaly"
+    )
+    done = run(site, "sql", sql, "--format", "csv")
+    assert (done.stdout, done.stderr) == ("h,anomaly_score,why\n0.0,13.0,hours_of_day\n", "")
+
+
+def test_it_is_in_the_lists_and_checks_its_parameters(site: Path) -> None:
+    listed = run(site, "sql", "select name, available, summary from algorithms() where family in ('plugin') or "
+                 "name in ('knn', 'distance_from_noon') order by name", "--format", "csv").stdout  # fmt: skip
+    lines = listed.splitlines()
+    assert lines[1].startswith("broken,false,`broken` of the package noon cannot be loaded: ModuleNotFoundError")
+    assert lines[2] == "distance_from_noon,true,Distance of the farthest column from noon"
+    assert lines[3].startswith("knn,true,\"Distance to the k nearest rows")
+    assert lines[4] == "misnamed,false,`misnamed` of the package noon is no record of that name"
+    assert "noon" in run(site, "algorithms", "distance_from_noon").stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("broken", "No module named 'a_module_that_is_not_there'; update or remove"), ("misnamed", "is no record")],
+)
+def test_one_that_cannot_be_loaded_says_why(site: Path, tmp_path: Path, name: str, told: str) -> None:
+    (tmp_path / "t.csv").write_text("a\n" + "\n".join(map(str, range(30))), encoding="utf-8")
+    done = run(site, "detect", str(tmp_path / "t.csv"), "--features", "a", "--algorithm", name)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "[algorithm_unavailable]" in done.stderr
+
+
+def test_it_takes_part_in_combinations_and_comparisons(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a\n" + "\n".join(map(str, range(30))), encoding="utf-8")
+    names = "distance_from_noon,zscore"
+    done = run(site, "detect", str(tmp_path / "t.csv"), "--features", "a", "-a", names, "-k", "1", "--format", "csv")
+    assert "29,4.0" in done.stdout or "29," in done.stdout
+    compared = run(site, "compare", str(tmp_path / "t.csv"), "--features", "a", "-a", f"{names},broken")
+    assert "distance_from_noon" in compared.stdout
+    assert "broken failed: [algorithm_unavailable]" in compared.stderr
