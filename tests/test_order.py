@@ -11,7 +11,7 @@ from pynomaly import registry
 from pynomaly.engine import call
 
 NATIVE = [name for name in registry.names() if not name.startswith(("pyod_", "sklearn_"))]
-WRAPPED = [name for name in registry.names() if name not in NATIVE]
+WRAPPED = [record.name for record in registry.records() if record.available and record.name not in NATIVE]
 TYPES = """
 select
     i, hash(i, {seed}) % 1000 / 7 as number,
