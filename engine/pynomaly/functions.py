@@ -11,6 +11,7 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from pynomaly import arrays, options, registry, source
 from pynomaly.cache import Entry, Fitted, ModelCache, Progress
+from pynomaly.cutoffs import DEFAULT_RULE, RULES
 from pynomaly.encoding import LeftOut, fit_encoder
 from pynomaly.errors import BadParameter, Interrupted, KeyNotUnique, NoUsableColumn, TooFewRows
 from pynomaly.options import MINIMUM_ROWS, Options
@@ -40,6 +41,9 @@ PARAMETER = pa.struct(
         ("default", pa.string()),
         ("description", pa.string()),
     ]
+)
+RULE = pa.struct(
+    [("name", pa.string()), ("is_default", pa.bool_()), ("summary", pa.string()), ("reference", pa.string())]
 )
 COMPARED = pa.struct(
     [
@@ -88,6 +92,7 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (functions.describe, f"{_sql_type(DESCRIPTION)}[]", False),
         (functions.session, "varchar", False),
         (functions.algorithms, f"{_sql_type(ALGORITHM)}[]", False),
+        (functions.threshold_rules, f"{_sql_type(RULE)}[]", False),
         (functions.algorithm_parameters, f"{_sql_type(PARAMETER)}[]", False),
     ):
         con.create_function(
@@ -229,6 +234,14 @@ class Functions:
     def algorithms(self, *args: pa.Array) -> pa.Array:  # noqa: ARG002 - a variadic function takes one or more
         """(NULL) to every registered algorithm."""
         return pa.array([[_as_dict(record) for record in registry.records()]], pa.list_(ALGORITHM))
+
+    def threshold_rules(self, *args: pa.Array) -> pa.Array:  # noqa: ARG002 - a variadic function takes one or more
+        """(NULL) to every rule that estimates a threshold."""
+        rules = [
+            {"name": r.name, "is_default": r.name == DEFAULT_RULE, "summary": r.summary, "reference": r.reference}
+            for r in RULES.values()
+        ]
+        return pa.array([rules], pa.list_(RULE))
 
     def algorithm_parameters(self, *args: pa.Array) -> pa.Array:
         """(name) to the parameters of the algorithm."""

@@ -125,14 +125,15 @@ def _constant(algorithm: Algorithm, encoder: Encoder, options: Options) -> Model
 def _check_size(algorithm: Algorithm, n_sampled: int, n_rows: int) -> None:
     """A detector that scores its own rows only must see them all; one with a limit must not see more."""
     limit = min(algorithm.max_rows or n_sampled, n_sampled)
+    because = f": {algorithm.limit_reason}" if algorithm.limit_reason else ""
     if algorithm.scores_new_rows and n_sampled > limit:
         raise TooManyRows(
-            f"`{algorithm.name}` fits {limit:,} rows at most, not {n_sampled:,}",
+            f"`{algorithm.name}` fits {limit:,} rows at most, not {n_sampled:,}{because}",
             f"give sample_rows := {limit} or use a native algorithm such as `{_native_alternative(algorithm)}`",
         )
     if not algorithm.scores_new_rows and n_rows > limit:
         raise TooManyRows(
-            f"`{algorithm.name}` scores a table as a whole, {limit:,} rows at most, not {n_rows:,}",
+            f"`{algorithm.name}` scores a table as a whole, {limit:,} rows at most, not {n_rows:,}{because}",
             f"use a native algorithm such as `{_native_alternative(algorithm)}`",
         )
 
@@ -154,7 +155,9 @@ def _cut_off(scores: Floats, options: Options, algorithm: Algorithm) -> tuple[fl
         return threshold_for_share(scores, options.contamination), f"contamination {options.contamination:g} as given"
     if algorithm.cut_off is not None:
         return algorithm.cut_off, "threshold by the definition of the score"
-    return estimated_threshold(scores), "threshold estimated from the scores"
+    return estimated_threshold(
+        scores, options.rule
+    ), f"threshold estimated from the scores by the rule `{options.rule}`"
 
 
 def _nbytes(value: object) -> int:

@@ -5,8 +5,8 @@ from functools import lru_cache
 
 import msgspec
 
-from pynomaly import registry
-from pynomaly.ensembles import DEFAULT_RULE, RULES
+from pynomaly import ensembles, registry
+from pynomaly.cutoffs import DEFAULT_RULE, RULES
 from pynomaly.errors import BadParameter, UnknownAlgorithm, did_you_mean
 from pynomaly.source import names
 
@@ -21,6 +21,7 @@ class Options(msgspec.Struct, frozen=True):
     parameters: dict[str, object]
     contamination: float | None
     threshold: float | None
+    rule: str  # that finds the threshold where no cut-off is given
     top_k: int | None
     explain: int
     sample_rows: int
@@ -54,7 +55,8 @@ def check(
         combine=rule,
         parameters=_parameters(chosen, rule, parameters),
         contamination=_number("contamination", contamination, 0.0, 0.5, open_low=True),
-        threshold=_number("threshold", threshold, -math.inf, math.inf),
+        threshold=None if isinstance(threshold, str) else _number("threshold", threshold, -math.inf, math.inf),
+        rule=_rule(threshold),
         top_k=_integer("top_k", top_k, 1),
         explain=_required("explain", _integer("explain", explain, 0)),
         sample_rows=_required("sample_rows", _integer("sample_rows", sample_rows, 5)),
@@ -94,6 +96,11 @@ def check_comparison(
     if len(names(label, "label")) > 1:
         raise BadParameter("`label` names several columns", "name one, that is true or 1 for an anomaly")
     chosen = _compared(algorithms)
+    if threshold is not None and not isinstance(threshold, str):
+        raise BadParameter(
+            f"`threshold` is {threshold!r}",
+            "scores of several algorithms share no threshold: name a rule, or give none",
+        )
     shared = check(registry.AUTO, None, contamination, threshold, None, 0, sample_rows, seed, None, features, None)
     given = _object(parameters)
     for name, value in given.items():
@@ -155,9 +162,9 @@ def _algorithms(given: object) -> tuple[str, ...]:
 def _combine(given: object, chosen: tuple[str, ...]) -> str | None:
     """The rule that combines several algorithms; None for one."""
     if given is None:
-        return DEFAULT_RULE if len(chosen) > 1 else None
-    if given not in RULES:
-        raise BadParameter(f"`combine` is {given!r}", did_you_mean(str(given), RULES))
+        return ensembles.DEFAULT_RULE if len(chosen) > 1 else None
+    if given not in ensembles.RULES:
+        raise BadParameter(f"`combine` is {given!r}", did_you_mean(str(given), ensembles.RULES))
     if len(chosen) < 2:
         raise BadParameter("`combine` needs several algorithms", "write algorithm := ['iforest', 'knn', 'ecod']")
     return str(given)
@@ -193,6 +200,16 @@ def _plain(value: object) -> object:
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
     return float(value) if type(value).__name__ == "Decimal" else value  # type: ignore[arg-type]
+
+
+def _rule(threshold: object) -> str:
+    """The rule that `threshold` names; the default one where it names none."""
+    if not isinstance(threshold, str):
+        return DEFAULT_RULE
+    if threshold not in RULES:
+        near = did_you_mean(threshold, RULES)
+        raise BadParameter(f"`threshold` is {threshold!r}", f"give a number or the name of a rule; {near}")
+    return threshold
 
 
 def _number(name: str, value: object, low: float, high: float, open_low: bool = False) -> float | None:

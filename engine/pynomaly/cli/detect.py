@@ -52,7 +52,9 @@ class Detection:
     key: Annotated[list[str] | None, Parameter(help="Columns that identify a row; checked, not used.")] = None
     by: Annotated[list[str] | None, Parameter(help="Group columns: each group has its own model and cut-off.")] = None
     contamination: Annotated[float | None, Parameter(help="Flag about this share of the rows.")] = None
-    threshold: Annotated[float | None, Parameter(help="Flag scores above this one.")] = None
+    threshold: Annotated[
+        float | str | None, Parameter(help="Flag scores above this one, or above that which a rule such as mad finds.")
+    ] = None
     top_k: Annotated[int | None, Parameter(alias="-k", help="Flag exactly so many rows.")] = None
     explain: Annotated[
         int | None, Parameter(help="How many reasons a row gets; by default 3 in a table and 0 in other formats.")
