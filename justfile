@@ -25,3 +25,7 @@ bench:
 # the newcomer's first look
 quickstart:
     pynomaly quickstart
+
+# the table of algorithms, from the registry
+docs:
+    python docs/generate.py

@@ -91,7 +91,7 @@ def test_it_is_in_the_lists_and_checks_its_parameters(site: Path) -> None:
     lines = listed.splitlines()
     assert lines[1].startswith("broken,false,`broken` of the package noon cannot be loaded: ModuleNotFoundError")
     assert lines[2] == "distance_from_noon,true,Distance of the farthest column from noon"
-    assert lines[3].startswith("knn,true,\"Distance to the k nearest rows")
+    assert lines[3].startswith('knn,true,"Distance to the k nearest rows')
     assert lines[4] == "misnamed,false,`misnamed` of the package noon is no record of that name"
     assert "noon" in run(site, "algorithms", "distance_from_noon").stdout
 

@@ -28,7 +28,8 @@ class Algorithm(msgspec.Struct, frozen=True, kw_only=True):
 
     `X` is float64[n, d], finite or NaN where a cell is a gap. Scores are float64[n]; larger is more
     anomalous, NaN means no opinion. `caveat` says where a far row may fail to score high; `cut_off` is the
-    score above which a row is anomalous by definition, where there is one.
+    score above which a row is anomalous by definition, where there is one; `limit_reason` is why there is
+    `max_rows`; `requires` names the packages that must be installed.
     """
 
     name: str
@@ -46,7 +47,8 @@ class Algorithm(msgspec.Struct, frozen=True, kw_only=True):
     scores_new_rows: bool = True
     uses_own: bool = False
     max_rows: int | None = None
-    requires: str | None = None
+    limit_reason: str | None = None
+    requires: tuple[str, ...] = ()
     neighbors: str | None = None
     caveat: str | None = None
     cut_off: float | None = None

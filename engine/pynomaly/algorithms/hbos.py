@@ -139,7 +139,7 @@ class HbosState(State, frozen=True):
 
 @algorithm(
     kind="table",
-    family="probabilistic",
+    family="histogram",
     reference="Goldstein & Dengel 2012",
     complexity="O(d * n)",
     params=HbosParams,

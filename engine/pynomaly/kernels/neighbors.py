@@ -8,6 +8,7 @@ do not depend on the order of the rows or on the shape of the tree.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,6 +41,24 @@ class Tree(NamedTuple):
     starts: NDArray[np.int64]  # [n_levels + 1], first node of each level above the leaves
     copies: Counts  # [n_leaves * FAN], rows of the fit sample with these values
     rank: Counts  # [n_leaves * FAN], lexicographic order
+
+
+class Index(msgspec.Struct, frozen=True):
+    """The columns' scales and the tree of standardised rows: the part of a state that neighbours are found with."""
+
+    center: Floats  # [d]
+    spread: Floats  # [d]
+    blocks: Floats  # this and the next five: see `Tree`
+    low: Floats
+    high: Floats
+    starts: NDArray[np.int64]
+    copies: Counts
+    rank: Counts
+
+    @property
+    def tree(self) -> Tree:
+        """The tree as the kernels take it."""
+        return Tree(self.blocks, self.low, self.high, self.starts, self.copies, self.rank)
 
 
 def column_scales(X: Floats) -> tuple[Floats, Floats]:
@@ -174,6 +193,13 @@ def tree_rows(tree: Tree) -> Floats:
 
 
 @kernel
+def load_row(blocks: Floats, slot: int, out: Floats) -> None:
+    """Copy the row of a slot."""
+    for j in range(out.size):
+        out[j] = blocks[slot // FAN, j, slot % FAN]
+
+
+@kernel
 def _any_within(squares: Floats, worst: float) -> bool:
     """Whether any of these does not exceed `worst`; without a branch, so that it is vectorised."""
     hits = 0
@@ -234,7 +260,7 @@ def _leaf_squares(blocks: Floats, leaf: int, q: Floats, worst: float, out: Float
 
 
 @kernel
-def _insert(
+def insert(
     squares: Floats, slots: Counts, held: int, total: int, want: int, square: float, slot: int, tree: Tree
 ) -> tuple[int, int]:
     """Put a row in its place by (distance, rank), then drop what `want` rows do not need; return both counts."""
@@ -285,7 +311,7 @@ def _search(
     Depth first, the nearest box first.
     `stack` holds position in the level * LEVELS + level, level 0 being the leaves; the arrays are scratch.
     """
-    held: Any = np.int64(0)  # a literal 0 has a type of its own, for which `_insert` would be compiled again
+    held: Any = np.int64(0)  # a literal 0 has a type of its own, for which `insert` would be compiled again
     total: Any = np.int64(0)
     top, worst = 1, limit
     stack[0], bound[0] = tree.starts.size - 1, 0.0
@@ -300,7 +326,7 @@ def _search(
         elif _leaf_squares(tree.blocks, at, q, worst, away):
             for s in range(FAN):
                 if away[s] <= worst and tree.copies[at * FAN + s] > 0:
-                    held, total = _insert(squares, slots, held, total, want, away[s], at * FAN + s, tree)
+                    held, total = insert(squares, slots, held, total, want, away[s], at * FAN + s, tree)
                     worst = squares[held - 1] if total >= want else limit
     return int(held)
 
@@ -332,18 +358,31 @@ def nearest(tree: Tree, Q: Floats, own: Flags, k: int) -> tuple[Floats, Counts]:
     return _nearest(tree, Q, own, k, UNBOUNDED)
 
 
+def find(tree: Tree, Q: Floats) -> Counts:
+    """The slot of the fitted row that equals each row, -1 where there is none."""
+    slots: Counts = _nearest(tree, Q, np.zeros(len(Q), np.bool_), 1, 0.0)[1][:, 0]
+    return slots
+
+
+def looked_up(
+    tree: Tree, training: Floats, Q: Floats, own: Flags, evaluate: Callable[[NDArray[np.int64]], Floats]
+) -> Floats:
+    """Training score of each own row, found by value; for the others, what `evaluate` makes of their positions."""
+    out = np.empty(len(Q))
+    known = np.flatnonzero(own)
+    slots = find(tree, Q[known])
+    out[known] = training[slots]
+    new = np.append(np.flatnonzero(~own), known[slots < 0])
+    if len(new):
+        out[new] = evaluate(new)
+    return out
+
+
 def scores(
     tree: Tree, training: Floats, Q: Floats, own: Flags, k: int, reduce: Callable[[Floats, Counts], Floats]
 ) -> Floats:
     """Training score of each own row, looked up by value; what `reduce` makes of the neighbours of the others."""
-    out = np.empty(len(Q))
-    known = np.flatnonzero(own)
-    _, slots = _nearest(tree, Q[known], np.zeros(len(known), np.bool_), 1, 0.0)
-    out[known] = training[slots[:, 0]]
-    new = np.append(np.flatnonzero(~own), known[slots[:, 0] < 0])
-    if len(new):
-        out[new] = reduce(*nearest(tree, Q[new], own[new], k))
-    return out
+    return looked_up(tree, training, Q, own, lambda new: reduce(*nearest(tree, Q[new], own[new], k)))
 
 
 @kernel

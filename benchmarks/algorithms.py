@@ -1,0 +1,76 @@
+"""Every algorithm in one table: `python -m benchmarks.algorithms [NAME ...]`.
+
+Seconds and peak memory of the whole query over 10,000 x 10 and, where the record says linear, over 1,000,000 x 10,
+each in a process of its own; the mean AUROC over the labelled sets, cut to 2,000 rows each, and beside it that of
+PyOD's detector of the same name on the same rows.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import accuracy
+from benchmarks.accuracy import FOLDER, labelled, our_auroc
+from benchmarks.data import parquet
+from benchmarks.speed import MILLION, measure
+from pynomaly import registry
+from pynomaly.errors import PynomalyError
+
+N_ROWS = 10_000
+AUROC_ROWS = 2_000  # what the slowest detectors score in seconds
+MEGABYTE = 1.048576  # of a MiB
+
+
+def is_linear(complexity: str) -> bool:
+    """Whether a record says that the cost grows with the rows and no faster."""
+    return re.search(r"\bn\b", complexity) is not None and re.search(r"n( \*\* |\^)[23]|log\(n\)", complexity) is None
+
+
+def timed(path: Path, name: str, repeats: int) -> str:
+    """Seconds and megabytes of the query, or why there are none."""
+    try:
+        found = measure("sql_in_memory", path, name, repeats)
+    except subprocess.CalledProcessError as error:
+        codes = re.findall(r"\[(\w+)\]", error.stderr)
+        return f"{codes[-1] if codes else 'failed':>18}"
+    return f"{found['seconds']:>10.2f}{found['peak_mib'] * MEGABYTE:>8.0f}"
+
+
+def mean_auroc(name: str, sets: list[Path]) -> str:
+    """The mean over the sets that the detector can work with, and their number."""
+    if name not in registry.names() or not sets:
+        return f"{'':>13}"
+    found = []
+    for path in sets:
+        X, label = labelled(path)
+        if not label.any():  # the rows that were drawn have no anomaly
+            continue
+        try:
+            found.append(our_auroc(name, X, label))
+        except (PynomalyError, ValueError):
+            continue
+    return f"{np.mean(found):>8.4f} ({len(found):>2})" if found else f"{'':>13}"
+
+
+def main(names: list[str]) -> None:
+    """Print a line an algorithm, as each is done."""
+    accuracy.MOST_ROWS = AUROC_ROWS
+    sets = sorted(FOLDER.glob("*.parquet"))
+    if not sets:
+        print(f"accuracy: skipped, no sets in {FOLDER} (PYNOMALY_DATA names the folder)")
+    records = [record for record in registry.records() if record.available and (not names or record.name in names)]
+    print(f"{'':<30}{'10k x 10 s':>10}{'MB':>8}{'1M x 10 s':>12}{'MB':>8}{'AUROC (sets)':>15}{'PyOD':>13}")
+    with tempfile.TemporaryDirectory() as folder:
+        small, large = parquet(Path(folder), N_ROWS), parquet(Path(folder), MILLION)
+        for record in records:
+            many = timed(large, record.name, 0) if is_linear(record.complexity) else ""
+            line = f"{record.name:<30}{timed(small, record.name, 1)}  {many:<18}"
+            print(f"{line}  {mean_auroc(record.name, sets)}{mean_auroc('pyod_' + record.name, sets)}", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
