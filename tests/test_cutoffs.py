@@ -2,14 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable
 
 import numpy as np
 import pytest
+from benchmarks.thresholds import FAMILIES, training_scores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pynomaly import cutoffs, registry
+from pynomaly import cutoffs
 from pynomaly.algorithm import Floats
 from pynomaly.cutoffs import DEFAULT_RULE, RULES, estimated_threshold, threshold_for_share
 
@@ -21,29 +21,8 @@ CLEAN = {
     "counts": RNG.poisson(3.0, 20_000).astype(float),
 }
 MOSTLY_ZERO = np.where(RNG.random(20_000) < 0.9, 0.0, RNG.random(20_000))
-FAMILIES: dict[str, dict[str, Callable[[np.random.Generator, tuple[int, int]], Floats]]] = {
-    "Gaussian": {"normal": lambda rng, shape: rng.normal(size=shape)},
-    "uniform": {"uniform": lambda rng, shape: rng.random(shape)},
-    "heavy": {
-        "Student t, 3": lambda rng, shape: rng.standard_t(3, shape),
-        "Laplace": lambda rng, shape: rng.laplace(size=shape),
-        "log-normal": lambda rng, shape: rng.lognormal(size=shape),
-    },
-    "discrete": {
-        "Poisson": lambda rng, shape: rng.poisson(3.0, shape).astype(float),
-        "categories": lambda rng, shape: rng.choice(6, shape, p=(0.4, 0.25, 0.15, 0.1, 0.06, 0.04)).astype(float),
-        "lattice": lambda rng, shape: rng.integers(0, 5, shape).astype(float),
-        "rounded": lambda rng, shape: np.round(rng.normal(size=shape), 1),
-    },
-}
 RULE_NAMES = sorted(RULES)
 some_scores = st.lists(st.integers(-40, 40).map(lambda i: i / 4.0), min_size=5, max_size=60).map(np.array)
-
-
-def training_scores(name: str, X: Floats, seed: int = 0) -> Floats:
-    found = registry.get(name)
-    params, _ = registry.parameters_for(found, {}, len(X))
-    return found.score(found.fit(X, params, seed), X, np.ones(len(X), np.bool_))
 
 
 @pytest.mark.parametrize("scores", CLEAN.values(), ids=CLEAN)

@@ -8,29 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
-from pynomaly.kernels import kernel
+from pynomaly.kernels import columns, kernel, trees
 
 Indices = NDArray[np.uint32]
 
 BLOCK_ROWS = 128  # rows that go through a tree together: with the tree they fit the first-level cache
-
-
-@kernel
-def _expected_path(size: int) -> float:
-    """c(size): mean depth of an unsuccessful search in a binary tree of `size` rows, as in the paper."""
-    if size < 2:
-        return 0.0
-    if size == 2:
-        return 1.0
-    return 2.0 * (math.log(size - 1.0) + np.euler_gamma) - 2.0 * (size - 1.0) / size
-
-
-@kernel
-def _draw_rows(order: NDArray[np.int64], size: int, rng: np.random.Generator) -> None:
-    """Bring a random sample without replacement to the front of `order`."""
-    for i in range(size):
-        j = i + int(rng.random() * (order.size - i))
-        order[i], order[j] = order[j], order[i]
 
 
 @kernel
@@ -99,7 +81,7 @@ def _grow(X: Floats, rows: NDArray[np.int64], limit: int, rng: np.random.Generat
         here = rows[first:end]
         deepest = max(deepest, depth)
         threshold[node], column[node], child[node] = np.nan, 0, node
-        path[node] = depth + _expected_path(end - first)
+        path[node] = depth + trees.expected_path(end - first)
         count = _varying(X, here, low, high, found) if depth < limit else 0
         if count == 0:
             continue
@@ -139,7 +121,7 @@ def _grow_forest(X: Floats, n_trees: int, size: int, limit: int, rng: np.random.
     sample = np.empty((size, X.shape[1]))
     start, height = 0, 0
     for t in range(n_trees):
-        _draw_rows(order, size, rng)
+        trees.shuffle(order, size, order.size, rng)
         _load_sample(X, order, sample, rows)
         nodes = (threshold[start:], column[start:], child[start:], path[start:])
         used, depth = _grow(sample, rows, limit, rng, nodes)
@@ -164,15 +146,6 @@ def _load_block(X: Floats, first: int, block: Floats) -> int:
 
 
 @kernel
-def _is_empty(X: Floats, i: int) -> bool:
-    """Whether every cell of row i is a gap."""
-    values = 0
-    for j in range(X.shape[1]):
-        values += int(X[i, j] == X[i, j])
-    return values == 0
-
-
-@kernel
 def _scores(
     X: Floats, threshold: Floats, column: Indices, child: Indices, path: Floats, root: Indices, height: int
 ) -> Floats:
@@ -192,7 +165,7 @@ def _scores(
             for i in range(count):
                 out[first + i] += path[at[i]]
     for i in range(X.shape[0]):
-        out[i] = np.nan if _is_empty(X, i) else 2.0 ** (-out[i] / (root.size - 1) / path[0])
+        out[i] = np.nan if columns.is_empty(X, i) else 2.0 ** (-out[i] / (root.size - 1) / path[0])
     return out
 
 
@@ -211,7 +184,7 @@ def _credits(X: Floats, threshold: Floats, column: Indices, child: Indices, path
                 out[i, j] += path[node] - path[following]
                 node = following
         for j in range(d):
-            out[i, j] = np.nan if _is_empty(X, i) else out[i, j] / (root.size - 1)
+            out[i, j] = np.nan if columns.is_empty(X, i) else out[i, j] / (root.size - 1)
     return out
 
 

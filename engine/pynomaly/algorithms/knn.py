@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import kernel
@@ -39,25 +38,12 @@ class KnnParams(Params, frozen=True):
     ] = "largest"
 
 
-class KnnState(State, frozen=True):
+class KnnState(nb.Index, State, frozen=True):
     """The fit sample as a tree of standardised rows, with the training score of each."""
 
-    center: Floats  # [d]
-    spread: Floats  # [d]
-    blocks: Floats  # this and the next five: see `Tree`
-    low: Floats
-    high: Floats
-    starts: NDArray[np.int64]
-    copies: nb.Counts
-    rank: nb.Counts
     training: Floats  # [slots]
     n_neighbors: int
     method: int  # position in METHODS
-
-    @property
-    def tree(self) -> nb.Tree:
-        """The tree as the kernels take it."""
-        return nb.Tree(self.blocks, self.low, self.high, self.starts, self.copies, self.rank)
 
     def reduce(self, squares: Floats, _slots: nb.Counts) -> Floats:
         """Score of rows with these neighbours."""

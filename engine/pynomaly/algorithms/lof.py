@@ -4,7 +4,6 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import kernel
@@ -43,26 +42,13 @@ class LofParams(Params, frozen=True):
     n_neighbors: Annotated[int, msgspec.Meta(ge=1, le=10_000, description="Number of neighbours")] = 20
 
 
-class LofState(State, frozen=True):
+class LofState(nb.Index, State, frozen=True):
     """The fit sample as a tree of standardised rows, with the densities and the training score of each."""
 
-    center: Floats  # [d]
-    spread: Floats  # [d]
-    blocks: Floats  # this and the next five: see `Tree`
-    low: Floats
-    high: Floats
-    starts: NDArray[np.int64]
-    copies: nb.Counts
-    rank: nb.Counts
     reach: Floats  # [slots], distance to the k-th neighbour
     density: Floats  # [slots], local reachability density
     training: Floats  # [slots]
     n_neighbors: int
-
-    @property
-    def tree(self) -> nb.Tree:
-        """The tree as the kernels take it."""
-        return nb.Tree(self.blocks, self.low, self.high, self.starts, self.copies, self.rank)
 
     def reduce(self, squares: Floats, slots: nb.Counts) -> Floats:
         """Score of rows with these neighbours."""
