@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pynomaly import ensembles, registry
+from pynomaly import combination, ensembles, registry
 from pynomaly.algorithm import Floats
 
 NAMES = ("ecod", "hbos", "iforest", "knn", "mad", "pca")
@@ -85,13 +85,13 @@ def test_tail_is_the_mean_of_log_tail_probabilities() -> None:
 
 
 def test_a_tail_goes_on_beyond_the_training_scores() -> None:
-    scale = ensembles._scale(np.arange(100.0))
-    far = ensembles.tail(scale, np.array([99.0, 100.0, 200.0, 1e9]))
+    scale = combination.scale_of(np.arange(100.0))
+    far = combination.tail(scale, np.array([99.0, 100.0, 200.0, 1e9]))
     assert (np.diff(far) > 0.0).all()
     assert far[0] == np.log(101.0)
 
 
-@pytest.mark.parametrize("rule", sorted(ensembles.RULES))
+@pytest.mark.parametrize("rule", sorted(combination.RULES))
 def test_a_new_row_alone_has_the_score_that_it_has_among_others(rule: str) -> None:
     found, X, new = registry.resolve(NAMES, rule), table(), table(1)
     state = found.fit(X, found.params(), 0)
@@ -100,7 +100,7 @@ def test_a_new_row_alone_has_the_score_that_it_has_among_others(rule: str) -> No
     assert together[:20].tolist() == alone
 
 
-@pytest.mark.parametrize("rule", sorted(ensembles.RULES))
+@pytest.mark.parametrize("rule", sorted(combination.RULES))
 def test_the_deciding_column_is_named(rule: str) -> None:
     found, X = registry.resolve(NAMES, rule), table()
     assert found.explain is not None
@@ -110,9 +110,9 @@ def test_the_deciding_column_is_named(rule: str) -> None:
 
 def test_a_member_without_an_opinion_is_left_out() -> None:
     parts = [np.array([1.0, np.nan, 5.0]), np.array([3.0, np.nan, np.nan]), np.array([8.0, np.nan, 7.0])]
-    for reduce, expected in ((ensembles.mean_of, [4.0, 6.0]), (ensembles.max_of, [8.0, 7.0])):
+    for reduce, expected in ((combination.mean_of, [4.0, 6.0]), (combination.max_of, [8.0, 7.0])):
         assert _without_nan(reduce, parts) == expected
-    assert _without_nan(ensembles.median_of, parts) == [3.0, 6.0]
+    assert _without_nan(combination.median_of, parts) == [3.0, 6.0]
 
 
 def _without_nan(reduce: Callable[..., Floats], parts: list[Floats]) -> list[float]:

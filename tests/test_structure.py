@@ -16,6 +16,7 @@ LAYERS = (
     ("kernels", "errors"),
     ("algorithm", "arrays", "rows", "memory"),
     ("cutoffs", "metrics"),
+    ("combination",),
     ("algorithms", "deviations", "ensembles", "plugins", "wrapped"),
     ("registry",),
     ("features", "columns", "encoding", "quoting"),

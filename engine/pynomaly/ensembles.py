@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from pynomaly import deviations
 from pynomaly.algorithm import Algorithm, Flags, Floats, Params, State
+from pynomaly.combination import MAJORITY, RULES, SIMPLE_RULES, Scale, scale_of, tail
 from pynomaly.errors import TooManyRows
 from pynomaly.rows import hash_rows
 
-TAIL_SHARE = 0.1  # of the training scores, whose mean excess tells how fast a tail falls beyond the last of them
 SEED_LIMIT = 2**32
 LARGEST_BUCKETS = 100
-MAJORITY = 0.5
 NO_AXES = np.empty((0, 0))
 
 
@@ -30,16 +29,6 @@ class Registry(Protocol):
 
     def parameters_for(self, algorithm: Algorithm, given: dict[str, object], n: int) -> tuple[Params, tuple[str, ...]]:
         """The parameters of a fit on n rows, and what is to be told of them."""
-
-
-class Scale(State, frozen=True):
-    """What the training scores of one member say of a score."""
-
-    ordered: Floats  # [m], ascending, those that are not NaN
-    mean: float
-    spread: float  # population standard deviation, 1 where all are equal
-    excess: float  # mean distance above the (1 - TAIL_SHARE) quantile of those above it
-    threshold: float  # above which the member by itself would flag a row
 
 
 class Member(State, frozen=True):
@@ -62,91 +51,6 @@ class EnsembleState(State, frozen=True):
     spread: Floats  # [d]
     members: tuple[Member, ...]
     buckets: tuple[tuple[int, ...], ...]  # of members, for aom and moa
-
-
-def tail(scale: Scale, scores: Floats) -> Floats:
-    """-log of the share of training scores that are as high; beyond the last, as an exponential tail goes on."""
-    n = len(scale.ordered)
-    as_high = n - np.searchsorted(scale.ordered, scores, "left")
-    beyond = np.maximum(scores - scale.ordered[-1], 0.0) / scale.excess
-    return np.asarray(np.log((n + 1.0) / np.maximum(as_high, 1.0)) + beyond)
-
-
-def standard(scale: Scale, scores: Floats) -> Floats:
-    """Deviations from the mean of the training scores."""
-    return np.asarray((scores - scale.mean) / scale.spread)
-
-
-def rank(scale: Scale, scores: Floats) -> Floats:
-    """The share of training scores that are lower, equal ones counting half."""
-    below = np.searchsorted(scale.ordered, scores, "left")
-    return np.asarray((below + np.searchsorted(scale.ordered, scores, "right")) / (2.0 * len(scale.ordered)))
-
-
-def vote(scale: Scale, scores: Floats) -> Floats:
-    """1 where the member by itself would flag the row."""
-    return np.where(scores > scale.threshold, 1.0, 0.0)
-
-
-# The functions below take one array of float64[n] a member, NaN where it has no opinion. They work array by
-# array: a sum along an axis would round differently in another batch.
-
-
-def mean_of(parts: Sequence[Floats]) -> Floats:
-    """The mean over the members that have an opinion."""
-    known = reduce(np.add, [(~np.isnan(part)).astype(np.float64) for part in parts])
-    total = reduce(np.add, [np.nan_to_num(part) for part in parts])
-    return np.asarray(np.divide(total, known, out=np.full(len(total), np.nan), where=known > 0.0))
-
-
-def max_of(parts: Sequence[Floats]) -> Floats:
-    """The maximum over the members that have an opinion."""
-    return reduce(np.fmax, parts)
-
-
-def median_of(parts: Sequence[Floats]) -> Floats:
-    """The median over the members that have an opinion."""
-    ordered = np.sort(np.stack(parts), axis=0)  # NaN comes last
-    known = len(parts) - np.isnan(ordered).sum(axis=0)
-    low, high = np.maximum(known - 1, 0) // 2, known // 2
-    places = np.arange(ordered.shape[1])
-    return np.asarray(0.5 * ordered[low, places] + 0.5 * ordered[np.minimum(high, len(parts) - 1), places])
-
-
-def average_of_maximum(parts: Sequence[Floats], buckets: Sequence[Sequence[int]]) -> Floats:
-    """The mean over the buckets of the largest of each (Aggarwal & Sathe 2015)."""
-    return mean_of([max_of([parts[i] for i in bucket]) for bucket in buckets])
-
-
-def maximum_of_average(parts: Sequence[Floats], buckets: Sequence[Sequence[int]]) -> Floats:
-    """The largest of the buckets' means (Aggarwal & Sathe 2015)."""
-    return max_of([mean_of([parts[i] for i in bucket]) for bucket in buckets])
-
-
-class Rule(msgspec.Struct, frozen=True):
-    """A way to combine: what becomes of each member's scores, and how they become one."""
-
-    summary: str
-    normalise: Callable[[Scale, Floats], Floats]
-    reduce: Callable[..., Floats]
-    takes_buckets: bool = False
-
-
-RULES = {
-    "tail": Rule("mean of -log of the tail probability (Fisher 1932; Kriegel et al. 2011)", tail, mean_of),
-    "mean": Rule("mean of the standardised scores", standard, mean_of),
-    "max": Rule("largest of the standardised scores", standard, max_of),
-    "median": Rule("median of the standardised scores", standard, median_of),
-    "rank": Rule("mean of the ranks among the training scores", rank, mean_of),
-    "vote": Rule("share of the algorithms that would flag the row by themselves", vote, mean_of),
-    "aom": Rule(
-        "mean over buckets of algorithms of their largest standardised score", standard, average_of_maximum, True
-    ),
-    "moa": Rule(
-        "largest over buckets of algorithms of their mean standardised score", standard, maximum_of_average, True
-    ),
-}
-DEFAULT_RULE = "tail"
 
 
 def combined(names: Sequence[str], rule: str, registry: Registry) -> Algorithm:
@@ -231,7 +135,7 @@ def _fit_member(
     params, _ = registry.parameters_for(algorithm, view.given, len(fitted))
     state = algorithm.fit(fitted, params, seed)
     own = _own(X, np.ones(len(X), np.bool_), hashes)
-    scale = _scale(algorithm.score(state, _seen(X, view.columns, view.axes, scales), own))
+    scale = scale_of(algorithm.score(state, _seen(X, view.columns, view.axes, scales), own))
     return Member(state, view.columns, view.axes, hashes, scale, deviations.fit(registry.get, algorithm, fitted))
 
 
@@ -254,21 +158,6 @@ def _own(X: Floats, own: Flags, hashes: NDArray[np.uint64]) -> Flags:
     found = hash_rows(X, 0)
     places = np.minimum(np.searchsorted(hashes, found), len(hashes) - 1)
     return np.asarray(own & (hashes[places] == found))
-
-
-def _scale(scores: Floats) -> Scale:
-    from pynomaly.cutoffs import estimated_threshold
-
-    ordered = np.sort(scores[~np.isnan(scores)])
-    if not len(ordered):
-        return Scale(np.zeros(1), 0.0, 1.0, 1.0, 0.0)
-    spread = float(ordered.std())
-    top = ordered[int((1.0 - TAIL_SHARE) * (len(ordered) - 1)) :]
-    excess = float(np.mean(top - top[0]))
-    spread = spread if spread > 0.0 and math.isfinite(spread) else 1.0
-    return Scale(
-        ordered, float(ordered.mean()), spread, excess if excess > 0.0 else spread, estimated_threshold(ordered)
-    )
 
 
 def _score(registry: Registry, state: EnsembleState, X: Floats, own: Flags) -> Floats:
@@ -401,9 +290,6 @@ def record(row: Bagging, bases: Sequence[str], registry: Registry) -> Algorithm:
         handles_missing=False,
         uses_own=True,
     )
-
-
-SIMPLE_RULES = tuple(name for name, rule in RULES.items() if not rule.takes_buckets)
 
 
 def _fit_bagging(row: Bagging, registry: Registry, X: Floats, params: Any, seed: int) -> EnsembleState:

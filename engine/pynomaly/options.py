@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import msgspec
 
-from pynomaly import ensembles, registry
+from pynomaly import combination, registry
 from pynomaly.cutoffs import DEFAULT_RULE, RULES
 from pynomaly.errors import BadParameter, UnknownAlgorithm, did_you_mean
 from pynomaly.source import names
@@ -162,9 +162,9 @@ def _algorithms(given: object) -> tuple[str, ...]:
 def _combine(given: object, chosen: tuple[str, ...]) -> str | None:
     """The rule that combines several algorithms; None for one."""
     if given is None:
-        return ensembles.DEFAULT_RULE if len(chosen) > 1 else None
-    if given not in ensembles.RULES:
-        raise BadParameter(f"`combine` is {given!r}", did_you_mean(str(given), ensembles.RULES))
+        return combination.DEFAULT_RULE if len(chosen) > 1 else None
+    if given not in combination.RULES:
+        raise BadParameter(f"`combine` is {given!r}", did_you_mean(str(given), combination.RULES))
     if len(chosen) < 2:
         raise BadParameter("`combine` needs several algorithms", "write algorithm := ['iforest', 'knn', 'ecod']")
     return str(given)

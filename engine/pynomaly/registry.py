@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from msgspec import inspect
 
-from pynomaly import ensembles, plugins, wrapped
+from pynomaly import combination, ensembles, plugins, wrapped
 from pynomaly.algorithm import Algorithm, Params
 from pynomaly.errors import AlgorithmUnavailable, BadParameter, UnknownAlgorithm, did_you_mean
 
@@ -94,7 +94,7 @@ def resolve(chosen: Sequence[str], combine: str | None) -> Algorithm:
     """The record of one algorithm, or of several that are combined."""
     if len(chosen) == 1:
         return get(chosen[0])
-    return ensembles.combined(chosen, combine or ensembles.DEFAULT_RULE, sys.modules[__name__])
+    return ensembles.combined(chosen, combine or combination.DEFAULT_RULE, sys.modules[__name__])
 
 
 def auto(n_rows: int) -> str:
