@@ -11,6 +11,7 @@ import msgspec
 
 from pynomaly.encoding import LeftOut
 from pynomaly.errors import ModelEvicted
+from pynomaly.workers import Work
 
 if TYPE_CHECKING:  # the model imports the kernels, which are slow to load
     from pynomaly.model import Model
@@ -31,6 +32,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     model: Model
     tally: Tally
+    work: Work
 
 
 class Fitted(msgspec.Struct, frozen=True):
@@ -42,13 +44,12 @@ class Fitted(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct):
-    """What a recorded run has fitted, how far it is, and whether it is to stop."""
+    """What a recorded run has fitted, and how far it is."""
 
     fitted: list[Fitted] = []
     n_done: int = 0
     n_all: int = 0
     doing: str = ""
-    stopped: bool = False
 
 
 class ModelCache:
@@ -61,12 +62,12 @@ class ModelCache:
         self._handles = itertools.count(1)
         self._lock = Lock()
 
-    def put(self, model: Model) -> int:
-        """Keep a model and return its handle."""
+    def put(self, model: Model, work: Work) -> int:
+        """Keep a model, with the threads and the stop of the query that it belongs to, and return its handle."""
         size = model.nbytes()
         with self._lock:
             handle = next(self._handles)
-            self._entries[handle] = (Entry(model, Tally()), size)
+            self._entries[handle] = (Entry(model, Tally(), work), size)
             self._n_bytes += size
             while self._n_bytes > self._limit and len(self._entries) > 1:
                 self._n_bytes -= self._entries.popitem(last=False)[1][1]

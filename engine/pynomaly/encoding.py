@@ -4,15 +4,14 @@ Which columns are left out, and which features the others get, is decided from t
 never from their order.
 """
 
-import os
 import re
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
+from pynomaly import workers
 from pynomaly.algorithm import Floats
 from pynomaly.columns import Ints, codes, family, moments, numbers, shown, taken, why_unusable, words
 from pynomaly.errors import NoUsableColumn, UnknownColumn, did_you_mean
@@ -62,34 +61,42 @@ class Encoder(msgspec.Struct, frozen=True, dict=True):
         Raises UnknownColumn when a column is missing or of another kind than the fitted one.
         """
         X = np.empty((len(rows), self.n_features))
-        rows = _without_nulls(rows)
-        for column, place, plain in self._plan(rows.type):
-            if plain:
-                X[:, column.start] = numbers(rows.field(place))
-            else:
-                column.fill(rows.field(place), X[:, column.features])
-        self._tame(X)
+        self.fill(without_nulls(rows), X)
         return X
 
+    def fill(self, rows: pa.StructArray, X: Floats) -> None:
+        """Write the features of rows, none of which is a NULL struct, into X, as `transform` gives them."""
+        from pynomaly.kernels.gather import gather  # brings numba, which `import pynomaly` must not
+
+        doubles, others = self._plan(rows.type)
+        for column, place in others:
+            column.fill(rows.field(place), X[:, column.features])
+        cells = np.array([_cells(rows.field(place), start) for place, start in doubles], np.int64).reshape(-1, 4)
+        if others:
+            self._tame(X)
+        if not gather(cells, X, LIMIT):
+            self._tame(X)
+
     def _tame(self, X: Floats) -> None:
-        """Bring infinities and huge numbers in; two passes without a copy find that there are none."""
-        if np.fmax.reduce(X, axis=None, initial=0.0) <= LIMIT and np.fmin.reduce(X, axis=None, initial=0.0) >= -LIMIT:
-            return
+        """Bring infinities and huge numbers in."""
         for column in self.columns:
             if column.is_scalar:
                 X[:, column.start] = column.tame(X[:, column.start])
 
-    def _plan(self, type_: pa.StructType) -> list[tuple[Column, int, bool]]:
-        """For each column its place in the struct and whether it is copied as it is; kept for the next chunk."""
-        known: tuple[pa.StructType, list[tuple[Column, int, bool]]] | None = self.__dict__.get("_known_plan")
+    def _plan(self, type_: pa.StructType) -> tuple[list[tuple[int, int]], list[tuple[Column, int]]]:
+        """The places of doubles that are features as they are, with the feature; and the others. Kept for next time."""
+        known = self.__dict__.get("_known_plan")
         if known is not None and known[0] == type_:
-            return known[1]
-        plan = [
-            (column, place, column.is_scalar and len(column.parts) == 1)
-            for column, place in zip(self.columns, self._places(type_), strict=True)
-        ]
-        self.__dict__["_known_plan"] = (type_, plan)
-        return plan
+            return known[1], known[2]
+        doubles: list[tuple[int, int]] = []
+        others: list[tuple[Column, int]] = []
+        for column, place in zip(self.columns, self._places(type_), strict=True):
+            if column.is_scalar and len(column.parts) == 1 and type_[place].type == pa.float64():
+                doubles.append((place, column.start))
+            else:
+                others.append((column, place))
+        self.__dict__["_known_plan"] = (type_, doubles, others)
+        return doubles, others
 
     def _places(self, type_: pa.StructType) -> list[int]:
         """Where a struct holds each column: under its name, or under its name in other letters, as in SQL."""
@@ -107,9 +114,8 @@ class Encoder(msgspec.Struct, frozen=True, dict=True):
 
     def values(self, rows: pa.StructArray, column_index: int, row_indices: Ints) -> list[str | None]:
         """The values of a column in the rows named, as text; None for NULL."""
-        rows = _without_nulls(rows)
-        _, place, _ = self._plan(rows.type)[column_index]
-        return words(taken(rows.field(place), row_indices))
+        rows = without_nulls(rows)
+        return words(taken(rows.field(self._places(rows.type)[column_index]), row_indices))
 
     def expected(self, column_index: int, contributions: Floats) -> str:
         """What was expected in a column, judged by whichever of its features contributes most."""
@@ -154,7 +160,7 @@ def fit_encoder(rows: pa.StructArray, n_rows: int, forced: frozenset[str]) -> En
     out as identifiers or labels. Raises NoUsableColumn when no column is left, unless that is because they are
     constant: then the encoder has no features.
     """
-    rows = _without_nulls(rows)
+    rows = without_nulls(rows)
     named = {name.lower() for name in forced}
     samples = [
         _Sample(field.name, rows.field(place), n_rows, field.name.lower() in named)
@@ -173,8 +179,9 @@ def _fit_columns(samples: list[_Sample], n: int) -> list[Column | LeftOut]:
     """Fit each column; those of large samples side by side, since sorting lets other threads run."""
     if n < WORTH_THREADS:
         return list(map(_fit_column, samples))
-    with ThreadPoolExecutor(min(len(samples), os.cpu_count() or 1)) as pool:
-        return list(pool.map(_fit_column, samples))
+    found: dict[int, Column | LeftOut] = {}
+    workers.over_rows(len(samples), 1, lambda place, _end: found.update({place: _fit_column(samples[place])}))
+    return [found[place] for place in range(len(samples))]
 
 
 def _placed(columns: list[Column]) -> tuple[Column, ...]:
@@ -325,7 +332,13 @@ def _quantile(ordered: Floats, share: float) -> float:
     return float(ordered[below] + (place - below) * (ordered[above] - ordered[below]))
 
 
-def _without_nulls(rows: pa.StructArray) -> pa.StructArray:
+def _cells(array: pa.Array, start: int) -> tuple[int, int, int, int]:
+    """Where a column of doubles lies in memory, for `gather`, and the feature that it is."""
+    bits, values = array.buffers()
+    return values.address if values else 0, bits.address if bits else 0, array.offset, start
+
+
+def without_nulls(rows: pa.StructArray) -> pa.StructArray:
     """The rows with the gaps of NULL structs handed on to their fields."""
     return pa.StructArray.from_arrays(rows.flatten(), fields=list(rows.type)) if rows.null_count else rows
 

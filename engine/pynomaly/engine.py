@@ -21,6 +21,7 @@ from pynomaly.quoting import literal
 from pynomaly.result import Comparison, Query, Result, Rows, Verdict, verdict
 from pynomaly.source import DATA_SUFFIXES
 from pynomaly.translate import translate
+from pynomaly.workers import Stop, never
 
 T = TypeVar("T")
 Parameters = Sequence[object] | dict[str, object] | None
@@ -99,6 +100,7 @@ class Session:
         self.id = uuid.uuid4().hex
         self.cache = ModelCache()
         self.runs: dict[str, Progress] = {}
+        self.stops: dict[str, Stop] = {}
         self.frames: dict[str, object] = {}
         self.cursors: weakref.WeakSet[Engine] = weakref.WeakSet()
         self._con = con.cursor()
@@ -154,6 +156,7 @@ class Engine:
         self._parent = parent
         self._progress: Progress | None = None
         session.cursors.add(self)
+        self._stop = self._stoppable()
         for file in macro_files():
             con.execute(file.read_text(encoding="utf-8"))
         if owns or parent is not None:
@@ -207,8 +210,7 @@ class Engine:
     def interrupt(self) -> None:
         """Stop what this engine and its cursors are running."""
         for cursor in list(self._session.cursors) if self._parent is None else [self]:
-            if cursor._progress is not None:
-                cursor._progress.stopped = True
+            cursor._stop[0] = 1
             with contextlib.suppress(duckdb.Error):
                 cursor._con.interrupt()
 
@@ -293,8 +295,17 @@ class Engine:
             return []
         return [str(row[0]) for row in rows] + list(self._session.frames)
 
+    def _stoppable(self) -> Stop:
+        """The flag that stops this connection's fits and scores; its queries name it by a variable."""
+        name = uuid.uuid4().hex
+        flag = self._session.stops[name] = never()
+        weakref.finalize(self, self._session.stops.pop, name, None)
+        self._con.execute(f"set variable pynomaly_cursor = {literal(name)}")
+        return flag
+
     def _guard(self, action: Callable[[], T]) -> T:
         """Run an action of DuckDB and translate what it raises."""
+        self._stop[0] = 0
         try:
             return action()
         except KeyboardInterrupt:

@@ -1,6 +1,6 @@
 """The functions that the macros call, as DuckDB sees them: Arrow arrays in, Arrow arrays out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import duckdb
@@ -13,12 +13,13 @@ from pynomaly import arrays, options, registry, source
 from pynomaly.cache import Entry, Fitted, ModelCache, Progress
 from pynomaly.cutoffs import DEFAULT_RULE, RULES
 from pynomaly.encoding import LeftOut, fit_encoder
-from pynomaly.errors import BadParameter, Interrupted, KeyNotUnique, NoUsableColumn, TooFewRows
+from pynomaly.errors import BadParameter, KeyNotUnique, NoUsableColumn, TooFewRows
 from pynomaly.options import MINIMUM_ROWS, Options
 from pynomaly.quoting import identifier
 from pynomaly.reasons import REASON, no_reasons, reasons
+from pynomaly.workers import Stop, Work, check, never, working
 
-SCORE = pa.struct([("anomaly_score", pa.float64()), ("is_anomaly", pa.bool_()), ("reasons", pa.list_(REASON))])
+FITTED = pa.struct([("model", pa.int64()), ("threshold", pa.float64())])
 DESCRIPTION = pa.struct(
     [("column", pa.string()), ("used", pa.bool_()), ("encoding", pa.string()), ("why", pa.string())]
 )
@@ -66,6 +67,7 @@ class Session(Protocol):
     id: str
     cache: ModelCache
     runs: dict[str, Progress]
+    stops: dict[str, Stop]
 
     def lookup_cursor(self, name: str) -> duckdb.DuckDBPyConnection:
         """A cursor that looks up the schema of a source while a query is planned."""
@@ -85,8 +87,9 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (functions.source, "varchar", False),
         (functions.options, "varchar", False),
         (functions.checked_rows, "bigint", False),
-        (functions.fit, "bigint", True),
-        (functions.score, _sql_type(SCORE), True),
+        (functions.fit, _sql_type(FITTED), True),
+        (functions.score, "double", True),
+        (functions.reasons, f"{_sql_type(REASON)}[]", False),
         (functions.comparison, "varchar", False),
         (functions.compare, f"{_sql_type(COMPARED)}[]", True),
         (functions.describe, f"{_sql_type(DESCRIPTION)}[]", False),
@@ -169,45 +172,54 @@ class Functions:
         return args[0]
 
     def fit(self, *args: pa.Array) -> pa.Array:
-        """(rows, note, n_rows, n_group, options, run) of a group to the handle of its model, NULL under 5 rows."""
-        lists, notes, sizes = _contiguous(args[0]), args[1].to_pylist(), args[3].to_pylist()
-        asked, run = options.decode(args[4][0].as_py()), args[5][0].as_py()
-        handles = [self._fit_group(lists[place].values, asked, size) for place, size in enumerate(sizes)]
-        if run in self._session.runs:
-            entries = [self._session.cache.get(handle) if handle else None for handle in handles]
-            self._session.runs[run].fitted.extend(map(Fitted, entries, sizes, map(decode_note, notes)))
-        return arrays.integers(
-            np.array([handle or 0 for handle in handles], np.int64), np.array([not h for h in handles])
-        )
+        """(rows, note, n_rows, n_group, options, run, cursor, threads) of a group to its model and threshold.
 
-    def _fit_group(self, rows: pa.StructArray, asked: Options, n_group: int) -> int | None:
+        The model is a handle, NULL under 5 rows; the threshold NULL where a rank decides.
+        """
+        lists, notes, sizes = _contiguous(args[0]), args[1].to_pylist(), args[3].to_pylist()
+        asked, (run, cursor, threads) = options.decode(args[4][0].as_py()), _constants(args[5:])
+        work = Work(threads, self._session.stops.get(cursor, never()))
+        handles = [self._fit_group(lists[place].values, asked, size, work) for place, size in enumerate(sizes)]
+        entries = [self._session.cache.get(handle) if handle else None for handle in handles]
+        if run in self._session.runs:
+            self._session.runs[run].fitted.extend(map(Fitted, entries, sizes, map(decode_note, notes)))
+        thresholds = [entry.model.threshold if entry else None for entry in entries]
+        return pa.StructArray.from_arrays([_integers(handles), _numbers(thresholds)], fields=list(FITTED))
+
+    def _fit_group(self, rows: pa.StructArray, asked: Options, n_group: int, work: Work) -> int | None:
         """The handle of a group's model; None for a group that is too small or has nothing to compare."""
         from pynomaly import model
 
         if n_group < MINIMUM_ROWS:
             return None
         try:
-            return self._session.cache.put(model.fit(rows, asked, n_group))
+            with working(work.threads, work.stop):
+                return self._session.cache.put(model.fit(rows, asked, n_group), work)
         except NoUsableColumn:
             if asked.grouped:
                 return None
             raise
 
     def score(self, *args: pa.Array) -> pa.Array:
-        """(handle, row) to the score, the flag and the reasons."""
-        return _by_model(args, self._session.cache, self._score_chunk, pa.nulls(0, SCORE))
+        """(handle, row) to the score, NULL for no opinion."""
+        return _by_model(args, self._session.cache, self._score_chunk, pa.nulls(0, pa.float64()))
+
+    def reasons(self, *args: pa.Array) -> pa.Array:
+        """(handle, row, score) to the reasons."""
+        return _by_model(args, self._session.cache, _explain_chunk, pa.nulls(0, pa.list_(REASON)))
 
     def comparison(self, *args: pa.Array) -> pa.Array:
         """The eight parameters of a comparison to their checked form, as JSON."""
         return arrays.texts([options.encode(options.check_comparison(*_constants(args)))] * len(args[0]))
 
     def compare(self, *args: pa.Array) -> pa.Array:
-        """(rows, labels, options, run) to one record an algorithm."""
+        """(rows, labels, options, run, cursor, threads) to one record an algorithm."""
         from pynomaly import comparison
 
         rows, labels = (_contiguous(column)[0].values for column in args[:2])
-        asked, run = _constants(args[2:])
-        found = comparison.compare(rows, labels, options.decode_comparison(asked), self._reporter(run))
+        asked, run, cursor, threads = _constants(args[2:])
+        with working(threads, self._session.stops.get(cursor, never())):
+            found = comparison.compare(rows, labels, options.decode_comparison(asked), self._reporter(run))
         return pa.array([[_as_dict(record) for record in found]], pa.list_(COMPARED))
 
     def _reporter(self, run: str | None) -> Callable[[int, int, str], None]:
@@ -216,8 +228,7 @@ class Functions:
         def report(n_done: int, n_all: int, doing: str) -> None:
             progress = self._session.runs.get(run or "", Progress())
             progress.n_done, progress.n_all, progress.doing = n_done, n_all, doing
-            if progress.stopped:
-                raise Interrupted("interrupted")
+            check()
 
         return report
 
@@ -249,13 +260,18 @@ class Functions:
         return pa.array([[_as_dict(parameter) for parameter in parameters]] * len(args[0]), pa.list_(PARAMETER))
 
     def _score_chunk(self, entry: Entry, rows: pa.StructArray) -> pa.Array:
-        scores, X = entry.model.score(rows)
-        flags, unknown = entry.model.flags(scores), np.isnan(scores)
-        self._session.cache.count(entry, len(rows), int(flags.sum()), int(unknown.sum()))
-        found = reasons(entry.model, rows, X, scores)
-        mask = unknown if unknown.any() else None
-        children = [arrays.floats(scores, mask), arrays.flags(flags, mask), found]
-        return pa.StructArray.from_arrays(children, fields=list(SCORE))
+        with working(entry.work.threads, entry.work.stop):
+            scores, _ = entry.model.score(rows)
+        unknown = np.isnan(scores)
+        n_unknown = int(unknown.sum())
+        n_flagged = int(entry.model.flags(scores).sum())
+        self._session.cache.count(entry, len(rows), n_flagged, n_unknown)
+        return arrays.floats(scores, unknown if n_unknown else None)
+
+
+def _explain_chunk(entry: Entry, rows: pa.StructArray, scores: pa.Array) -> pa.Array:
+    with working(entry.work.threads, entry.work.stop):
+        return reasons(entry.model, rows, np.asarray(arrays.doubles(scores)))
 
 
 def decode_note(note: str) -> list[LeftOut]:
@@ -264,34 +280,36 @@ def decode_note(note: str) -> list[LeftOut]:
 
 
 def _by_model(
-    args: tuple[pa.Array, ...],
-    cache: ModelCache,
-    score: Callable[[Entry, pa.StructArray], pa.Array],
-    empty: pa.Array,
+    args: tuple[pa.Array, ...], cache: ModelCache, evaluate: Callable[..., pa.Array], empty: pa.Array
 ) -> pa.Array:
-    """Score a chunk, each row by the model that its handle names; rows without a model get NULL."""
-    handles, rows = _contiguous(args[0]), _contiguous(args[1])
+    """Evaluate a chunk, each row by the model that its handle names; rows without a model get NULL, or no reason."""
+    handles, *columns = map(_contiguous, args)
     known = arrays.view(handles, np.int64) if handles.null_count == 0 else None
     if known is not None and len(known) and (known == known[0]).all():
-        return score(cache.get(int(known[0])), rows)
+        return evaluate(cache.get(int(known[0])), *columns)
     filled = np.where(arrays.null_flags(handles), 0, arrays.view(handles, np.int64))
     parts, places = [empty], []
     for handle in np.unique(filled):
         mine = np.nonzero(filled == handle)[0]
-        chosen = rows.take(arrays.integers(mine))
-        parts.append(score(cache.get(int(handle)), chosen) if handle else _no_opinion(empty.type, len(mine)))
+        chosen = [column.take(arrays.integers(mine)) for column in columns]
+        parts.append(evaluate(cache.get(int(handle)), *chosen) if handle else _no_opinion(empty.type, len(mine)))
         places.append(mine)
     order = np.argsort(np.concatenate(places), kind="stable") if places else np.empty(0, np.int64)
     return pa.concat_arrays(parts).take(arrays.integers(order))
 
 
 def _no_opinion(type_: pa.DataType, n: int) -> pa.Array:
-    """NULL for n rows; in a struct, NULL score and flag and no reason."""
-    if not pa.types.is_struct(type_):
-        return pa.nulls(n, type_)
-    return pa.StructArray.from_arrays(
-        [pa.nulls(n, pa.float64()), pa.nulls(n, pa.bool_()), no_reasons(n)], fields=list(SCORE)
-    )
+    """NULL for n rows; no reason where it would be reasons."""
+    return no_reasons(n) if pa.types.is_list(type_) else pa.nulls(n, type_)
+
+
+def _integers(values: Sequence[int | None]) -> pa.Array:
+    return arrays.integers(np.array([value or 0 for value in values], np.int64), np.array([v is None for v in values]))
+
+
+def _numbers(values: Sequence[float | None]) -> pa.Array:
+    nulls = np.array([value is None for value in values], np.bool_)
+    return arrays.floats(np.array([value or 0.0 for value in values]), nulls)
 
 
 def _contiguous(column: pa.Array | pa.ChunkedArray) -> Any:

@@ -6,10 +6,10 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from pynomaly import deviations, registry
+from pynomaly import deviations, registry, workers
 from pynomaly.algorithm import Algorithm, Flags, Floats, State
 from pynomaly.cutoffs import estimated_threshold, threshold_for_share
-from pynomaly.encoding import Encoder, fit_encoder
+from pynomaly.encoding import Encoder, fit_encoder, without_nulls
 from pynomaly.errors import TooManyRows
 from pynomaly.options import Options
 from pynomaly.rows import hash_rows
@@ -94,16 +94,20 @@ def fit(rows: pa.StructArray, options: Options, n_rows: int) -> Model:
 def _canonical(encoder: Encoder, rows: pa.StructArray, seed: int) -> Floats:
     """The sample's matrix with its rows in the order of their hashes.
 
-    The order of rows from a query changes from run to run; the order of their hashes does not. Blocks are encoded
-    twice, in the cache, which is cheaper than a second matrix to order.
+    The order of rows from a query changes from run to run; the order of their hashes does not.
     """
-    blocks = [slice(at, min(at + BLOCK, len(rows))) for at in range(0, len(rows), BLOCK)]
-    hashes = [hash_rows(encoder.transform(rows.slice(b.start, b.stop - b.start)), seed) for b in blocks]
-    place = np.empty(len(rows), np.int64)
-    place[np.argsort(np.concatenate(hashes))] = np.arange(len(rows))
-    X = np.empty((len(rows), encoder.n_features))
-    for b in blocks:
-        X[place[b]] = encoder.transform(rows.slice(b.start, b.stop - b.start))
+    rows = without_nulls(rows)
+    encoded, hashes = np.empty((len(rows), encoder.n_features)), np.empty(len(rows), np.uint64)
+
+    def encode(first: int, end: int) -> None:
+        encoder.fill(rows.slice(first, end - first), encoded[first:end])
+        hashes[first:end] = hash_rows(encoded[first:end], seed)
+
+    workers.over_rows(len(rows), BLOCK, encode)
+    order, X = np.argsort(hashes), np.empty_like(encoded)
+    workers.over_rows(
+        len(rows), BLOCK, lambda first, end: encoded.take(order[first:end], axis=0, out=X[first:end], mode="clip")
+    )
     return X
 
 

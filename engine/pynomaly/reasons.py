@@ -19,11 +19,11 @@ REASON = pa.struct(
 )
 
 
-def reasons(model: Model, rows: pa.StructArray, X: Floats, scores: Floats) -> pa.ListArray:
-    """The `model.explain` largest positive contributions of each row, the largest first."""
+def reasons(model: Model, rows: pa.StructArray, scores: Floats) -> pa.ListArray:
+    """The `model.explain` largest positive contributions of each row, the largest first; none without a score."""
     if not model.explain or model.state is None:
         return no_reasons(len(rows))
-    by_feature = model.contributions(X)
+    by_feature = model.contributions(model.encoder.transform(rows))
     by_column = model.encoder.aggregate(by_feature)
     by_column[np.isnan(scores)] = 0.0
     ranked = np.argsort(-by_column, axis=1, kind="stable")[:, : model.explain]

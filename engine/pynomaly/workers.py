@@ -62,7 +62,7 @@ def check() -> None:
     _work.get().check()
 
 
-def over_rows(n_rows: int, block: int, run: Callable[[int, int], None]) -> None:
+def over_rows(n_rows: int, block: int, run: Callable[[int, int], object]) -> None:
     """Call `run(first, end)` for every block of rows, on the threads there are; blocks must not depend on another.
 
     Raises Interrupted between blocks when the work is to stop, and what `run` raises.

@@ -34,7 +34,7 @@ create or replace temp macro compare_detectors(
                 _compare(
                     list(_pynomaly_row), list(_pynomaly_label),
                     _comparison(algorithms, label, contamination, threshold, sample_rows, seed, parameters, features),
-                    getvariable('pynomaly_run')
+                    getvariable('pynomaly_run'), getvariable('pynomaly_cursor'), current_setting('threads')
                 ),
                 recursive := true
             )

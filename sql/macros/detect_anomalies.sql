@@ -67,13 +67,13 @@ create or replace temp macro detect_anomalies(
                     algorithm, combine, contamination, threshold, top_k, explain, sample_rows, seed, parameters, features,
                     "by"
                 ),
-                getvariable('pynomaly_run')
-            ) as _pynomaly_model
+                getvariable('pynomaly_run'), getvariable('pynomaly_cursor'), current_setting('threads')
+            ) as _pynomaly_fit
         from gathered
     ),
     -- Rank and result must see the same row numbers: a source without a fixed order gives others each time.
     ranked as materialized (
-        select numbered.*, _score(_pynomaly_model, _pynomaly_row) as _pynomaly_score
+        select numbered.*, _pynomaly_fit, _score(_pynomaly_fit.model, _pynomaly_row) as _pynomaly_score
         from numbered
         left join fitted on numbered._pynomaly_group is not distinct from fitted._pynomaly_group
         where top_k is not null
@@ -81,13 +81,15 @@ create or replace temp macro detect_anomalies(
     top as not materialized (
         select _pynomaly_number
         from ranked
-        where _pynomaly_score.anomaly_score is not null
+        where _pynomaly_score is not null
         qualify row_number() over (
-            partition by _pynomaly_group order by _pynomaly_score.anomaly_score desc, _pynomaly_number
+            partition by _pynomaly_group order by _pynomaly_score desc, _pynomaly_number
         ) <= top_k
     ),
     scored as not materialized (
-        select input.*, _score(_pynomaly_model, _pynomaly_row) as _pynomaly_score, null::boolean as _pynomaly_top
+        select
+            input.*, _pynomaly_fit, _score(_pynomaly_fit.model, _pynomaly_row) as _pynomaly_score,
+            null::boolean as _pynomaly_top
         from input
         left join fitted on input._pynomaly_group is not distinct from fitted._pynomaly_group
         where top_k is null
@@ -99,14 +101,18 @@ create or replace temp macro detect_anomalies(
     select
         * exclude (
             _pynomaly_row, _pynomaly_group, _pynomaly_key, _pynomaly_label, _pynomaly_note, _pynomaly_guard,
-            _pynomaly_score, _pynomaly_top
+            _pynomaly_fit, _pynomaly_score, _pynomaly_top
         ),
-        _pynomaly_score.anomaly_score as anomaly_score,
+        _pynomaly_score as anomaly_score,
         case
-            when top_k is null then _pynomaly_score.is_anomaly
-            when _pynomaly_score.anomaly_score is not null then _pynomaly_top
+            when _pynomaly_score is null then null
+            when top_k is null then coalesce(_pynomaly_score > _pynomaly_fit.threshold, false)
+            else _pynomaly_top
         end as is_anomaly,
-        _pynomaly_score.reasons as reasons
+        case
+            when explain > 0 then _reasons(_pynomaly_fit.model, _pynomaly_row, _pynomaly_score)
+            else []::struct(feature varchar, "value" varchar, expected varchar, contribution double)[]
+        end as reasons
     from scored;
 
 create or replace temp macro detect_anomalies(

@@ -1,0 +1,58 @@
+"""Columns of doubles, as Arrow holds them, gathered into rows of a matrix without a copy in between."""
+
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from pynomaly.kernels import kernel
+
+Floats = NDArray[np.float64]
+
+BLOCK = 64  # rows whose cells stay in the first-level cache while column after column is written
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _pointer(_typing: Any, address: Any) -> Any:
+    """An address as a pointer to bytes."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(types.uint8)(address), generate  # type: ignore[attr-defined]
+
+
+@kernel
+def _is_known(bits: Any, at: int) -> bool:
+    """Whether Arrow's validity bitmap has a bit set."""
+    known: bool = (bits[at >> 3] >> (at & 7)) & 1 != 0
+    return known
+
+
+@kernel
+def gather(columns: NDArray[np.int64], X: Floats, limit: float) -> bool:
+    """Fill X with cells, NaN where NULL; False when one lies beyond the limit.
+
+    A column of `columns` has the address of its values, that of its bitmap (0: no NULL), the place of its row 0
+    in both, and the column of X that it fills.
+    """
+    n, beyond = X.shape[0], 0
+    for start in range(0, n, BLOCK):
+        end = min(start + BLOCK, n)
+        for c in range(columns.shape[0]):
+            offset, j = columns[c, 2], columns[c, 3]
+            values = numba.carray(_pointer(columns[c, 0]), (offset + n) * 8, np.uint8).view(np.float64)
+            cells = values[offset + start : offset + end]
+            for i in range(cells.size):
+                beyond += int(abs(cells[i]) > limit)
+            for i in range(cells.size):
+                X[start + i, j] = cells[i]
+            if columns[c, 1] != 0:
+                bits = numba.carray(_pointer(columns[c, 1]), (offset + n + 7) // 8, np.uint8)
+                for i in range(start, end):
+                    if not _is_known(bits, offset + i):
+                        X[i, j] = np.nan
+    return beyond == 0
