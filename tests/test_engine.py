@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -498,3 +499,22 @@ def test_closing_stops_a_running_cursor() -> None:
     engine.close()
     thread.join()
     assert failed
+
+
+def test_interleaved_groups_are_scored_group_by_group(engine: pynomaly.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model is called once or twice, not once for every chunk in which one of its rows lies."""
+    from pynomaly.model import Model
+
+    calls: list[int] = []
+    score = Model.score
+
+    def counted(self: Model, rows: pa.StructArray) -> tuple[Any, Any]:
+        calls.append(len(rows))
+        return score(self, rows)
+
+    monkeypatch.setattr(Model, "score", counted)
+    engine.execute("create table t as select i % 100 as g, hash(i) % 1000 as x from range(20_000) r(i)")
+    found = engine.execute("select count(anomaly_score) from detect_anomalies('t', \"by\" := 'g', algorithm := 'mad')")
+    assert found.fetchall() == [(20_000,)]
+    assert sum(calls) == 20_000
+    assert len(calls) <= 200

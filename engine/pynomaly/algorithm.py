@@ -19,8 +19,8 @@ class NoParams(Params, frozen=True):
     """The algorithm has no parameters."""
 
 
-class State(msgspec.Struct, frozen=True):
-    """Base of every algorithm's fitted state: named arrays and numbers."""
+class State(msgspec.Struct, frozen=True, gc=False):
+    """Base of every algorithm's fitted state: named arrays and numbers, which the garbage collector need not visit."""
 
 
 class Algorithm(msgspec.Struct, frozen=True, kw_only=True):

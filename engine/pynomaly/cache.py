@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # the model imports the kernels, which are slow to load
 LIMIT_BYTES = 1 << 30
 
 
-class Tally(msgspec.Struct):
+class Tally(msgspec.Struct, gc=False):
     """How many rows a model scored, flagged, and had no opinion of."""
 
     n_scored: int = 0
@@ -27,7 +27,7 @@ class Tally(msgspec.Struct):
     n_unscored: int = 0
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A model in the cache, with the rows that it has scored so far."""
 
     model: Model

@@ -8,6 +8,7 @@ cannot see arrives raw, and is brought here to the same values.
 import hashlib
 import re
 import uuid
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +53,7 @@ class Moments(NamedTuple):
     gaps: Flags
 
 
+@lru_cache(maxsize=1_024)  # a query asks for every column of every group
 def family(type_: pa.DataType) -> str | None:
     """The family of a type; None when no feature can be made of it."""
     if pa.types.is_dictionary(type_):

@@ -7,7 +7,9 @@ overflow, and returns the threshold in these units.
 
 import math
 from collections.abc import Callable
+from functools import cache
 from statistics import NormalDist
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -54,7 +56,8 @@ def estimated_threshold(scores: Floats, rule: str = DEFAULT_RULE) -> float:
     NaN scores are left out. Where all scores are equal the threshold is that score, so that nothing is flagged.
     The threshold moves with the scores: a * scores + b, a > 0, gives a * threshold + b. It is finite.
     """
-    known = np.sort(scores[~np.isnan(scores)])
+    ordered = np.sort(scores)  # NaN comes last
+    known = ordered[: int(np.searchsorted(ordered, np.nan))]
     center = known[(len(known) - 1) // 2]
     scale = max(known[-1] - center, center - known[0])
     if scale == 0.0:
@@ -86,35 +89,44 @@ def pareto(x: Floats) -> float:
     to the upper quarter, and so on. A threshold inside the part that was fitted does not count. The threshold lies at
     least 2.5 standard deviations above the mean, so that at most 14 % of the rows are flagged.
     """
+    from pynomaly.kernels.pareto import mean_and_deviation  # brings numba, which `import pynomaly` must not
+
     threshold = min(_laws_of_upper_parts(x), default=float(x[-1]))
-    near = min(NEAR, NEAR_OF_FEW * math.sqrt(len(x) - 1.0))
-    return max(threshold, float(x.mean() + near * x.std()))
+    mean, deviation = mean_and_deviation(x)
+    return max(threshold, mean + min(NEAR, NEAR_OF_FEW * math.sqrt(len(x) - 1.0)) * deviation)
 
 
 def _laws_of_upper_parts(x: Floats) -> list[float]:
     """Thresholds from all rows and from the upper half; from the first smaller part that has one, if neither has."""
+    from pynomaly.kernels.pareto import threshold
+
     found: list[float] = []
     upper = 1.0
     while upper >= 0.5 or (not found and upper * len(x) >= NARROWEST):
-        levels = 1.0 - upper * (1.0 - FITTED)
-        quantiles = _quantiles(x, levels)
-        if quantiles[len(quantiles) // 2] > quantiles[0]:
-            threshold = _law_at(FAR_SHARE, quantiles, levels)
-            found += [threshold] if threshold > quantiles[-1] else []
+        end = threshold(x, *_laws(upper))
+        found += [] if math.isnan(end) else [end]
         upper /= 2.0
     return found
 
 
-def _law_at(share: float, quantiles: Floats, levels: Floats) -> float:
-    """Where the generalised Pareto law nearest to these quantiles leaves a share above."""
+class Laws(NamedTuple):
+    """The generalised Pareto law of each shape, location 0 and scale 1, at the levels of an upper part of the rows."""
+
+    levels: Floats  # [level]
+    law: Floats  # [shape, level], around the mean of the shape
+    center: Floats  # [shape], that mean
+    length: Floats  # [shape], root of the sum of squares of `law`
+    far: Floats  # [shape], where the law leaves `FAR_SHARE` above
+
+
+@cache
+def _laws(upper: float) -> Laws:
+    """The laws for this share of the rows; the shares are halves of halves, so there are few."""
+    levels = 1.0 - upper * (1.0 - FITTED)
     law = _standard_law(1.0 - levels)
-    center, mean = law.mean(axis=1), quantiles.mean()
+    center = law.mean(axis=1)
     law -= center[:, None]
-    length = np.sqrt((law**2).sum(axis=1))
-    likeness = law @ (quantiles - mean) / length
-    best = int(np.argmax(likeness))
-    at = _standard_law(np.array([share]))[best, 0]
-    return float(mean + likeness[best] / length[best] * (at - center[best]))
+    return Laws(levels, law, center, np.sqrt((law**2).sum(axis=1)), _standard_law(np.array([FAR_SHARE]))[:, 0])
 
 
 def _standard_law(shares: Floats) -> Floats:

@@ -4,8 +4,11 @@ Which columns are left out, and which features the others get, is decided from t
 never from their order.
 """
 
+from __future__ import annotations
+
 import re
 from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -17,12 +20,17 @@ from pynomaly.columns import Ints, codes, family, moments, numbers, shown, taken
 from pynomaly.errors import NoUsableColumn, UnknownColumn, did_you_mean
 from pynomaly.features import GAP, HOUR, LIMIT, POSITION, RARITY, VALUE, WEEKDAY, Column, time_features
 
+if TYPE_CHECKING:  # the kernels are slow to load
+    from pynomaly.kernels.summary import Summary
+
 INDICATORS = 8  # up to so many categories have an indicator each
 EVEN_INDICATORS = 32  # and up to so many where all are equally frequent, since their rarity would tell nothing
 CATEGORIES_HELD = 10_000
 WORTH_THREADS = 50_000  # rows
 RARE_GAPS = 0.1  # up to this share of the rows, a gap is worth a feature
 SMALL = 20  # with fewer values there is no telling an identifier, nor a tail
+
+DOUBLE = pa.float64()
 
 CONSTANT = "constant"
 EVENLY_SPREAD = "constant frequency: every value occurs equally often"
@@ -86,17 +94,22 @@ class Encoder(msgspec.Struct, frozen=True, dict=True):
     def _plan(self, type_: pa.StructType) -> tuple[list[tuple[int, int]], list[tuple[Column, int]]]:
         """The places of doubles that are features as they are, with the feature; and the others. Kept for next time."""
         known = self.__dict__.get("_known_plan")
-        if known is not None and known[0] == type_:
-            return known[1], known[2]
+        if known is None or known[0] != type_:
+            types = [type_[place].type for place in range(type_.num_fields)]
+            known = self._remember(type_, [(place, types[place]) for place in self._places(type_)])
+        return known[1], known[2]
+
+    def _remember(self, type_: pa.StructType, found: list[tuple[int, pa.DataType]]) -> tuple[Any, Any, Any]:
+        """Keep the plan for a struct in which each column has this place and type."""
         doubles: list[tuple[int, int]] = []
         others: list[tuple[Column, int]] = []
-        for column, place in zip(self.columns, self._places(type_), strict=True):
-            if column.is_scalar and len(column.parts) == 1 and type_[place].type == pa.float64():
+        for column, (place, cell) in zip(self.columns, found, strict=True):
+            if column.is_scalar and len(column.parts) == 1 and cell == DOUBLE:
                 doubles.append((place, column.start))
             else:
                 others.append((column, place))
-        self.__dict__["_known_plan"] = (type_, doubles, others)
-        return doubles, others
+        self.__dict__["_known_plan"] = type_, doubles, others
+        return type_, doubles, others
 
     def _places(self, type_: pa.StructType) -> list[int]:
         """Where a struct holds each column: under its name, or under its name in other letters, as in SQL."""
@@ -162,13 +175,15 @@ def fit_encoder(rows: pa.StructArray, n_rows: int, forced: frozenset[str]) -> En
     """
     rows = without_nulls(rows)
     named = {name.lower() for name in forced}
+    type_ = rows.type
     samples = [
-        _Sample(field.name, rows.field(place), n_rows, field.name.lower() in named)
-        for place, field in enumerate(rows.type)
+        _Sample(field.name, rows.field(place), n_rows, field.name.lower() in named) for place, field in enumerate(type_)
     ]
     found = _fit_columns(samples, len(rows))
     left_out = tuple(item for item in found if isinstance(item, LeftOut))
     encoder = Encoder(_placed([item for item in found if isinstance(item, Column)]), left_out)
+    places = [place for place, item in enumerate(found) if isinstance(item, Column)]
+    encoder._remember(type_, [(place, samples[place].array.type) for place in places])
     if not encoder.columns and not any(item.why in (CONSTANT, EVENLY_SPREAD) for item in left_out):
         told = "; ".join(f"`{item.column}`: {item.why}" for item in left_out) or "the source has no column"
         raise NoUsableColumn(f"no column can be used as a feature ({told})", "name a usable column in `features`")
@@ -186,10 +201,11 @@ def _fit_columns(samples: list[_Sample], n: int) -> list[Column | LeftOut]:
 
 def _placed(columns: list[Column]) -> tuple[Column, ...]:
     """The columns with their features side by side."""
-    starts = np.cumsum([0, *(len(column.parts) for column in columns)])
-    return tuple(
-        msgspec.structs.replace(column, start=int(start)) for column, start in zip(columns, starts, strict=False)
-    )
+    start = 0
+    for column in columns:  # just made, and nobody else's yet
+        msgspec.structs.force_setattr(column, "start", start)
+        start += len(column.parts)
+    return tuple(columns)
 
 
 def _fit_column(sample: _Sample) -> Column | LeftOut:
@@ -204,21 +220,25 @@ def _fit_column(sample: _Sample) -> Column | LeftOut:
 
 
 def _fit_scalar(sample: _Sample, kind: str) -> Column | LeftOut:
-    values = numbers(sample.array)
-    ordered = np.sort(values)  # gaps come last
-    known = ordered[: len(ordered) - int(np.count_nonzero(np.isnan(values)))]
+    from pynomaly.kernels.summary import summarised  # brings numba, which `import pynomaly` must not
+
+    ordered = np.sort(numbers(sample.array))  # gaps come last
+    found = summarised(ordered)
+    known = ordered[: found.n_known]
     low, high, tamed = _tamed(known, kind)
-    n_distinct = _n_distinct(tamed)
-    refused = sample.refused(n_distinct)
+    if tamed is not known:
+        found = summarised(tamed)
+    refused = sample.refused(found.n_distinct)
     if refused is not None:
         return refused
-    if kind == "number" and not sample.forced and _is_identifier(sample, tamed, n_distinct):
+    if kind == "number" and not sample.forced and _is_identifier(sample, tamed, found):
         return LeftOut(sample.name, IDENTIFIER)
-    n_gaps = len(values) - len(known)
-    if n_distinct == 1:
+    n_gaps = len(ordered) - len(known)
+    if found.n_distinct == 1:
         return sample.built(kind, [], n_gaps, CONSTANT)
     constants = _boolean_shares(known) if kind == "boolean" else {}
-    return sample.built(kind, [VALUE], n_gaps, CONSTANT, low=low, high=high, ranges=(_usual(tamed),), **constants)
+    usual = ((found.usual_low, found.usual_high),)
+    return sample.built(kind, [VALUE], n_gaps, CONSTANT, low=low, high=high, ranges=usual, **constants)
 
 
 def _tamed(known: Floats, kind: str) -> tuple[float, float, Floats]:
@@ -230,17 +250,13 @@ def _tamed(known: Floats, kind: str) -> tuple[float, float, Floats]:
     return low, high, Column(name="", kind=kind, parts=(VALUE,), low=low, high=high).tame(known)
 
 
-def _is_identifier(sample: _Sample, ordered: Floats, n_distinct: int) -> bool:
+def _is_identifier(sample: _Sample, ordered: Floats, found: Summary) -> bool:
     """Whole numbers, (almost) all different, that are called an identifier or count rows."""
     n = len(ordered)
-    if n < SMALL or n_distinct < 0.999 * n or not _are_whole(ordered[:SMALL]) or not _are_whole(ordered):
+    if n < SMALL or found.n_distinct < 0.999 * n or not found.is_whole:
         return False
     is_counter = ordered[-1] - ordered[0] + 1.0 <= 2.0 * sample.n_rows
     return bool(is_counter) or _IDENTIFIER_NAME.search(sample.name) is not None
-
-
-def _are_whole(values: Floats) -> bool:
-    return bool((values == np.trunc(values)).all())
 
 
 def _boolean_shares(known: Floats) -> dict[str, object]:

@@ -284,18 +284,16 @@ def _by_model(
 ) -> pa.Array:
     """Evaluate a chunk, each row by the model that its handle names; rows without a model get NULL, or no reason."""
     handles, *columns = map(_contiguous, args)
-    known = arrays.view(handles, np.int64) if handles.null_count == 0 else None
-    if known is not None and len(known) and (known == known[0]).all():
-        return evaluate(cache.get(int(known[0])), *columns)
-    filled = np.where(arrays.null_flags(handles), 0, arrays.view(handles, np.int64))
-    parts, places = [empty], []
-    for handle in np.unique(filled):
-        mine = np.nonzero(filled == handle)[0]
-        chosen = [column.take(arrays.integers(mine)) for column in columns]
-        parts.append(evaluate(cache.get(int(handle)), *chosen) if handle else _no_opinion(empty.type, len(mine)))
-        places.append(mine)
-    order = np.argsort(np.concatenate(places), kind="stable") if places else np.empty(0, np.int64)
-    return pa.concat_arrays(parts).take(arrays.integers(order))
+    values = arrays.view(handles, np.int64)
+    if handles.null_count:
+        values = np.where(arrays.null_flags(handles), 0, values)
+    edges = (np.flatnonzero(values[1:] != values[:-1]) + 1).tolist()  # rows of a group come together
+    parts = [empty]
+    for first, end in zip([0, *edges], [*edges, len(values)], strict=True):
+        rows = columns if not edges else [column.slice(first, end - first) for column in columns]
+        handle = int(values[first]) if end > first else 0
+        parts.append(evaluate(cache.get(handle), *rows) if handle else _no_opinion(empty.type, end - first))
+    return parts[1] if len(parts) == 2 else pa.concat_arrays(parts)
 
 
 def _no_opinion(type_: pa.DataType, n: int) -> pa.Array:

@@ -17,7 +17,7 @@ from pynomaly.rows import hash_rows
 BLOCK = 4_096  # rows
 
 
-class Model(msgspec.Struct, frozen=True):
+class Model(msgspec.Struct, frozen=True, gc=False):
     """Everything that scores a row; `state` is None where every feature is constant and all scores are 0."""
 
     algorithm: Algorithm

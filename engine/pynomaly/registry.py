@@ -121,13 +121,19 @@ def parse_parameters(algorithm: Algorithm, given: dict[str, object]) -> tuple[Pa
 
     Raises BadParameter for a name that the algorithm does not have and for a value outside its range.
     """
-    fields = {field.name: field for field in _fields(inspect.type_info(algorithm.params))}
+    fields, types = _declared(algorithm.params)
     for name in given:
         if name not in fields:
             raise BadParameter(f"`{algorithm.name}` has no parameter `{name}`", _instead(name, fields))
-    types = {field.name: field.type for field in msgspec.structs.fields(algorithm.params)}
     values = {name: _converted(fields[name], types[name], value) for name, value in given.items() if value is not None}
     return algorithm.params(**values), frozenset(values)
+
+
+@cache
+def _declared(params: type[Params]) -> tuple[dict[str, inspect.Field], dict[str, Any]]:
+    """The fields and the types of parameters, by name."""
+    fields = {field.name: field for field in _fields(inspect.type_info(params))}
+    return fields, {field.name: field.type for field in msgspec.structs.fields(params)}
 
 
 def check_parameters(algorithm: Algorithm, given: dict[str, object]) -> None:

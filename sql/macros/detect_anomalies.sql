@@ -71,12 +71,24 @@ create or replace temp macro detect_anomalies(
             ) as _pynomaly_fit
         from gathered
     ),
-    -- Rank and result must see the same row numbers: a source without a fixed order gives others each time.
-    ranked as materialized (
-        select numbered.*, _pynomaly_fit, _score(_pynomaly_fit.model, _pynomaly_row) as _pynomaly_score
+    -- Rows of a group come together, so that a chunk of rows has few models.
+    matched as not materialized (
+        select numbered.*, _pynomaly_fit
         from numbered
         left join fitted on numbered._pynomaly_group is not distinct from fitted._pynomaly_group
-        where top_k is not null
+        where "by" is null
+        union all
+        from (
+            select numbered.*, _pynomaly_fit
+            from numbered
+            left join fitted on numbered._pynomaly_group is not distinct from fitted._pynomaly_group
+            where "by" is not null
+            order by _pynomaly_fit.model
+        )
+    ),
+    -- Rank and result must see the same row numbers: a source without a fixed order gives others each time.
+    ranked as materialized (
+        select *, _score(_pynomaly_fit.model, _pynomaly_row) as _pynomaly_score from matched where top_k is not null
     ),
     top as not materialized (
         select _pynomaly_number
@@ -88,10 +100,9 @@ create or replace temp macro detect_anomalies(
     ),
     scored as not materialized (
         select
-            input.*, _pynomaly_fit, _score(_pynomaly_fit.model, _pynomaly_row) as _pynomaly_score,
+            * exclude (_pynomaly_number), _score(_pynomaly_fit.model, _pynomaly_row) as _pynomaly_score,
             null::boolean as _pynomaly_top
-        from input
-        left join fitted on input._pynomaly_group is not distinct from fitted._pynomaly_group
+        from matched
         where top_k is null
         union all
         select ranked.* exclude (_pynomaly_number), top._pynomaly_number is not null as _pynomaly_top
