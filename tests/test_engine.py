@@ -513,8 +513,10 @@ def test_interleaved_groups_are_scored_group_by_group(engine: pynomaly.Engine, m
         return score(self, rows)
 
     monkeypatch.setattr(Model, "score", counted)
-    engine.execute("create table t as select i % 100 as g, hash(i) % 1000 as x from range(20_000) r(i)")
-    found = engine.execute("select count(anomaly_score) from detect_anomalies('t', \"by\" := 'g', algorithm := 'mad')")
+    engine.execute("create table sales as select i % 100 as g, hash(i) % 1000 as x from range(20_000) r(i)")
+    found = engine.execute(
+        "select count(anomaly_score) from detect_anomalies('sales', \"by\" := 'g', algorithm := 'mad')"
+    )
     assert found.fetchall() == [(20_000,)]
     assert sum(calls) == 20_000
     assert len(calls) <= 200

@@ -28,6 +28,8 @@ ALGORITHM = pa.struct(
         *((name, pa.string()) for name in ("name", "kind", "family", "summary", "reference", "complexity")),
         *((name, pa.bool_()) for name in ("deterministic", "handles_missing", "scores_new_rows")),
         ("max_rows", pa.int64()),
+        ("limit_reason", pa.string()),
+        ("caveat", pa.string()),
         ("available", pa.bool_()),
         ("install_hint", pa.string()),
     ]

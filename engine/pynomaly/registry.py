@@ -68,6 +68,8 @@ class Record(msgspec.Struct, frozen=True):
     handles_missing: bool
     scores_new_rows: bool
     max_rows: int | None
+    limit_reason: str | None
+    caveat: str | None
     available: bool
     install_hint: str | None
 
@@ -220,6 +222,8 @@ def _unknown(name: str, error: AlgorithmUnavailable) -> Record:
         handles_missing=False,
         scores_new_rows=False,
         max_rows=None,
+        limit_reason=None,
+        caveat=None,
         available=False,
         install_hint=error.mend,
     )
