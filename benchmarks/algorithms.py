@@ -74,9 +74,8 @@ def main(names: list[str]) -> None:
     if not sets:
         print(f"accuracy: skipped, no sets in {FOLDER} (PYNOMALY_DATA names the folder)")
     records = [record for record in registry.records() if record.available and (not names or record.name in names)]
-    print(
-        f"{'':<30}{'10k x 10 s':>10}{'MB':>8}{'explained':>10}{'1M x 10 s':>12}{'MB':>8}{'AUROC (sets)':>15}{'PyOD':>13}"
-    )
+    print(f"{'':<30}{'10k x 10 s':>10}{'MB':>8}{'explained':>10}{'1M x 10 s':>12}{'MB':>8}", end="")
+    print(f"{'AUROC (sets)':>15}{'PyOD':>13}")
     with tempfile.TemporaryDirectory() as folder:
         small, large = parquet(Path(folder), N_ROWS), parquet(Path(folder), MILLION)
         for record in records:
