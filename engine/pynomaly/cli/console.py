@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import os
 import sys
 import threading
@@ -49,6 +50,10 @@ class Voice(msgspec.Struct, frozen=True):
 
     quiet: bool = False
     verbose: bool = False
+
+    def __post_init__(self) -> None:
+        """Let the engine's log say as much as this voice does."""
+        logging.getLogger("pynomaly").setLevel(logging.ERROR if self.quiet else logging.WARNING)
 
     def say(self, text: str, style: str = "") -> None:
         """Tell one line."""
