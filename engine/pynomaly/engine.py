@@ -3,12 +3,14 @@
 import contextlib
 import itertools
 import re
+import signal
+import threading
 import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
 import duckdb
@@ -210,9 +212,7 @@ class Engine:
     def interrupt(self) -> None:
         """Stop what this engine and its cursors are running."""
         for cursor in list(self._session.cursors) if self._parent is None else [self]:
-            cursor._stop[0] = 1
-            with contextlib.suppress(duckdb.Error):
-                cursor._con.interrupt()
+            cursor._interrupt()
 
     def close(self) -> None:
         """Close the cursor, or the database and its cursors; an attached connection stays open and able to detect."""
@@ -303,13 +303,18 @@ class Engine:
         self._con.execute(f"set variable pynomaly_cursor = {literal(name)}")
         return flag
 
+    def _interrupt(self) -> None:
+        """Stop what this connection runs: the functions by the flag, DuckDB itself by its own."""
+        self._stop[0] = 1
+        with contextlib.suppress(duckdb.Error):
+            self._con.interrupt()
+
     def _guard(self, action: Callable[[], T]) -> T:
         """Run an action of DuckDB and translate what it raises."""
         self._stop[0] = 0
         try:
-            return action()
-        except KeyboardInterrupt:
-            raise
+            with _ctrl_c(self._interrupt):
+                return action()
         except (duckdb.Error, MemoryError, OSError, RuntimeError) as error:  # a stream raises the last two
             found = translate(error, self._names)
         self._aborted = self._is_aborted()
@@ -344,6 +349,32 @@ class Run:
     def verdict(self) -> Verdict:
         """What the detection found."""
         return verdict(self.fitted, self.sql, self.seconds, self.asked)
+
+
+@contextlib.contextmanager
+def _ctrl_c(interrupt: Callable[[], None]) -> Iterator[None]:
+    """A block in which Ctrl-C interrupts, and raises KeyboardInterrupt at the end.
+
+    Raised at once it would land in a function that DuckDB calls, which hides it, or in the middle of a kernel's call,
+    which cannot bear it. Only in the main thread, and unless somebody else handles the signal.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    pressed = []
+
+    def heard(number: int, _frame: FrameType | None) -> None:
+        pressed.append(number)
+        interrupt()
+
+    signal.signal(signal.SIGINT, heard)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if pressed:
+            raise KeyboardInterrupt
 
 
 def call(source: str, **options: Any) -> str:

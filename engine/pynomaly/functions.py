@@ -17,7 +17,7 @@ from pynomaly.errors import BadParameter, KeyNotUnique, NoUsableColumn, TooFewRo
 from pynomaly.options import MINIMUM_ROWS, Options
 from pynomaly.quoting import identifier
 from pynomaly.reasons import REASON, no_reasons, reasons
-from pynomaly.workers import Stop, Work, check, never, working
+from pynomaly.workers import Stop, aside, check, current, never, working
 
 FITTED = pa.struct([("model", pa.int64()), ("threshold", pa.float64())])
 DESCRIPTION = pa.struct(
@@ -180,23 +180,23 @@ class Functions:
         """
         lists, notes, sizes = _contiguous(args[0]), args[1].to_pylist(), args[3].to_pylist()
         asked, (run, cursor, threads) = options.decode(args[4][0].as_py()), _constants(args[5:])
-        work = Work(threads, self._session.stops.get(cursor, never()))
-        handles = [self._fit_group(lists[place].values, asked, size, work) for place, size in enumerate(sizes)]
+        with working(threads, self._session.stops.get(cursor, never())):
+            handles = aside(lambda: [self._fit_group(lists[at].values, asked, n) for at, n in enumerate(sizes)])
         entries = [self._session.cache.get(handle) if handle else None for handle in handles]
         if run in self._session.runs:
             self._session.runs[run].fitted.extend(map(Fitted, entries, sizes, map(decode_note, notes)))
         thresholds = [entry.model.threshold if entry else None for entry in entries]
         return pa.StructArray.from_arrays([_integers(handles), _numbers(thresholds)], fields=list(FITTED))
 
-    def _fit_group(self, rows: pa.StructArray, asked: Options, n_group: int, work: Work) -> int | None:
+    def _fit_group(self, rows: pa.StructArray, asked: Options, n_group: int) -> int | None:
         """The handle of a group's model; None for a group that is too small or has nothing to compare."""
         from pynomaly import model
 
+        check()
         if n_group < MINIMUM_ROWS:
             return None
         try:
-            with working(work.threads, work.stop):
-                return self._session.cache.put(model.fit(rows, asked, n_group), work)
+            return self._session.cache.put(model.fit(rows, asked, n_group), current())
         except NoUsableColumn:
             if asked.grouped:
                 return None
@@ -220,8 +220,9 @@ class Functions:
 
         rows, labels = (_contiguous(column)[0].values for column in args[:2])
         asked, run, cursor, threads = _constants(args[2:])
+        report, wanted = self._reporter(run), options.decode_comparison(asked)
         with working(threads, self._session.stops.get(cursor, never())):
-            found = comparison.compare(rows, labels, options.decode_comparison(asked), self._reporter(run))
+            found = aside(lambda: comparison.compare(rows, labels, wanted, report))
         return pa.array([[_as_dict(record) for record in found]], pa.list_(COMPARED))
 
     def _reporter(self, run: str | None) -> Callable[[int, int, str], None]:

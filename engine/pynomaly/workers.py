@@ -7,10 +7,12 @@ loops go through `over_rows`.
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from functools import cache
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 from pynomaly.errors import Interrupted
 
+T = TypeVar("T")
 Stop = NDArray[np.int8]  # [1], not 0 once the work is to stop; kernels may look at it between blocks
 
 
@@ -52,6 +55,11 @@ def working(threads: int, stop: Stop) -> Iterator[None]:
         _work.reset(token)
 
 
+def current() -> Work:
+    """The work at hand, to be taken up again later."""
+    return _work.get()
+
+
 def stop_flag() -> Stop:
     """The flag of the work at hand, for a kernel that runs long by itself; it returns early, then call `check`."""
     return _work.get().stop
@@ -82,6 +90,13 @@ def over_rows(n_rows: int, block: int, run: Callable[[int, int], object]) -> Non
         for other in others:
             if not other.cancel():  # one that has not begun has nothing left to do
                 other.result()
+
+
+def aside(action: Callable[[], T]) -> T:
+    """Run an action; where this is the main thread on another one, so that a signal is heard while a kernel runs."""
+    if threading.current_thread() is not threading.main_thread():
+        return action()
+    return _pool().submit(copy_context().run, action).result()
 
 
 @cache
