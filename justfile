@@ -19,8 +19,12 @@ lint:
     python -m pytest -q tests/test_structure.py
 
 # speed and accuracy beside the peers, in one run
-bench:
-    python -m benchmarks
+bench *arguments:
+    python -m benchmarks {{arguments}}
+
+# speed with the cases that take minutes: 100 million rows on disk, a million rows' neighbours
+bench-full *arguments:
+    python -m benchmarks.speed --full {{arguments}}
 
 # the newcomer's first look
 quickstart:

@@ -1,6 +1,8 @@
-"""Every figure, printed in one run."""
+"""Every figure, printed in one run; the arguments are those of `benchmarks.speed`."""
+
+import sys
 
 from benchmarks import accuracy, speed
 
-speed.main()
+speed.main(sys.argv[1:])
 accuracy.main()

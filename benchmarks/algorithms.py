@@ -7,7 +7,6 @@ detector of the same name on the same rows.
 """
 
 import re
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -16,8 +15,9 @@ import numpy as np
 
 from benchmarks import accuracy
 from benchmarks.accuracy import FOLDER, labelled, our_auroc
+from benchmarks.cases import MILLION
 from benchmarks.data import parquet
-from benchmarks.speed import MILLION, measure
+from benchmarks.measure import Process
 from pynomaly import registry
 from pynomaly.errors import PynomalyError
 
@@ -32,12 +32,23 @@ def is_linear(complexity: str) -> bool:
     return re.search(r"\bn\b", complexity) is not None and re.search(r"n( \*\* |\^)[23]|log\(n\)", complexity) is None
 
 
-def timed(path: Path, name: str, repeats: int) -> str:
+def measured(side: str, path: Path, name: str, warm: bool = True) -> dict[str, float]:
+    """Seconds and memory of a query in a process of its own; RuntimeError with the last line of what went wrong."""
+    process = Process(side, path, {"algorithm": name})
+    try:
+        if warm:
+            process.run()
+        return process.run()
+    finally:
+        process.close()
+
+
+def timed(path: Path, name: str, warm: bool = True) -> str:
     """Seconds and megabytes of the query, or why there are none."""
     try:
-        found = measure("sql_in_memory", path, name, repeats)
-    except subprocess.CalledProcessError as error:
-        codes = re.findall(r"\[(\w+)\]", error.stderr)
+        found = measured("sql", path, name, warm)
+    except RuntimeError as error:
+        codes = re.findall(r"\[(\w+)\]", str(error))
         return f"{codes[-1] if codes else 'failed':>18}"
     return f"{found['seconds']:>10.2f}{found['peak_mib'] * MEGABYTE:>8.0f}"
 
@@ -45,8 +56,8 @@ def timed(path: Path, name: str, repeats: int) -> str:
 def explained(path: Path, name: str) -> str:
     """Rows a second with three reasons each."""
     try:
-        found = measure("sql_explained", path, name, 1)
-    except subprocess.CalledProcessError:
+        found = measured("sql_explained", path, name)
+    except RuntimeError:
         return f"{'':>10}"
     return f"{N_ROWS / found['seconds']:>10,.0f}"
 
@@ -79,8 +90,8 @@ def main(names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         small, large = parquet(Path(folder), N_ROWS), parquet(Path(folder), MILLION)
         for record in records:
-            many = timed(large, record.name, 0) if is_linear(record.complexity) else ""
-            few = f"{timed(small, record.name, 1)}{explained(small, record.name)}"
+            many = timed(large, record.name, warm=False) if is_linear(record.complexity) else ""
+            few = f"{timed(small, record.name)}{explained(small, record.name)}"
             line = f"{record.name:<30}{few}  {many:<18}"
             print(f"{line}  {mean_auroc(record.name, sets)}{mean_auroc('pyod_' + record.name, sets)}", flush=True)
 

@@ -10,7 +10,7 @@ N_COLUMNS = 10
 
 def gaussian_sql(n_rows: int, n_columns: int = N_COLUMNS) -> str:
     """A SELECT of Gaussian columns c0.. (Box-Muller on hashes), in which every hundredth row is scaled by 4."""
-    uniform = "(hash(i * 64 + {k}) / 18446744073709551616.0 + 1e-12)"
+    uniform = f"(hash(i * {max(64, 2 * n_columns)} + {{k}}) / 18446744073709551616.0 + 1e-12)"
     columns = (
         f"sqrt(-2 * ln({uniform.format(k=2 * j)})) * cos(2 * pi() * {uniform.format(k=2 * j + 1)})"
         f" * case when i % 100 = 0 then 4 else 1 end as c{j}"
@@ -19,13 +19,13 @@ def gaussian_sql(n_rows: int, n_columns: int = N_COLUMNS) -> str:
     return f"select {', '.join(columns)} from range({n_rows}) r(i)"
 
 
-def parquet(folder: Path, n_rows: int) -> Path:
+def parquet(folder: Path, n_rows: int, n_columns: int = N_COLUMNS) -> Path:
     """The data as a Parquet file, written once."""
-    path = folder / f"gaussian_{n_rows}.parquet"
+    path = folder / f"gaussian_{n_rows}{'' if n_columns == N_COLUMNS else f'x{n_columns}'}.parquet"
     if not path.exists():
         with duckdb.connect() as con:
             con.execute("set enable_progress_bar = false")
-            con.execute(f"copy ({gaussian_sql(n_rows)}) to '{path}' (format parquet)")
+            con.execute(f"copy ({gaussian_sql(n_rows, n_columns)}) to '{path}' (format parquet)")
     return path
 
 

@@ -1,79 +1,62 @@
-"""One measurement in a process of its own: `python -m benchmarks.measure CASE FILE ALGORITHM REPEATS` prints JSON."""
+"""One side of a case in a process of its own, which runs when it is told to and prints what it took as JSON.
+
+`python -m benchmarks.measure SIDE FILE '{"algorithm": "ecod"}'`: each line on standard input asks for one run.
+"""
 
 import json
 import re
-import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from benchmarks.data import matrix
-
-
-def sql_in_memory(path: Path, algorithm: str) -> Callable[[], object]:
-    """The whole query over a table that DuckDB holds."""
-    import pynomaly
-
-    engine = pynomaly.connect()
-    engine.execute(f"create table t as from '{path}'")
-    return lambda: engine.execute(query("t", algorithm)).fetchall()
+from benchmarks.sides import SIDES
 
 
-def query(source: str, algorithm: str) -> str:
-    """The query that is measured: every score is computed and looked at."""
-    call = f"detect_anomalies('{source}', algorithm := '{algorithm}')"
-    return f"select sum(anomaly_score), count(*) filter (is_anomaly) from {call}"
+class Process:
+    """A side that waits in its own process; close it."""
 
+    def __init__(self, side: str, path: Path, options: dict[str, Any]) -> None:
+        command = [sys.executable, "-m", "benchmarks.measure", side, str(path), json.dumps(options)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
 
-def sql_explained(path: Path, algorithm: str) -> Callable[[], object]:
-    """The whole query with three reasons for every row."""
-    import pynomaly
+    def run(self) -> dict[str, float]:
+        """One run: its seconds, the process's peak memory in MiB so far, and what else the side measures."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write("run\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise RuntimeError((self._process.communicate()[1] or "it ended").strip().splitlines()[-1])
+        measured: dict[str, float] = json.loads(line)
+        return measured
 
-    engine = pynomaly.connect()
-    engine.execute(f"create table t as from '{path}'")
-    sql = f"select sum(len(reasons)) from detect_anomalies('t', algorithm := '{algorithm}', explain := 3)"
-    return lambda: engine.execute(sql).fetchall()
-
-
-def sql_on_disk(path: Path, algorithm: str) -> Callable[[], object]:
-    """The whole query over a Parquet file."""
-    import pynomaly
-
-    engine = pynomaly.connect(memory_limit="1GB")
-    return lambda: engine.execute(query(str(path), algorithm)).fetchall()
-
-
-def pyod_fit(path: Path, algorithm: str) -> Callable[[], object]:
-    """PyOD's fit, training scores included, on an array that is already in memory."""
-    from pyod.models.ecod import ECOD
-    from pyod.models.hbos import HBOS
-    from pyod.models.iforest import IForest
-
-    X = matrix(path)
-    detector = {"ecod": ECOD, "hbos": HBOS, "iforest": IForest}[algorithm]
-    return lambda: detector().fit(X)
-
-
-CASES = {case.__name__: case for case in (sql_in_memory, sql_explained, sql_on_disk, pyod_fit)}
-
-
-def main(case: str, path: str, algorithm: str, repeats: str) -> None:
-    """Run a case after one warm-up and print the median of its seconds and the process's peak memory."""
-    run = CASES[case](Path(path), algorithm)
-    seconds = []
-    for _ in range(int(repeats) + 1):
-        started = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - started)
-    measured = statistics.median(seconds[1:]) if len(seconds) > 1 else seconds[0]
-    print(json.dumps({"seconds": measured, "peak_mib": peak_mib()}))
+    def close(self) -> None:
+        """Let the process end."""
+        self._process.communicate()
 
 
 def peak_mib() -> float:
     """The process's own peak; `getrusage` would begin with that of the process that started it."""
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024  # type: ignore[index]
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def main(side: str, path: str, options: str) -> None:
+    """Load, then run once for every line that is read."""
+    run = SIDES[side](Path(path), **json.loads(options))
+    for _ in sys.stdin:
+        started = time.perf_counter()
+        measures = run() or {}
+        seconds = time.perf_counter() - started
+        print(json.dumps({"seconds": seconds, **measures, "peak_mib": peak_mib()}), flush=True)
 
 
 if __name__ == "__main__":

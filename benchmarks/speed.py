@@ -1,71 +1,117 @@
-"""Speed and memory: whole SQL queries beside PyOD's fit on an array in memory, and the shell from a cold cache."""
+"""Speed and memory, a case a line: `python -m benchmarks.speed [--full] [--json FILE] [WORD ...]`.
 
+Both sides of a case wait in processes of their own; after a warm-up they run in turns, so that each pair sees the same
+machine, and the ratio is the median over the pairs. A case takes as many pairs as fit its time, one at least.
+"""
+
+import argparse
+import importlib.metadata
 import json
 import os
-import subprocess
+import platform
+import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
+from typing import Any
 
-import duckdb
+from benchmarks.cases import CASES, Case, Limit
+from benchmarks.data import parquet
+from benchmarks.measure import Process
 
-from benchmarks.data import gaussian_sql, parquet
-
-ALGORITHMS = ("hbos", "ecod", "iforest")
-MILLION = 1_000_000
-
-
-def measure(case: str, path: Path, algorithm: str, repeats: int) -> dict[str, float]:
-    """Seconds and peak MiB of a case, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.measure", case, str(path), algorithm, str(repeats)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    measured: dict[str, float] = json.loads(done.stdout)
-    return measured
+MOST_PAIRS = 5
+SECONDS_PER_CASE = 20.0
+WARM_UP_SECONDS = 15.0  # a first run that takes longer is not repeated only to warm up
+PACKAGES = ("pynomaly", "duckdb", "numba", "numpy", "pyarrow", "pyod", "scikit-learn", "isotree")
 
 
-def beside_pyod(folder: Path) -> None:
-    """1,000,000 x 10: the query must be no slower than PyOD's fit, under 1 GB."""
-    path = parquet(folder, MILLION)
-    print(f"{'1M x 10':<10}{'query s':>9}{'PyOD fit s':>12}{'ratio':>8}{'peak MiB':>10}{'PyOD MiB':>10}")
-    for algorithm in ALGORITHMS:
-        ours = measure("sql_in_memory", path, algorithm, 5)
-        peer = measure("pyod_fit", path, algorithm, 3)
-        ratio = peer["seconds"] / ours["seconds"]
-        print(
-            f"{algorithm:<10}{ours['seconds']:>9.2f}{peer['seconds']:>12.2f}{ratio:>7.1f}x"
-            f"{ours['peak_mib']:>10.0f}{peer['peak_mib']:>10.0f}"
-        )
+def measured(case: Case, path: Path) -> dict[str, float]:
+    """The medians of a case's measures, ours and the peer's, and the median ratio of their seconds."""
+    processes = [Process(side.name, path, side.options) for side in (case.ours, case.peer) if side is not None]
+    try:
+        first = [process.run() for process in processes]
+        pairs = [first] if sum(side["seconds"] for side in first) > WARM_UP_SECONDS else []
+        spent = 0.0
+        while len(pairs) < MOST_PAIRS and (not pairs or spent + _seconds(pairs[-1]) < SECONDS_PER_CASE):
+            pairs.append([process.run() for process in processes])
+            spent += _seconds(pairs[-1])
+    finally:
+        for process in processes:
+            process.close()
+    found = {name: statistics.median(pair[0][name] for pair in pairs) for name in pairs[0][0]}
+    found["rows_per_second"] = case.n_rows / found["seconds"]
+    if case.peer is not None:
+        found["peer_seconds"] = statistics.median(pair[1]["seconds"] for pair in pairs)
+        found["peer_peak_mib"] = statistics.median(pair[1]["peak_mib"] for pair in pairs)
+        found["ratio"] = statistics.median(pair[1]["seconds"] / pair[0]["seconds"] for pair in pairs)
+    return {**found, "pairs": float(len(pairs))}
 
 
-def larger(folder: Path) -> None:
-    """20,000,000 x 10 from Parquet on disk, under 2 GB of resident memory."""
-    path = parquet(folder, 20 * MILLION)
-    print(f"\n{'20M x 10':<10}{'query s':>9}{'rows/s':>12}{'peak MiB':>10}")
-    for algorithm in ALGORITHMS:
-        ours = measure("sql_on_disk", path, algorithm, 0)
-        rate = 20 * MILLION / ours["seconds"]
-        print(f"{algorithm:<10}{ours['seconds']:>9.2f}{rate:>12,.0f}{ours['peak_mib']:>10.0f}")
+def _seconds(pair: list[dict[str, float]]) -> float:
+    return sum(side["seconds"] for side in pair)
 
 
-def shell(folder: Path) -> None:
-    """`pynomaly detect` of a 10,000-row CSV as a whole process: with an empty kernel cache, then warm."""
-    path = folder / "rows.csv"
-    with duckdb.connect() as con:
-        con.execute(f"copy ({gaussian_sql(10_000)}) to '{path}'")
-    command = [sys.executable, "-m", "pynomaly", "detect", str(path)]
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder / "kernels")}
-    seconds = []
-    for _ in range(4):
-        started = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True, env=environment)
-        seconds.append(time.perf_counter() - started)
-    print(f"\npynomaly detect, 10,000-row CSV: first run {seconds[0]:.2f} s, then {min(seconds[1:]):.2f} s")
+def holds(limit: Limit, found: dict[str, float]) -> bool:
+    """Whether a measure is within its limit."""
+    value = found[limit.measure]
+    return value >= (limit.least or value) and value <= (limit.most or value)
 
 
-def main() -> None:
-    """Print the whole table; the data lives in a temporary folder."""
-    with tempfile.TemporaryDirectory() as folder:
-        beside_pyod(Path(folder))
-        shell(Path(folder))
-        larger(Path(folder))
+def line(case: Case, found: dict[str, float]) -> str:
+    """One line of the table."""
+    peer = f"{found['peer_seconds']:>9.2f}{found['ratio']:>7.1f}x" if case.peer else f"{'':>17}"
+    told = [_told(limit, found) for limit in case.limits]
+    verdict = "" if not told else ("held" if all(holds(limit, found) for limit in case.limits) else "MISSED")
+    wanted = f"{'; '.join(told)}{'' if case.gate else ' (informs)'}"
+    return f"{case.title:<44}{found['seconds']:>9.3f}{peer}{found['peak_mib']:>8.0f}  {verdict:<7}{wanted}"
+
+
+def _told(limit: Limit, found: dict[str, float]) -> str:
+    sign, value = (">=", limit.least) if limit.least is not None else ("<=", limit.most)
+    own = f" ({found[limit.measure]:,.2f})" if limit.measure not in ("ratio", "seconds", "peak_mib") else ""
+    return (
+        f"{limit.measure}{own} {sign} {value:,.0f}" if value and value >= 20 else f"{limit.measure}{own} {sign} {value}"
+    )
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    processor = platform.processor() or platform.machine()
+    return {"cores": os.cpu_count(), "processor": processor, "python": sys.version.split()[0], "versions": versions}
+
+
+def main(arguments: list[str]) -> None:
+    """Run the cases whose title has one of the words, or all, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("words", nargs="*", help="run the cases whose title has one of these words")
+    parser.add_argument("--full", action="store_true", help="the cases that take minutes, too")
+    parser.add_argument("--json", type=Path, help="write what was measured, with versions and machine")
+    parser.add_argument("--data", type=Path, help="keep the generated files in this folder")
+    asked = parser.parse_args(arguments)
+    chosen = [case for case in CASES if not asked.words or any(word in case.title for word in asked.words)]
+    records = []
+    print(f"{'':<44}{'ours s':>9}{'peer s':>9}{'ratio':>8}{'MiB':>8}")
+    with tempfile.TemporaryDirectory() as temporary:
+        for case in chosen:
+            if case.full and not asked.full:
+                continue
+            path = parquet(asked.data or Path(temporary), case.n_rows, case.n_columns)
+            try:
+                found = measured(case, path)
+            except RuntimeError as error:
+                print(f"{case.title:<44}skipped: {error}", flush=True)
+                continue
+            print(line(case, found), flush=True)
+            records.append({"case": case.title, "gate": case.gate, **found})
+    if asked.json:
+        asked.json.write_text(json.dumps({**machine(), "cases": records}, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

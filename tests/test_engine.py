@@ -520,3 +520,11 @@ def test_interleaved_groups_are_scored_group_by_group(engine: pynomaly.Engine, m
     assert found.fetchall() == [(20_000,)]
     assert sum(calls) == 20_000
     assert len(calls) <= 200
+
+
+def test_a_source_that_changes_while_it_is_read_is_told(engine: pynomaly.Engine) -> None:
+    engine.execute("create view dice as select i % 2 as g, random() as x from range(100) r(i)")
+    assert len(engine.detect("dice", algorithm="knn").pl()) == 100
+    with pytest.raises(pynomaly.PynomalyError) as raised:
+        engine.detect("dice", by="g")
+    assert raised.value.code == "source_single_use"

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from pynomaly.algorithm import Floats
+from pynomaly.known import known_rows
 from pynomaly.rows import hash_rows
 
 WORD = 2**64 - 1
@@ -63,3 +64,18 @@ def test_small_integers_are_well_mixed() -> None:
 
 def test_a_table_without_rows() -> None:
     assert hash_rows(np.empty((0, 3)), 0).shape == (0,)
+
+
+@given(matrices, st.integers(0, 2**61))
+def test_a_known_row_has_its_score_and_no_other_has_one(X: Floats, seed: int) -> None:
+    hashes = hash_rows(X, seed)
+    order = np.argsort(hashes)
+    known = known_rows(hashes[order], np.arange(float(len(X)))[order])
+    scores, found, missing = known.look_up(hashes)
+    assert found.all()
+    assert missing == 0
+    assert (hashes[scores.astype(int)] == hashes).all()
+    others = hashes ^ np.uint64(1 << 63 | 1)
+    _, found, missing = known.look_up(others)
+    assert (found == np.isin(others, hashes)).all()
+    assert missing == np.count_nonzero(~found)

@@ -14,7 +14,7 @@ TOP_LEVEL = {
 # The layers from the inside out; a module may import its own layer and those before it.
 LAYERS = (
     ("kernels", "errors", "workers"),
-    ("algorithm", "arrays", "rows", "memory"),
+    ("algorithm", "arrays", "rows", "known", "memory"),
     ("cutoffs", "metrics"),
     ("combination",),
     ("algorithms", "deviations", "ensembles", "plugins", "wrapped"),

@@ -17,8 +17,10 @@ from pynomaly.errors import BadParameter, KeyNotUnique, NoUsableColumn, TooFewRo
 from pynomaly.options import MINIMUM_ROWS, Options
 from pynomaly.quoting import identifier
 from pynomaly.reasons import REASON, no_reasons, reasons
-from pynomaly.workers import Stop, aside, check, current, never, working
+from pynomaly.workers import Stop, Work, aside, check, current, never, over_rows, working
 
+MANY_GROUPS = 32  # a few groups are fitted one after another, each on all threads
+GROUPS_AT_ONCE = 8
 FITTED = pa.struct([("model", pa.int64()), ("threshold", pa.float64())])
 DESCRIPTION = pa.struct(
     [("column", pa.string()), ("used", pa.bool_()), ("encoding", pa.string()), ("why", pa.string())]
@@ -181,14 +183,29 @@ class Functions:
         lists, notes, sizes = _contiguous(args[0]), args[1].to_pylist(), args[3].to_pylist()
         asked, (run, cursor, threads) = options.decode(args[4][0].as_py()), _constants(args[5:])
         with working(threads, self._session.stops.get(cursor, never())):
-            handles = aside(lambda: [self._fit_group(lists[at].values, asked, n) for at, n in enumerate(sizes)])
+            handles = aside(lambda: self._fit_groups(lists, asked, sizes))
         entries = [self._session.cache.get(handle) if handle else None for handle in handles]
         if run in self._session.runs:
             self._session.runs[run].fitted.extend(map(Fitted, entries, sizes, map(decode_note, notes)))
         thresholds = [entry.model.threshold if entry else None for entry in entries]
         return pa.StructArray.from_arrays([_integers(handles), _numbers(thresholds)], fields=list(FITTED))
 
-    def _fit_group(self, rows: pa.StructArray, asked: Options, n_group: int) -> int | None:
+    def _fit_groups(self, lists: pa.ListArray, asked: Options, sizes: list[int]) -> list[int | None]:
+        """The handles of the groups' models, fitted side by side where there are many."""
+        handles: list[int | None] = [None] * len(sizes)
+        work = current()
+
+        def fit(first: int, end: int) -> None:
+            for place in range(first, end):
+                handles[place] = self._fit_group(lists[place].values, asked, sizes[place], work)
+
+        if len(sizes) < MANY_GROUPS:
+            fit(0, len(sizes))
+        else:
+            over_rows(len(sizes), GROUPS_AT_ONCE, fit)
+        return handles
+
+    def _fit_group(self, rows: pa.StructArray, asked: Options, n_group: int, work: Work) -> int | None:
         """The handle of a group's model; None for a group that is too small or has nothing to compare."""
         from pynomaly import model
 
@@ -196,7 +213,7 @@ class Functions:
         if n_group < MINIMUM_ROWS:
             return None
         try:
-            return self._session.cache.put(model.fit(rows, asked, n_group), current())
+            return self._session.cache.put(model.fit(rows, asked, n_group), work)
         except NoUsableColumn:
             if asked.grouped:
                 return None

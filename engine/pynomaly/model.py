@@ -5,12 +5,14 @@ import pickle
 import msgspec
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pynomaly import deviations, registry, workers
 from pynomaly.algorithm import Algorithm, Flags, Floats, State
 from pynomaly.cutoffs import estimated_threshold, threshold_for_share
 from pynomaly.encoding import Encoder, fit_encoder, without_nulls
-from pynomaly.errors import TooManyRows
+from pynomaly.errors import SourceSingleUse, TooManyRows
+from pynomaly.known import KnownRows, known_rows
 from pynomaly.options import Options
 from pynomaly.rows import hash_rows
 
@@ -18,13 +20,16 @@ BLOCK = 4_096  # rows
 
 
 class Model(msgspec.Struct, frozen=True, gc=False):
-    """Everything that scores a row; `state` is None where every feature is constant and all scores are 0."""
+    """Everything that scores a row.
+
+    `state` is None where every row is known, and where every feature is constant and all scores are 0.
+    """
 
     algorithm: Algorithm
     encoder: Encoder
     state: State | None
     deviations: State | None
-    own_hashes: np.ndarray  # uint64, sorted; empty unless training rows score differently from new ones
+    known: KnownRows | None  # training scores; None where a training row is scored as cheaply as looked up
     threshold: float | None
     cut_off: str
     explain: int
@@ -32,11 +37,27 @@ class Model(msgspec.Struct, frozen=True, gc=False):
     notes: tuple[str, ...]
 
     def score(self, rows: pa.StructArray) -> tuple[Floats, Floats]:
-        """The scores (float64[n], NaN for no opinion) of rows and the matrix they were computed from."""
+        """The scores (float64[n], NaN for no opinion) of rows and the matrix they were computed from.
+
+        A row with the values of a training row has its training score.
+        """
         X = self.encoder.transform(rows)
-        if self.state is None:
-            return np.zeros(len(rows)), X
-        return self.algorithm.score(self.state, X, self._own(X)), X
+        if self.known is None:
+            return self._new_scores(X), X
+        scores, known, missing = self.known.look_up(hash_rows(X, self.seed))
+        if missing:
+            scores[~known] = self._new_scores(X[~known])
+        return scores, X
+
+    def _new_scores(self, X: Floats) -> Floats:
+        """The scores of rows that are not looked up."""
+        if self.state is not None:
+            return self.algorithm.score(self.state, X, np.zeros(len(X), dtype=np.bool_))
+        if self.known is None:
+            return np.zeros(len(X))
+        raise SourceSingleUse(
+            "the source gave other rows when it was read again", "load it into a table first, so that it stays the same"
+        )
 
     def contributions(self, X: Floats) -> Floats:
         """float64[n, n_features]: how much each feature adds to the score, or how far it deviates.
@@ -54,15 +75,8 @@ class Model(msgspec.Struct, frozen=True, gc=False):
 
     def nbytes(self) -> int:
         """The size of the arrays that the model holds."""
-        return self.own_hashes.nbytes + _nbytes(self.state) + _nbytes(self.deviations) + 4096
-
-    def _own(self, X: Floats) -> Flags:
-        if not len(self.own_hashes):
-            return np.zeros(len(X), dtype=np.bool_)
-        hashes = hash_rows(X, 0)
-        places = np.minimum(np.searchsorted(self.own_hashes, hashes), len(self.own_hashes) - 1)
-        own: Flags = self.own_hashes[places] == hashes
-        return own
+        known = self.known.nbytes() if self.known is not None else 0
+        return known + _nbytes(self.state) + _nbytes(self.deviations) + 4096
 
 
 def fit(rows: pa.StructArray, options: Options, n_rows: int) -> Model:
@@ -72,17 +86,19 @@ def fit(rows: pa.StructArray, options: Options, n_rows: int) -> Model:
     if encoder.n_features == 0:
         return _constant(algorithm, encoder, options)
     _check_size(algorithm, len(rows), n_rows)
-    X = _canonical(encoder, rows, options.seed)
+    X, hashes = _canonical(encoder, rows, options.seed)
     params, notes = registry.parameters_for(algorithm, options.parameters, len(X))
     state = algorithm.fit(X, params, options.seed)
     scores = algorithm.score(state, X, np.ones(len(X), dtype=np.bool_))
     threshold, cut_off = _cut_off(scores, options, algorithm)
+    is_whole = len(rows) == n_rows
+    is_spent = options.grouped and is_whole and not options.explain  # ten thousand forests would fill the memory
     return Model(
         algorithm=algorithm,
         encoder=encoder,
-        state=state,
+        state=None if is_spent else state,
         deviations=deviations.fit(registry.get, algorithm, X) if options.explain else None,
-        own_hashes=np.unique(hash_rows(X, 0)) if algorithm.uses_own else np.empty(0, np.uint64),
+        known=known_rows(hashes, scores) if algorithm.uses_own or is_whole else None,
         threshold=threshold,
         cut_off=cut_off,
         explain=options.explain,
@@ -91,8 +107,8 @@ def fit(rows: pa.StructArray, options: Options, n_rows: int) -> Model:
     )
 
 
-def _canonical(encoder: Encoder, rows: pa.StructArray, seed: int) -> Floats:
-    """The sample's matrix with its rows in the order of their hashes.
+def _canonical(encoder: Encoder, rows: pa.StructArray, seed: int) -> tuple[Floats, NDArray[np.uint64]]:
+    """The sample's matrix with its rows in the order of their hashes, and the hashes.
 
     The order of rows from a query changes from run to run; the order of their hashes does not.
     """
@@ -108,7 +124,7 @@ def _canonical(encoder: Encoder, rows: pa.StructArray, seed: int) -> Floats:
     workers.over_rows(
         len(rows), BLOCK, lambda first, end: encoded.take(order[first:end], axis=0, out=X[first:end], mode="clip")
     )
-    return X
+    return X, hashes[order]
 
 
 def _constant(algorithm: Algorithm, encoder: Encoder, options: Options) -> Model:
@@ -117,7 +133,7 @@ def _constant(algorithm: Algorithm, encoder: Encoder, options: Options) -> Model
         encoder=encoder,
         state=None,
         deviations=None,
-        own_hashes=np.empty(0, np.uint64),
+        known=None,
         threshold=None,
         cut_off="no cut-off: every row is equal in the columns that can be used, so every score is 0",
         explain=options.explain,

@@ -79,9 +79,10 @@ def over_rows(n_rows: int, block: int, run: Callable[[int, int], object]) -> Non
     starts = iter(range(0, n_rows, block))
 
     def deal() -> None:
-        for first in starts:
-            work.check()
-            run(first, min(first + block, n_rows))
+        with working(1 if n_rows > block else work.threads, work.stop):  # blocks share the threads: none has more
+            for first in starts:
+                work.check()
+                run(first, min(first + block, n_rows))
 
     others = [_pool().submit(deal) for _ in range(min(work.threads, -(-n_rows // block)) - 1)]
     try:
