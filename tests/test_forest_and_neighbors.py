@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from naive import iforest as naive_iforest
 from naive import knn as naive_knn
 from naive import lof as naive_lof
+from pynomaly import workers
 from pynomaly.algorithm import Floats, State
 from pynomaly.algorithms.iforest import IforestParams, iforest
 from pynomaly.algorithms.knn import KnnParams, knn
 from pynomaly.algorithms.lof import LofParams, lof
 from pynomaly.kernels import neighbors as nb
+from pynomaly.kernels import trees
 
 FEW = settings(deadline=None, max_examples=40)
 EVERY = [(iforest, IforestParams(n_trees=10)), (knn, KnnParams()), (lof, LofParams(n_neighbors=4))]
@@ -127,6 +130,46 @@ def test_forest_finds_equal_rows_ordinary() -> None:
     X = np.full((50, 3), 4.0)
     scores = iforest.score(iforest.fit(X, IforestParams(), 0), X, flags(50, True))
     np.testing.assert_allclose(scores, 0.5, rtol=1e-12)
+
+
+@settings(deadline=None, max_examples=15)
+@given(seed=st.integers(0, 99), d=st.integers(1, 6), kinds=KINDS, max_samples=st.integers(2, 256))
+def test_forest_scores_equally_with_and_without_a_plan(seed: int, d: int, kinds: list[str], max_samples: int) -> None:
+    X, new = random_rows(seed, 2_100, d, kinds), random_rows(seed, 700, d, ["gaps", "tied", "gaussian", "skewed"])
+    state = iforest.fit(X, IforestParams(max_samples=max_samples, n_trees=30), seed)
+    walked = structs.replace(state, **trees.NO_PLAN._asdict())
+    assert len(state.plan.first_leaf) == 31
+    for Y in (X, new, new * 1e300, X - 5e-324):
+        own = flags(len(Y), False)
+        np.testing.assert_array_equal(iforest.score(state, Y, own), iforest.score(walked, Y, own))
+
+
+def test_forest_plan_is_exact_beside_the_split_points() -> None:
+    """More thresholds in one column than a lane holds; rows on each of them and on the nearest numbers."""
+    X = random_rows(2, 3_000, 1, ["offset"])
+    state = iforest.fit(X, IforestParams(), 0)
+    assert len(state.threshold) > 5 * trees.LANE
+    rows = np.concatenate([np.nextafter(state.threshold, to) for to in (-np.inf, np.inf)] + [state.threshold])[:, None]
+    walked = structs.replace(state, **trees.NO_PLAN._asdict())
+    own = flags(len(rows), False)
+    np.testing.assert_array_equal(iforest.score(state, rows, own), iforest.score(walked, rows, own))
+
+
+def test_forest_of_large_trees_is_walked() -> None:
+    X = np.random.default_rng(4).random((2_500, 3))
+    X[::7, 1] = np.nan
+    state = iforest.fit(X, IforestParams(n_trees=3, max_samples=2_000), 0)
+    assert len(state.plan.first_leaf) == 1
+    expected = naive_iforest.scores_and_saved(naive_iforest.forest(X, 3, 2_000, 0), X)[0]
+    np.testing.assert_allclose(iforest.score(state, X, flags(len(X), True)), expected, rtol=1e-12)
+
+
+def test_forest_scores_equally_on_several_threads() -> None:
+    X = random_rows(6, 20_000, 4, ["gaussian", "gaps"])
+    state = iforest.fit(X, IforestParams(), 0)
+    alone = iforest.score(state, X, flags(len(X), True))
+    with workers.working(3, workers.never()):
+        np.testing.assert_array_equal(iforest.score(state, X, flags(len(X), True)), alone)
 
 
 # Neighbours

@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
@@ -16,7 +17,7 @@ import pytest
 from pynomaly import registry, wrapped
 from pynomaly.algorithm import Floats
 from pynomaly.errors import AlgorithmUnavailable, FitFailed
-from pynomaly.wrapped import adapter
+from pynomaly.wrapped import training
 from pynomaly.wrapped.row import always
 
 NETWORKS = [row for row in wrapped.TABLE if row.is_network]
@@ -91,7 +92,7 @@ def test_the_lists_import_no_torch() -> None:
 
 
 def test_scores_that_are_all_infinite_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapter, "_training_scores", lambda detector, X: np.full(len(X), np.inf))
+    monkeypatch.setattr(training, "_training_scores", lambda detector, X: np.full(len(X), np.inf))
     found, X = registry.get("pyod_knn"), column(*np.arange(10.0))
     with pytest.raises(FitFailed, match=r"`pyod_knn` finds no finite score for any of 10 rows; leave out"):
         found.fit(X, found.params(), 0)
@@ -127,6 +128,19 @@ def test_a_gap_counts_as_the_median() -> None:
     state = found.fit(X, params, 0)
     assert found.score(state, X, np.ones(6, np.bool_))[:5].tolist() == [1.0, 1.0, 1.0, 1.0, 7.0]
     assert np.isnan(found.score(state, X, np.ones(6, np.bool_))[5])
+
+
+@pytest.mark.parametrize(("d", "times"), [(1, 3.5), (10, 0.8)])
+def test_little_memory_is_needed_beside_the_rows(d: int, times: float) -> None:
+    """8 bytes a row are the detector's own scores, and 16 the hashes and training scores, which are kept."""
+    found, X = wrapped.record(msgspec.structs.replace(PLAIN, quick_cells=10**9)), gaussian(100_000, d)
+    found.fit(X[:100], found.params(), 0)
+    tracemalloc.start()
+    try:
+        found.fit(X, found.params(), 0)
+        assert tracemalloc.get_traced_memory()[1] < times * X.nbytes
+    finally:
+        tracemalloc.stop()
 
 
 def test_copies_share_the_mean_of_their_training_scores() -> None:

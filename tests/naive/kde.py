@@ -11,9 +11,16 @@ from naive.subsamples import Floats, check_drawn, squares, standardise, unless_e
 from pynomaly.algorithms.kde import KdeParams, KdeState
 
 
+def drawn_rows(state: KdeState) -> Floats:
+    """The rows drawn, each as often as it was."""
+    slots = state.rows.transpose(0, 2, 1).reshape(-1, state.rows.shape[1])
+    return np.repeat(slots, state.copies.ravel().astype(int), axis=0)
+
+
 def twin(state: KdeState, X: Floats, new: Floats, params: KdeParams) -> tuple[Floats, Floats]:
-    check_drawn(X, state.points[np.newaxis], params.max_samples)
-    m, d = state.points.shape
+    drawn = drawn_rows(state)
+    check_drawn(X, drawn[np.newaxis], 4096 if params.max_samples == "auto" else params.max_samples)
+    m, d = drawn.shape
     width = params.bandwidth / m ** (1.0 / (d + 4.0))
 
     def score(away: Floats, own: bool) -> float:
@@ -25,7 +32,7 @@ def twin(state: KdeState, X: Floats, new: Floats, params: KdeParams) -> tuple[Fl
         return math.log(len(others)) - float(np.logaddexp.reduce(logarithms))
 
     def scores(given: Floats, own: bool) -> Floats:
-        found = [score(away, own) for away in squares(standardise(X, given), state.points)]
+        found = [score(away, own) for away in squares(standardise(X, given), drawn)]
         return unless_empty(given, np.array(found))
 
     return scores(X, True), scores(new, False)

@@ -1,35 +1,87 @@
 """Isolation forest: anomalies are separated from the rest by few random splits (Liu, Ting & Zhou 2008)."""
 
 import math
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pynomaly import workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import columns, kernel, trees
+from pynomaly.kernels.trees import Links, Plan, Splits
 
-Indices = NDArray[np.uint32]
+Indices = NDArray[np.int64]
+Rows = NDArray[np.uint32]
 
-BLOCK_ROWS = 128  # rows that go through a tree together: with the tree they fit the first-level cache
+SIZE_BITS = 20  # of a link to a leaf
+DRAWS = 16_000  # random numbers at a time, at least those of a tree
+WALKED_ROWS = 1_000  # for no more rows a plan takes longer than it saves
+WALKERS = 128  # rows that walk through a tree together: with the tree they fit the first-level cache
+PATHS = 800_000  # that a thread follows before it looks whether to stop
+
+
+class Grower(NamedTuple):
+    """What a tree grows in."""
+
+    sample: Floats  # [d, size]
+    rows: Rows  # [size], those of a node side by side
+    stack: Indices  # [nodes, 4]: first row, end of rows, depth, place of the link to the node
+    varying: Indices  # [d]
 
 
 @kernel
-def _varying(X: Floats, rows: NDArray[np.int64], low: Floats, high: Floats, found: NDArray[np.int64]) -> int:
-    """Fill the ranges of these rows' columns; list the columns that vary in `found` and return their number."""
-    low.fill(np.inf)
-    high.fill(-np.inf)
-    for i in rows:
-        for j in range(X.shape[1]):
-            low[j] = min(low[j], X[i, j]) if X[i, j] == X[i, j] else low[j]
-            high[j] = max(high[j], X[i, j]) if X[i, j] == X[i, j] else high[j]
-    count = 0
-    for j in range(X.shape[1]):
-        if low[j] < high[j]:
-            found[count] = j
+def _leaf(depth: int, size: int) -> int:
+    """The link to a leaf."""
+    return ~((depth << SIZE_BITS) | size)
+
+
+@kernel
+def _size(link: int) -> int:
+    """Rows that were in a leaf when it grew."""
+    return ~link & ((1 << SIZE_BITS) - 1)
+
+
+def _paths(links: Links, expected: Floats) -> Floats:
+    """The expected lengths of paths that reach these leaves."""
+    paths: Floats = (~links >> SIZE_BITS) + expected[~links & ((1 << SIZE_BITS) - 1)]
+    return paths
+
+
+@kernel
+def _varies(values: Floats, rows: Rows) -> bool:
+    """Whether these rows have two values."""
+    known = np.nan
+    for i in range(rows.size):
+        value = values[rows[i]]
+        if value < known or value > known:
+            return True
+        known = value if value == value else known
+    return False
+
+
+@kernel
+def _count_varying(sample: Floats, rows: Rows, varying: Indices) -> int:
+    """List the columns that vary among these rows and return their number; most vary in the first two rows."""
+    a, b, count = rows[0], rows[1], 0
+    for j in range(varying.size):
+        if sample[j, a] < sample[j, b] or sample[j, a] > sample[j, b] or _varies(sample[j], rows):
+            varying[count] = j
             count += 1
     return count
+
+
+@kernel
+def _range(values: Floats, rows: Rows) -> tuple[float, float, int]:
+    """The least and the greatest value of these rows, and how many of them have none."""
+    low, high, n_gaps = np.inf, -np.inf, 0
+    for i in range(rows.size):
+        value = values[rows[i]]
+        low = value if value < low else low
+        high = value if value > high else high
+        n_gaps += int(value != value)
+    return low, high, n_gaps
 
 
 @kernel
@@ -40,151 +92,204 @@ def _split_point(low: float, high: float, share: float) -> float:
 
 
 @kernel
-def _partition(values: Floats, rows: NDArray[np.int64], point: float, gaps_low: bool) -> int:
-    """Move the rows below the point to the front, gaps to the side told; return how many are in front."""
+def _partition(values: Floats, rows: Rows, point: float) -> int:
+    """Move the rows below the point to the front, without a branch, which would be guessed wrong; return how many."""
     front = 0
     for i in range(rows.size):
-        value = values[rows[i]]
-        if value < point or (gaps_low and value != value):
-            rows[front], rows[i] = rows[i], rows[front]
+        row = rows[i]
+        rows[i] = rows[front]
+        rows[front] = row
+        front += int(values[row] < point)
+    return front
+
+
+@kernel
+def _gaps_to_front(values: Floats, rows: Rows) -> int:
+    """Move the rows without a value to the front; return how many."""
+    front = 0
+    for i in range(rows.size):
+        row = rows[i]
+        if values[row] != values[row]:
+            rows[i], rows[front] = rows[front], row
             front += 1
     return front
 
 
 @kernel
-def _low_side_is_larger(values: Floats, rows: NDArray[np.int64], point: float) -> bool:
-    """Whether at least half of the rows that have a value lie below the point."""
-    balance = 0
-    for i in rows:
-        balance += int(values[i] < point) - int(values[i] >= point)
-    return balance >= 0
+def _split(values: Floats, rows: Rows, share: float) -> tuple[float, int, bool]:
+    """Part a node's rows by a column: the point, how many rows are on the low side, and whether gaps are."""
+    low, high, n_gaps = _range(values, rows)
+    point = _split_point(low, high, share)
+    n_low = _partition(values, rows, point)
+    gaps_low = 2 * n_low >= rows.size - n_gaps
+    if n_gaps > 0 and gaps_low:
+        n_low += _gaps_to_front(values, rows[n_low:])
+    return point, n_low, gaps_low
 
 
 @kernel
-def _grow(X: Floats, rows: NDArray[np.int64], limit: int, rng: np.random.Generator, nodes: tuple) -> tuple:  # type: ignore[type-arg]
-    """Grow one tree on these rows, in preorder of the low sides; return its number of nodes and its depth.
+def _push(stack: Indices, top: int, first: int, end: int, depth: int, limit: int, to: int, link: Links) -> int:
+    """Link to a node as a leaf, and put it on the stack if it may be split; return how many are on the stack."""
+    link[to >> 1, to & 1] = _leaf(depth, end - first)
+    if end - first == 1 or depth == limit:
+        return top
+    stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = first, end, depth, to
+    return top + 1
 
-    A node tests `x[column] >= threshold`; its child is the first of two neighbouring nodes, the second is
-    taken when the test holds. A leaf's threshold is NaN and its child the leaf itself, so that a walk of
-    fixed length rests there. Column d + j is column j negated: with it the larger side is always the
-    first, and a gap, for which no test holds, follows the larger side.
+
+@kernel
+def _grow(grower: Grower, limit: int, draws: Floats, used: int, splits: Splits, k: int) -> tuple[int, int]:
+    """Grow a tree from split k on, in preorder of the low sides; return the next split and the draws used.
+
+    There is no link to the root; the one that stands for it is filled again later.
     """
-    threshold, column, child, path = nodes
-    d = X.shape[1]
-    low, high, found = np.empty(d), np.empty(d), np.empty(d, np.int64)
-    stack = np.empty((limit + 2, 4), np.int64)  # node, first row, end of rows, depth
-    stack[0, 0], stack[0, 1], stack[0, 2], stack[0, 3] = 0, 0, rows.size, 0
-    top, used, deepest = 1, 1, 0
+    sample, rows, stack, varying = grower
+    threshold, column, link = splits.threshold, splits.column, splits.link
+    top = _push(stack, 0, 0, rows.size, 0, limit, 2 * k, link)
     while top > 0:
         top -= 1
-        node, first, end, depth = stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3]
+        first, end, depth, to = stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3]
         here = rows[first:end]
-        deepest = max(deepest, depth)
-        threshold[node], column[node], child[node] = np.nan, 0, node
-        path[node] = depth + trees.expected_path(end - first)
-        count = _varying(X, here, low, high, found) if depth < limit else 0
-        if count == 0:
-            continue
-        j = found[int(rng.random() * count)]
-        point = _split_point(low[j], high[j], rng.random())
-        low_is_first = _low_side_is_larger(X[:, j], here, point)
-        middle = first + _partition(X[:, j], here, point, low_is_first)
-        threshold[node] = point if low_is_first else np.nextafter(-point, np.inf)
-        column[node] = j if low_is_first else d + j
-        child[node] = used
-        low_node, high_node = (used, used + 1) if low_is_first else (used + 1, used)
-        stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = high_node, middle, end, depth + 1
-        top += 1
-        stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = low_node, first, middle, depth + 1
-        top += 1
-        used += 2
-    return used, deepest
+        count = _count_varying(sample, here, varying)
+        if count > 0:
+            link[to >> 1, to & 1] = k
+            j = varying[int(draws[used] * count)]
+            threshold[k], n_low, gaps_low = _split(sample[j], here, draws[used + 1])
+            column[k] = j if gaps_low else j + varying.size
+            top = _push(stack, top, first + n_low, end, depth + 1, limit, 2 * k + 1, link)
+            top = _push(stack, top, first, first + n_low, depth + 1, limit, 2 * k, link)
+            k, used = k + 1, used + 2
+    return k, used
 
 
 @kernel
-def _load_sample(X: Floats, order: NDArray[np.int64], sample: Floats, rows: NDArray[np.int64]) -> None:
-    """Copy the first rows of `order` and number them. Loops: a slice assignment takes a second to compile."""
+def _draw_sample(X: Floats, order: Indices, draws: Floats, used: int, grower: Grower) -> None:
+    """Bring random rows to the front of the order and copy them; draws for all rows are passed over."""
+    rows = grower.rows
     for i in range(rows.size):
         rows[i] = i
-        for j in range(X.shape[1]):
-            sample[i, j] = X[order[i], j]
+    for i in range(rows.size if rows.size < order.size else 0):
+        j = i + int(draws[used + i] * (order.size - i))
+        order[i], order[j] = order[j], order[i]
+    for c in range(X.shape[1] if rows.size < order.size else 0):
+        for i in range(rows.size):
+            grower.sample[c, i] = X[order[i], c]
 
 
 @kernel
-def _grow_forest(X: Floats, n_trees: int, size: int, limit: int, rng: np.random.Generator) -> tuple:  # type: ignore[type-arg]
-    """All trees one after the other in flat arrays; children are counted from the start of the arrays."""
-    most = n_trees * min(2 * size - 1, 2 ** (limit + 1) - 1)
-    threshold, path = np.empty(most), np.empty(most)
-    column, child = np.empty(most, np.uint32), np.empty(most, np.uint32)
-    root = np.zeros(n_trees + 1, np.uint32)
-    order, rows = np.arange(X.shape[0]), np.empty(size, np.int64)
-    sample = np.empty((size, X.shape[1]))
-    start, height = 0, 0
-    for t in range(n_trees):
-        trees.shuffle(order, size, order.size, rng)
-        _load_sample(X, order, sample, rows)
-        nodes = (threshold[start:], column[start:], child[start:], path[start:])
-        used, depth = _grow(sample, rows, limit, rng, nodes)
-        for node in range(start, start + used):
-            child[node] += np.uint32(start)
-        height = max(height, depth)
-        start += used
-        root[t + 1] = start
-    return threshold[:start].copy(), column[:start].copy(), child[:start].copy(), path[:start].copy(), root, height
+def _grow_trees(
+    X: Floats, order: Indices, t: int, limit: int, draws: Floats, grower: Grower, splits: Splits
+) -> tuple[int, int]:
+    """Grow trees from t on as long as the draws suffice; return the next tree and the draws used."""
+    size, used = grower.rows.size, 0
+    while t < splits.root.size - 1 and draws.size - used >= 3 * size:
+        _draw_sample(X, order, draws, used, grower)
+        splits.root[t + 1], used = _grow(grower, limit, draws, used + size, splits, splits.root[t])
+        t += 1
+    return t, used
+
+
+def _room(n_trees: int, size: int, limit: int) -> Splits:
+    """Arrays that hold the largest trees there can be, and a link more: see `_grow`."""
+    most = n_trees * min(size - 1, 2**limit - 1) + 1
+    root: Indices = np.zeros(n_trees + 1, np.int64)
+    return Splits(np.empty(most), np.empty(most, np.uint32), np.empty((most, 2), np.int32), root, _leaf(0, size))
+
+
+def _grow_forest(X: Floats, n_trees: int, size: int, limit: int, rng: np.random.Generator) -> Splits:
+    """Grow the trees, each on rows drawn without replacement. O(n + n_trees size (limit + d))."""
+    stack: Indices = np.empty((limit + 2, 4), np.int64)
+    varying: Indices = np.empty(X.shape[1], np.int64)
+    sample = np.ascontiguousarray(X.T) if size == len(X) else np.empty((X.shape[1], size))
+    grower = Grower(sample, np.empty(size, np.uint32), stack, varying)
+    splits, order, draws, t = _room(n_trees, size, limit), np.arange(len(X)), np.empty(0), 0
+    while t < n_trees:
+        workers.check()
+        more = rng.random(max(min(DRAWS, 3 * size * (n_trees - t)), 3 * size) - len(draws))
+        draws = np.concatenate([draws, more]) if len(draws) else more
+        t, used = _grow_trees(X, order, t, limit, draws, grower, splits)
+        draws = draws[used:]
+    end = splits.root[-1]
+    return Splits(
+        splits.threshold[:end].copy(), splits.column[:end].copy(), splits.link[:end].copy(), splits.root, splits.whole
+    )
 
 
 @kernel
-def _load_block(X: Floats, first: int, block: Floats) -> int:
-    """Copy the rows from `first` on into a block, column by column and once more negated; return their number."""
+def _load(X: Floats, block: Floats) -> None:
+    """Copy rows column by column, and once more with gaps that pass every test."""
     d = X.shape[1]
-    count: int = min(block.shape[1], X.shape[0] - first)
-    for i in range(count):
+    for i in range(X.shape[0]):
         for j in range(d):
-            block[j, i] = X[first + i, j]
-            block[d + j, i] = -X[first + i, j]
-    return count
+            value = X[i, j]
+            block[j, i], block[d + j, i] = value, value if value == value else np.inf
 
 
 @kernel
-def _scores(
-    X: Floats, threshold: Floats, column: Indices, child: Indices, path: Floats, root: Indices, height: int
-) -> Floats:
-    """2 ** (-mean path length / c) of each row, NaN for a row of gaps. O(n trees height)."""
-    block = np.zeros((2 * X.shape[1], BLOCK_ROWS))
-    at = np.zeros(BLOCK_ROWS, np.uint32)
-    out = np.zeros(X.shape[0])
-    for first in range(0, X.shape[0], BLOCK_ROWS):
-        count = _load_block(X, first, block)
-        for t in range(root.size - 1):
-            for i in range(count):
-                at[i] = root[t]
-            for _ in range(height):
-                for i in range(count):
-                    node = at[i]
-                    at[i] = child[node] + np.uint32(block[column[node], i] >= threshold[node])
-            for i in range(count):
-                out[first + i] += path[at[i]]
+def _walk(block: Floats, splits: Splits, t: int, limit: int, at: Links) -> None:
+    """Take the rows of a block through tree t, all of them a step at a time; fill the links to their leaves."""
+    threshold, column, link, root = splits.threshold, splits.column, splits.link, splits.root
+    at[:] = root[t] if root[t] < root[t + 1] else splits.whole
+    for _ in range(limit):
+        for i in range(at.size):
+            if at[i] >= 0:
+                k = np.uint32(at[i])
+                at[i] = link[k, np.uint32(block[column[k], i] >= threshold[k])]
+
+
+@kernel
+def _add_paths(X: Floats, splits: Splits, limit: int, expected: Floats, out: Floats) -> None:
+    """Add the lengths of the rows' paths through all trees. O(n trees limit)."""
+    block, at = np.zeros((2 * X.shape[1], WALKERS)), np.zeros(WALKERS, np.int32)
+    for first in range(0, X.shape[0], WALKERS):
+        sums = out[first : first + WALKERS]
+        _load(X[first : first + WALKERS], block)
+        for t in range(splits.root.size - 1):
+            _walk(block, splits, t, limit, at[: sums.size])
+            for i in range(sums.size):
+                leaf = np.uint32(~at[i])
+                sums[i] += (leaf >> SIZE_BITS) + expected[leaf & ((1 << SIZE_BITS) - 1)]
+
+
+@kernel
+def _finish(X: Floats, n_trees: int, longest: float, out: Floats) -> None:
+    """Turn sums of path lengths into scores; NaN for a row of gaps."""
     for i in range(X.shape[0]):
-        out[i] = np.nan if columns.is_empty(X, i) else 2.0 ** (-out[i] / (root.size - 1) / path[0])
+        out[i] = np.nan if columns.is_empty(X, i) else 2.0 ** (-out[i] / n_trees / longest)
+
+
+@kernel
+def _sizes(splits: Splits) -> Indices:
+    """How many rows were in each split's node when it grew."""
+    link, out = splits.link, np.zeros(splits.threshold.size, np.int64)
+    for k in range(out.size - 1, -1, -1):
+        for side in range(2):
+            out[k] += out[link[k, side]] if link[k, side] >= 0 else _size(link[k, side])
     return out
 
 
 @kernel
-def _credits(X: Floats, threshold: Floats, column: Indices, child: Indices, path: Floats, root: Indices) -> Floats:
-    """Splits saved by column, mean over the trees; NaN for a row of gaps. O(n trees height)."""
-    d = X.shape[1]
-    out = np.zeros(X.shape)
+def _add_credits(row: Floats, splits: Splits, t: int, sizes: Indices, expected: Floats, out: Floats) -> None:
+    """Add what the splits on a row's path through tree t save to their columns."""
+    k = splits.root[t] if splits.root[t] < splits.root[t + 1] else -1
+    while k >= 0:
+        j = splits.column[k] % row.size
+        is_high = row[j] >= splits.threshold[k] or (row[j] != row[j] and splits.column[k] >= row.size)
+        following = splits.link[k, int(is_high)]
+        size = sizes[following] if following >= 0 else _size(following)
+        out[j] += expected[sizes[k]] - 1.0 - expected[size]
+        k = following
+
+
+@kernel
+def _credits(X: Floats, splits: Splits, expected: Floats) -> Floats:
+    """Splits saved by column, mean over the trees; NaN for a row of gaps. O(splits + n trees limit)."""
+    out, sizes, n_trees = np.zeros(X.shape), _sizes(splits), splits.root.size - 1
     for i in range(X.shape[0]):
-        for t in range(root.size - 1):
-            node = root[t]
-            while threshold[node] == threshold[node]:
-                j = column[node] % np.uint32(d)
-                value = X[i, j] if j == column[node] else -X[i, j]
-                following = child[node] + np.uint32(value >= threshold[node])
-                out[i, j] += path[node] - path[following]
-                node = following
-        for j in range(d):
-            out[i, j] = np.nan if columns.is_empty(X, i) else out[i, j] / (root.size - 1)
+        for t in range(n_trees):
+            _add_credits(X[i], splits, t, sizes, expected, out[i])
+        for j in range(X.shape[1]):
+            out[i, j] = np.nan if columns.is_empty(X, i) else out[i, j] / n_trees
     return out
 
 
@@ -198,14 +303,39 @@ class IforestParams(Params, frozen=True):
 
 
 class IforestState(State, frozen=True):
-    """The trees, one after the other: see `_grow` for what a node holds."""
+    """The trees: see `Splits`, and `Plan`, which is empty unless the trees are small and the rows many.
+
+    A link to a leaf is the complement of its depth and size.
+    """
 
     threshold: Floats
-    column: Indices
-    child: Indices
-    path: Floats  # depth of a node plus the expected depth below it
-    root: Indices  # [n_trees + 1], first node of each tree
-    height: int
+    column: Rows
+    link: Links
+    root: Indices
+    whole: int
+    limit: int  # greatest depth
+    expected: Floats  # [max_samples + 1], expected depth below a node by its size
+    points: Floats
+    first_point: Indices
+    grid: Floats
+    cells: trees.Counts
+    lane: Rows
+    code: NDArray[np.int8]
+    label: trees.Labels
+    other: trees.Labels
+    first_split: Indices
+    value: Floats
+    first_leaf: Indices
+
+    @property
+    def splits(self) -> Splits:
+        """The trees as they grew."""
+        return Splits(self.threshold, self.column, self.link, self.root, self.whole)
+
+    @property
+    def plan(self) -> Plan:
+        """The trees as many rows take them."""
+        return Plan(*(getattr(self, name) for name in Plan._fields))
 
 
 @algorithm(
@@ -228,13 +358,31 @@ class iforest:
     def fit(X: Floats, params: IforestParams, seed: int) -> IforestState:
         """Grow the trees, each on rows drawn without replacement."""
         size = min(params.max_samples, len(X))
-        limit = math.ceil(math.log2(size))
-        return IforestState(*_grow_forest(X, params.n_trees, size, limit, np.random.default_rng(seed)))
+        limit, expected = math.ceil(math.log2(size)), trees.expected_paths(size)
+        splits = _grow_forest(X, params.n_trees, size, limit, np.random.default_rng(seed))
+
+        is_planned = len(X) > WALKED_ROWS and trees.has_plan(splits, X.shape[1])
+        plan: Any = (
+            trees.plan(splits, X.shape[1], lambda links: _paths(links, expected)) if is_planned else trees.NO_PLAN
+        )
+        return IforestState(*splits, limit, expected, *plan)
 
     @staticmethod
     def score(state: IforestState, X: Floats, _own: Flags) -> Floats:
         """2 ** (-E[h] / c(max_samples)); NaN where a row has no value."""
-        return _scores(X, state.threshold, state.column, state.child, state.path, state.root, state.height)
+        out, splits, plan = np.zeros(len(X)), state.splits, state.plan
+        n_trees, is_planned = len(splits.root) - 1, len(plan.first_leaf) > 1
+
+        def run(first: int, end: int) -> None:
+            rows, sums = X[first:end], out[first:end]
+            if is_planned:
+                trees.add_values(rows, plan, sums)
+            else:
+                _add_paths(rows, splits, state.limit, state.expected, sums)
+            _finish(rows, n_trees, state.expected[-1], sums)
+
+        workers.over_rows(len(X), max(PATHS // n_trees, trees.ROWS), run)
+        return out
 
     @staticmethod
     def explain(state: IforestState, X: Floats) -> Floats:
@@ -243,4 +391,4 @@ class iforest:
         A row's contributions sum to c(max_samples) - E[h], since the terms of a path telescope (in the
         spirit of DIFFI, Carletti, Terzi & Susto 2023). A split that takes a row to the larger side costs.
         """
-        return _credits(X, state.threshold, state.column, state.child, state.path, state.root)
+        return _credits(X, state.splits, state.expected)

@@ -1,78 +1,21 @@
 """Kernel density estimate: an anomaly lies where few rows are (Parzen 1962)."""
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
 
+from pynomaly import workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
-from pynomaly.kernels import kernel
+from pynomaly.kernels import balltree
 from pynomaly.kernels import neighbors as nb
 from pynomaly.kernels import subsamples as sub
 
-TILE = 32  # reference rows that a block of rows is compared with at a time: their distances fit the cache
-FAR = 1e300  # above any squared distance
+MOST, MANY = 262_144, 4096  # rows that the density is made of in one column, and in more
 SQRT_TAU = math.sqrt(2.0 * math.pi)
-NIL = 44.0  # exp(-44) is nothing beside 1, and so are 16,384 of them
-
-
-@kernel
-def _decay(t: float) -> float:
-    """exp(-t), t >= 0, and 0 beyond `NIL`: a series of exp(-t / 256) squared, vectorised, unlike a library's."""
-    x = min(t, NIL) * (-1.0 / 256.0)
-    inner = 1.0 + x / 7.0 * (1.0 + x / 8.0 * (1.0 + x / 9.0 * (1.0 + x / 10.0)))
-    y = 1.0 + x * (1.0 + x / 2.0 * (1.0 + x / 3.0 * (1.0 + x / 4.0 * (1.0 + x / 5.0 * (1.0 + x / 6.0 * inner)))))
-    for _ in range(8):
-        y *= y
-    return y if t < NIL else 0.0
-
-
-@kernel
-def _add_tile(
-    block: Floats, points: Floats, scale: float, squares: Floats, least: Floats, total: Floats, same: Floats
-) -> None:
-    """Add the kernels of a few reference rows to the totals, which count in units of the nearest row's kernel.
-
-    Rows of equal values are counted in `same` alone.
-    """
-    for i in range(sub.ROWS):
-        squares[TILE, i] = least[i]
-    for p in range(points.shape[0]):
-        sub.fill_squares(block, points[p], squares[p])
-        for i in range(sub.ROWS):
-            is_same = squares[p, i] == 0.0
-            same[i] += 1.0 if is_same else 0.0
-            squares[p, i] = FAR if is_same else squares[p, i]
-            least[i] = min(squares[p, i], least[i])
-    for i in range(sub.ROWS):
-        total[i] *= _decay((squares[TILE, i] - least[i]) * scale)
-    for p in range(points.shape[0]):
-        for i in range(sub.ROWS):
-            total[i] += _decay((squares[p, i] - least[i]) * scale)
-
-
-@kernel
-def _scores(Z: Floats, own: Flags, points: Floats, width: float) -> Floats:
-    """Negative log density of each row; one that is flagged `own` leaves one row of its values out. O(n m d)."""
-    m, scale = points.shape[0], 0.5 / (width * width)
-    block, squares = np.zeros((Z.shape[1], sub.ROWS)), np.empty((TILE + 1, sub.ROWS))
-    least, total, same = np.empty(sub.ROWS), np.empty(sub.ROWS), np.empty(sub.ROWS)
-    out = np.empty(Z.shape[0])
-    for first in range(0, Z.shape[0], sub.ROWS):
-        count = sub.load(Z, first, block)
-        least.fill(FAR)
-        total.fill(0.0)
-        same.fill(0.0)
-        for start in range(0, m, TILE):
-            _add_tile(block, points[start : start + TILE], scale, squares, least, total, same)
-        for i in range(count):
-            left_out = 1.0 if own[first + i] and same[i] > 0.0 and m > 1 else 0.0
-            nearest = least[i] * scale if same[i] == left_out else 0.0
-            kernels = (same[i] - left_out) + total[i] * _decay(least[i] * scale - nearest)
-            constant = np.log(m - left_out) + Z.shape[1] * np.log(width * SQRT_TAU)
-            out[first + i] = nearest - np.log(kernels) + constant
-    return out
+NEAREST = 20  # rows that the reasons compare a row with: more than there are alike among anomalies
+BLOCK = 256  # rows that a thread takes at a time
 
 
 class KdeParams(Params, frozen=True):
@@ -80,17 +23,30 @@ class KdeParams(Params, frozen=True):
 
     bandwidth: Annotated[float, msgspec.Meta(ge=0.01, le=100.0, description="Width of the kernel over Scott's")] = 1.0
     max_samples: Annotated[
-        int, msgspec.Meta(ge=2, le=16_384, description="Rows that the density is made of, at most those there are")
-    ] = 4096
+        Annotated[int, msgspec.Meta(ge=2, le=MOST)] | Literal["auto"],
+        msgspec.Meta(description="Rows that the density is made of; auto is 262,144 in one column, 4,096 in more"),
+    ] = "auto"
 
 
 class KdeState(State, frozen=True):
-    """The rows that the density is made of, and the width of the kernel."""
+    """The rows that the density is made of, in a tree, and the width of the kernel."""
 
     center: Floats  # [d], mean of each column
     spread: Floats  # [d]
-    points: Floats  # [max_samples, d], standardised
     width: float
+    n_rows: int
+    rows: Floats  # this and the next five: see `balltree.BallTree`
+    copies: Floats
+    ball_center: Floats
+    ball_radius: Floats
+    ball_terms: Floats
+    starts: balltree.Integers
+
+    @property
+    def tree(self) -> balltree.BallTree:
+        """The tree as the kernels take it."""
+        balls = (self.ball_center, self.ball_radius, self.ball_terms)
+        return balltree.BallTree(self.rows, self.copies, *balls, self.starts, 0.5 / self.width**2)
 
 
 @algorithm(
@@ -110,10 +66,17 @@ class kde:
     fitted ones, K the product of normal densities of the standardised columns, h `bandwidth` times
     m ** (-1 / (d + 4)) (Scott 1992). Only differences of scores mean something; a score may be below 0.
 
+    The rows lie in a tree of balls (Gray & Moore 2003). A ball is left out, or in one column summed as a whole, where
+    the error this can make is below the ball's share of a millionth of the density: a score is within 1e-6 of the sum
+    over all rows. What the tree spares grows with m and falls with d: of 262,144 rows 98 in 100 in one column, two in
+    three in two or three, next to nothing from five on, where all are compared and the number drawn bounds the time.
     Sums of logarithms are taken from the nearest row on, so that no density underflows: a row far from all others
     scores by its distance from the nearest, however far. A training row that equals one of the m leaves one such row
-    out, since it would be its own evidence. There is no tree and no tolerance: a kernel below exp(-44) of the largest
-    is 0, all others are summed for the rows drawn, whose number bounds the time.
+    out, since it would be its own evidence.
+
+    Reasons are, by column, the mean of (x - y) ** 2 / (2 h ** 2) over the 20 nearest distinct rows of other values:
+    what the column takes off the logarithm of a kernel. Weights by the kernel would see the nearest row alone, so that
+    of two anomalies alike each would hide why the other is one.
 
     Unlike in PyOD, whose width is 1 in the units of the columns and whose training rows count themselves, columns are
     divided by their standard deviation in the fit sample. A gap takes the column's mean.
@@ -124,13 +87,34 @@ class kde:
         """Standardise the rows, draw those that the density is made of, and choose the width."""
         center, spread = nb.column_scales(X)
         Z, empty = nb.standardised(X, center, spread)
-        points = sub.draw(Z, empty, 1, params.max_samples, np.random.default_rng(seed))[0]
-        return KdeState(center, spread, points, params.bandwidth * len(points) ** (-1.0 / (X.shape[1] + 4)))
+        most = (MOST if X.shape[1] == 1 else MANY) if params.max_samples == "auto" else params.max_samples
+        points = sub.draw(Z, empty, 1, most, np.random.default_rng(seed))[0]
+        width = params.bandwidth * len(points) ** (-1.0 / (X.shape[1] + 4))
+        return KdeState(center, spread, width, len(points), *balltree.build(points, 0.5 / width**2)[:-1])
 
     @staticmethod
     def score(state: KdeState, X: Floats, own: Flags) -> Floats:
         """Negative log density; NaN where a row has no value."""
         Z, empty = nb.standardised(X, state.center, state.spread)
-        scores = _scores(Z, own, state.points, state.width)
+        tree, scores = state.tree, np.empty(len(X))
+
+        def run(first: int, end: int) -> None:
+            balltree.fill_log_sums(tree, Z[first:end], own[first:end], float(state.n_rows), scores[first:end])
+
+        workers.over_rows(len(X), BLOCK, run)
+        scores += X.shape[1] * math.log(state.width * SQRT_TAU)
         scores[empty] = np.nan
         return scores
+
+    @staticmethod
+    def explain(state: KdeState, X: Floats) -> Floats:
+        """Mean squared distance to the nearest rows by column, in widths of the kernel."""
+        Z, empty = nb.standardised(X, state.center, state.spread)
+        tree, shares = state.tree, np.empty(X.shape)
+
+        def run(first: int, end: int) -> None:
+            balltree.fill_shares(tree, Z[first:end], NEAREST, shares[first:end])
+
+        workers.over_rows(len(X), BLOCK, run)
+        shares[empty] = np.nan
+        return shares

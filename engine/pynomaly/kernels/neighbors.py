@@ -5,24 +5,31 @@ batch. Neighbours are ordered by distance, then by the lexicographic order of th
 do not depend on the order of the rows or on the shape of the tree.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+from numba.cpython.unsafe.numbers import trailing_zeros
 from numpy.typing import NDArray
 
-from pynomaly.kernels import kernel
+from pynomaly import workers
+from pynomaly.kernels import kernel, lanes
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 Counts = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 
 FAN = 16  # rows of a leaf and children of a node, compared together: a few vector registers
+QUERIES = 512  # that are searched for in one call
 LEVELS = 16  # more than any tree has: it has 16 ** levels rows and more
-STRIDE = 32  # columns between two looks at whether a leaf can still hold a neighbour
 FARTHEST = 1e140  # standardised values end here, so that sums of squares stay finite
 UNBOUNDED = 1e300  # above any sum of squares
+WIDEST = 1e15  # single values end here, so that sums of their squares stay finite; no distance grows by that
+LARGEST = 3e38  # below the largest single number
+ROUNDING = 2.0**-24  # of a single number, relative
 FLAT = 2.3e-308  # below the smallest normal number a spread is rounding
 
 
@@ -36,8 +43,9 @@ class Tree(NamedTuple):
     """
 
     blocks: Floats  # [n_leaves, d, FAN]
-    low: Floats  # [n_nodes, d, FAN]
-    high: Floats  # [n_nodes, d, FAN]
+    near: Singles  # [n_leaves, d, FAN], the same to single precision: enough to tell which rows are too far
+    low: Singles  # [n_nodes, d, FAN], rounded outward
+    high: Singles  # [n_nodes, d, FAN], likewise
     starts: NDArray[np.int64]  # [n_levels + 1], first node of each level above the leaves
     copies: Counts  # [n_leaves * FAN], rows of the fit sample with these values
     rank: Counts  # [n_leaves * FAN], lexicographic order
@@ -48,9 +56,10 @@ class Index(msgspec.Struct, frozen=True):
 
     center: Floats  # [d]
     spread: Floats  # [d]
-    blocks: Floats  # this and the next five: see `Tree`
-    low: Floats
-    high: Floats
+    blocks: Floats  # this and the next six: see `Tree`
+    near: Singles
+    low: Singles
+    high: Singles
     starts: NDArray[np.int64]
     copies: Counts
     rank: Counts
@@ -58,7 +67,7 @@ class Index(msgspec.Struct, frozen=True):
     @property
     def tree(self) -> Tree:
         """The tree as the kernels take it."""
-        return Tree(self.blocks, self.low, self.high, self.starts, self.copies, self.rank)
+        return Tree(self.blocks, self.near, self.low, self.high, self.starts, self.copies, self.rank)
 
 
 def column_scales(X: Floats) -> tuple[Floats, Floats]:
@@ -184,7 +193,13 @@ def build_tree(Z: Floats) -> Tree:
         low.append(_parents(low[-1].min(axis=2), np.inf))
         high.append(_parents(high[-1].max(axis=2), -np.inf))
     starts = np.cumsum([0, *map(len, low)])
-    return Tree(blocks, np.concatenate(low), np.concatenate(high), starts, copies, rank)
+    outward = np.nextafter(_single(np.concatenate(low)), -np.inf), np.nextafter(_single(np.concatenate(high)), np.inf)
+    return Tree(blocks, _single(blocks), *outward, starts, copies, rank)
+
+
+def _single(values: Floats) -> Singles:
+    """To single precision, kept within `WIDEST`; infinities stay."""
+    return np.where(np.isinf(values), values, np.clip(values, -WIDEST, WIDEST)).astype(np.float32)
 
 
 def tree_rows(tree: Tree) -> Floats:
@@ -200,63 +215,24 @@ def load_row(blocks: Floats, slot: int, out: Floats) -> None:
 
 
 @kernel
-def _any_within(squares: Floats, worst: float) -> bool:
-    """Whether any of these does not exceed `worst`; without a branch, so that it is vectorised."""
-    hits = 0
-    for s in range(FAN):
-        hits |= int(squares[s] <= worst)
-    return hits != 0
+def _reach(worst: float, length: float, d: int) -> np.float32:
+    """What a single squared distance does not exceed where the exact one is at most `worst`; q has this length.
 
-
-@kernel
-def _beyond(low: float, high: float, value: float) -> float:
-    """How far a value lies outside [low, high]."""
-    below, above = low - value, value - high
-    farther = below if below > above else above
-    return farther if farther > 0.0 else 0.0
-
-
-@kernel
-def _box_squares(low: Floats, high: Floats, node: int, q: Floats, out: Floats) -> None:
-    """Squared distances from q to the boxes of a node; summed like a row's, so never above a row's inside."""
-    d = q.size
-    for s in range(FAN):
-        out[s] = 0.0
-    for j in range(0, d - 1, 2):
-        q0, q1 = q[j], q[j + 1]
-        for s in range(FAN):
-            a0 = _beyond(low[node, j, s], high[node, j, s], q0)
-            a1 = _beyond(low[node, j + 1, s], high[node, j + 1, s], q1)
-            out[s] = (out[s] + a0 * a0) + a1 * a1
-    if d % 2 == 1:
-        for s in range(FAN):
-            a0 = _beyond(low[node, d - 1, s], high[node, d - 1, s], q[d - 1])
-            out[s] += a0 * a0
-
-
-@kernel
-def _leaf_squares(blocks: Floats, leaf: int, q: Floats, worst: float, out: Floats) -> bool:
-    """Squared distances from q to the rows of a leaf; False, with sums unfinished, once all exceed `worst`.
-
-    Four columns a turn, added one after the other, keep the sums in registers.
+    Coordinates of q and of a row near it are off by a rounding of their own size, the sum by one for each column.
     """
-    whole = q.size - q.size % 4
-    for s in range(FAN):
-        out[s] = 0.0
-    for j in range(0, whole, 4):
-        q0, q1, q2, q3 = q[j], q[j + 1], q[j + 2], q[j + 3]
-        for s in range(FAN):
-            a0, a1 = blocks[leaf, j, s] - q0, blocks[leaf, j + 1, s] - q1
-            a2, a3 = blocks[leaf, j + 2, s] - q2, blocks[leaf, j + 3, s] - q3
-            out[s] = (((out[s] + a0 * a0) + a1 * a1) + a2 * a2) + a3 * a3
-        if j % STRIDE == STRIDE - 4 and not _any_within(out, worst):
-            return False
-    for j in range(whole, q.size):
-        q0 = q[j]
-        for s in range(FAN):
-            a0 = blocks[leaf, j, s] - q0
-            out[s] += a0 * a0
-    return _any_within(out, worst)
+    far = math.sqrt(worst) * (1.0 + ROUNDING) + 2.0 * ROUNDING * length
+    return np.float32(min((far * (1.0 + (d + 8) * ROUNDING)) ** 2, LARGEST))
+
+
+@kernel
+def _square(blocks: Floats, slot: int, q: Floats) -> float:
+    """Squared distance from q to the row of a slot, summed column by column."""
+    leaf, s = slot // FAN, slot % FAN
+    total = 0.0
+    for j in range(q.size):
+        away = blocks[leaf, j, s] - q[j]
+        total += away * away
+    return total
 
 
 @kernel
@@ -279,73 +255,111 @@ def insert(
 
 @kernel
 def _push_children(
-    squares: Floats, worst: float, first: int, level: int, stack: NDArray[np.int64], bound: Floats, top: int
+    squares: Singles, hits: int, first: int, level: int, stack: NDArray[np.int64], bound: Singles, top: int
 ) -> int:
-    """Stack the children within `worst`, the nearest last; return the new height of the stack."""
+    """Stack the children that were hit, the nearest last; return the new height of the stack."""
     base = top
-    for s in range(FAN):
-        if squares[s] <= worst:
-            at = top
-            while at > base and bound[at - 1] < squares[s]:
-                stack[at], bound[at] = stack[at - 1], bound[at - 1]
-                at -= 1
-            stack[at], bound[at] = (first + s) * LEVELS + level, squares[s]
-            top += 1
+    while hits != 0:
+        s = trailing_zeros(hits)
+        hits &= hits - 1
+        square = squares[s]
+        at = top
+        while at > base and bound[at - 1] < square:
+            stack[at], bound[at] = stack[at - 1], bound[at - 1]
+            at -= 1
+        stack[at], bound[at] = (first + s) * LEVELS + level, square
+        top += 1
     return top
 
 
+class Scratch(NamedTuple):
+    """What a search writes to."""
+
+    squares: Floats  # [k + 3], of the rows held
+    slots: Counts  # [k + 3]
+    q: Singles  # [d], the row that is searched for
+    away: Singles  # [FAN]
+    stack: NDArray[np.int64]  # position in the level * LEVELS + level, level 0 being the leaves
+    bound: Singles  # squared distance of what is stacked
+
+
 @kernel
-def _search(
-    tree: Tree,
-    q: Floats,
-    want: int,
-    limit: float,
-    squares: Floats,
-    slots: Counts,
-    stack: NDArray[np.int64],
-    bound: Floats,
-    away: Floats,
-) -> int:
+def _scratch(k: int, d: int) -> Scratch:
+    """Room for a search of k neighbours in d columns."""
+    squares, slots, size = np.empty(k + 3), np.empty(k + 3, np.int32), LEVELS * FAN
+    q, away = np.empty(d, np.float32), np.empty(FAN, np.float32)
+    return Scratch(squares, slots, q, away, np.empty(size, np.int64), np.empty(size, np.float32))
+
+
+@kernel
+def _load_query(q: Floats, out: Singles) -> float:
+    """Bring a row to single precision; return its length."""
+    total = 0.0
+    for j in range(q.size):
+        value = min(max(q[j], -WIDEST), WIDEST)
+        out[j] = np.float32(value)
+        total += value * value
+    return math.sqrt(total)
+
+
+@kernel
+def _search(tree: Tree, q: Floats, want: int, limit: float, to: Scratch) -> int:
     """Collect the distinct rows that hold the `want` nearest within `limit`; return their number.
 
     Depth first, the nearest box first.
-    `stack` holds position in the level * LEVELS + level, level 0 being the leaves; the arrays are scratch.
     """
     held: Any = np.int64(0)  # a literal 0 has a type of its own, for which `insert` would be compiled again
     total: Any = np.int64(0)
-    top, worst = 1, limit
-    stack[0], bound[0] = tree.starts.size - 1, 0.0
+    d = q.size
+    length = _load_query(q, to.q)
+    top, worst, reach = 1, limit, _reach(limit, length, d)
+    to.stack[0], to.bound[0] = tree.starts.size - 1, 0.0
     while top > 0:
         top -= 1
-        at, level = stack[top] // LEVELS, stack[top] % LEVELS
-        if bound[top] > worst:
+        at, level = to.stack[top] // LEVELS, to.stack[top] % LEVELS
+        if to.bound[top] > reach:
             continue
         if level > 0:
-            _box_squares(tree.low, tree.high, tree.starts[level - 1] + at, q, away)
-            top = _push_children(away, worst, at * FAN, level - 1, stack, bound, top)
-        elif _leaf_squares(tree.blocks, at, q, worst, away):
-            for s in range(FAN):
-                if away[s] <= worst and tree.copies[at * FAN + s] > 0:
-                    held, total = insert(squares, slots, held, total, want, away[s], at * FAN + s, tree)
-                    worst = squares[held - 1] if total >= want else limit
+            hits = lanes.near_boxes(tree.low, tree.high, tree.starts[level - 1] + at, to.q, reach, to.away)
+            top = _push_children(to.away, hits, at * FAN, level - 1, to.stack, to.bound, top)
+            continue
+        hits = lanes.near_rows(tree.near, at, to.q, reach, to.away)
+        while hits != 0:
+            slot = at * FAN + trailing_zeros(hits)
+            hits &= hits - 1
+            square = _square(tree.blocks, slot, q) if tree.copies[slot] > 0 else np.inf
+            if square <= worst:
+                held, total = insert(to.squares, to.slots, held, total, want, square, slot, tree)
+                worst = to.squares[held - 1] if total >= want else limit
+                reach = _reach(worst, length, d)
     return int(held)
 
 
 @kernel
-def _nearest(tree: Tree, Q: Floats, own: Flags, k: int, limit: float) -> tuple[Floats, Counts]:
-    """What `nearest` says, among the rows within `limit`; slot -1 where there are too few."""
-    out, where = np.empty((Q.shape[0], k)), np.empty((Q.shape[0], k), np.int32)
-    squares, slots, away = np.empty(k + 3), np.empty(k + 3, np.int32), np.empty(FAN)
-    stack, bound = np.empty(LEVELS * FAN, np.int64), np.empty(LEVELS * FAN)
+def _fill_nearest(tree: Tree, Q: Floats, own: Flags, limit: float, out: Floats, where: Counts) -> None:
+    """Fill what `nearest` says, among the rows within `limit`; slot -1 where there are too few."""
+    k = out.shape[1]
+    to = _scratch(k, Q.shape[1])
     where.fill(-1)
     for i in range(Q.shape[0]):
-        held = _search(tree, Q[i], k + int(own[i]), limit, squares, slots, stack, bound, away)
+        held = _search(tree, Q[i], k + int(own[i]), limit, to)
         used = 0
         for at in range(held):
-            count = tree.copies[slots[at]] - int(own[i] and at == 0 and squares[at] == 0.0)
+            count = tree.copies[to.slots[at]] - int(own[i] and at == 0 and to.squares[at] == 0.0)
             for _ in range(min(count, k - used)):
-                out[i, used], where[i, used] = squares[at], slots[at]
+                out[i, used], where[i, used] = to.squares[at], to.slots[at]
                 used += 1
+
+
+def _nearest(tree: Tree, Q: Floats, own: Flags, k: int, limit: float) -> tuple[Floats, Counts]:
+    """What `nearest` says, among the rows within `limit`; slot -1 where there are too few."""
+    out, where = np.empty((len(Q), k)), np.empty((len(Q), k), np.int32)
+
+    def fill(first: int, end: int) -> None:
+        part = slice(first, end)
+        _fill_nearest(tree, Q[part], own[part], limit, out[part], where[part])
+
+    workers.over_rows(len(Q), QUERIES, fill)
     return out, where
 
 

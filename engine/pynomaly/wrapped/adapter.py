@@ -1,19 +1,33 @@
-"""The adapter that makes a class of PyOD or scikit-learn an algorithm."""
+"""The adapter that makes a class of PyOD or scikit-learn an algorithm.
 
-import importlib
-import inspect
+A fit that may be long runs in another process, which a stop ends at once (`pynomaly.wrapped.worker`); a short one
+runs in this process, where a stop is seen when it ends. Which it is follows from the table alone: a row's
+`quick_cells` says how large a table its class fits within about half a second with its defaults, and a table
+counts as larger by as much as the parameters lie from them (`_effort`).
+"""
+
 from functools import partial
+from math import prod
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pynomaly import workers
 from pynomaly.algorithm import Algorithm, Flags, Floats, Params, State
-from pynomaly.errors import AlgorithmUnavailable, FitFailed
+from pynomaly.errors import FitFailed, InternalFailure, OutOfMemory
 from pynomaly.rows import hash_rows
-from pynomaly.wrapped.library import SEED_LIMIT, running
+from pynomaly.wrapped import worker
+from pynomaly.wrapped.library import running
 from pynomaly.wrapped.row import Row
+from pynomaly.wrapped.training import finite, trained
+
+BLOCK = 4_096  # rows that are looked up or scored at a time
+PAIRS = 2**20  # of a new and a fitted row, compared between two looks at the flag that stops
+LEAST_COLUMNS = 10  # a narrower table counts as one of these
+KILLED = -9  # the exit code of a process that the system ends, which it does where memory runs out
+A_WORD = 100.0  # by how much another word than the default may lengthen a fit
 
 
 class WrappedState(State, frozen=True):
@@ -54,39 +68,6 @@ def record(row: Row) -> Algorithm:
     )
 
 
-def load(row: Row) -> Any:
-    """The class behind a row; AlgorithmUnavailable when it cannot be imported."""
-    module, _, name = row.target.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except ImportError as error:
-        raise AlgorithmUnavailable(f"`{row.name}` cannot be imported: {error}", "install what is missing") from error
-
-
-def arguments(row: Row, params: Params, seed: int, shape: tuple[int, ...]) -> dict[str, Any]:
-    """What the constructor is called with, for rows of this shape."""
-    made = {name: value() if callable(value) else value for name, value in row.constants.items()}
-    given = {**msgspec.structs.asdict(params), **made}
-    for name, more in _limits(row).items():
-        given[name] = _at_most(given[name], shape[0] + more)
-    signature = inspect.signature(load(row)).parameters
-    if "random_state" in signature:
-        given["random_state"] = seed % SEED_LIMIT
-    if "n_features" in signature:
-        given["n_features"] = shape[1]
-    return given
-
-
-def _limits(row: Row) -> dict[str, int]:
-    """How far each parameter that depends on the number of rows may exceed it."""
-    return row.at_most if row.neighbors is None else {row.neighbors: -1, **row.at_most}
-
-
-def _at_most(value: Any, limit: int) -> Any:
-    """A number lowered to the limit; a word or None as it is."""
-    return min(value, limit) if isinstance(value, int) else value
-
-
 def _fit(row: Row, X: Floats, params: Params, seed: int) -> WrappedState:
     """Fit to the rows that have any value. Equal rows share one training score, the mean of theirs.
 
@@ -97,15 +78,38 @@ def _fit(row: Row, X: Floats, params: Params, seed: int) -> WrappedState:
     rows = _complete(X, medians)
     varying = np.asarray((rows != rows[:1]).any(axis=0))
     center = medians if row.centred is not None and row.centred(params) else None
-    hashes, first, copy_of = np.unique(hash_rows(rows, 0), return_index=True, return_inverse=True)
+    hashes = _distinct(hash_rows(rows, 0))
     if len(hashes) < row.least_distinct:
         nothing = np.full(len(hashes), 0.0 if varying.any() else np.nan)
         return WrappedState(medians, varying, center, hashes, nothing, None)
     if row.fits_distinct:
-        rows, copy_of = rows[first], np.arange(len(first))
+        rows = rows[np.unique(hash_rows(rows, 0), return_index=True)[1]]
     detector, scores = _trained(row, _seen(rows, varying, center), params, seed)
-    shared = np.bincount(copy_of, scores) / np.bincount(copy_of)
-    return WrappedState(medians, varying, center, hashes, shared, detector if row.scores_new_rows else None)
+    return WrappedState(medians, varying, center, hashes, _shared(hashes, rows, scores), detector)
+
+
+def _distinct(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The values among these, sorted; the array given is sorted too, and no other is made where all differ."""
+    hashes.sort()
+    is_new = np.concatenate(([True], hashes[1:] != hashes[:-1]))
+    return hashes if is_new.all() else hashes[is_new]
+
+
+def _shared(hashes: NDArray[np.uint64], rows: Floats, scores: Floats) -> Floats:
+    """The mean score of the rows of each hash."""
+    sums = _summed(hashes, rows, scores)
+    if len(hashes) < len(rows):
+        sums /= _summed(hashes, rows, np.ones(len(rows)))
+    return sums
+
+
+def _summed(hashes: NDArray[np.uint64], rows: Floats, values: Floats) -> Floats:
+    """The sum of the values of the rows of each hash."""
+    sums = np.zeros(len(hashes))
+    for first in range(0, len(rows), BLOCK):
+        block = slice(first, first + BLOCK)
+        np.add.at(sums, np.searchsorted(hashes, hash_rows(rows[block], 0)), values[block])
+    return sums
 
 
 def _seen(rows: Floats, varying: Flags, center: Floats | None) -> Floats:
@@ -115,46 +119,77 @@ def _seen(rows: Floats, varying: Flags, center: Floats | None) -> Floats:
 
 
 def _trained(row: Row, rows: Floats, params: Params, seed: int) -> tuple[object, Floats]:
-    """A detector fitted to complete rows, and their training scores."""
+    """A detector fitted to complete rows, and their training scores; in another process where that may be long."""
+    _check_columns(row, rows)
+    workers.check()
+    if len(rows) * max(rows.shape[1], LEAST_COLUMNS) * _effort(params) <= row.quick_cells:
+        return trained(row, params, rows, seed)
+    plain = msgspec.structs.replace(row, parameters=()), msgspec.structs.asdict(params)  # what can be pickled
+    try:
+        found: tuple[object, Floats] = worker.call(trained, *plain, rows, seed)
+    except worker.Died as error:
+        kind = OutOfMemory if error.code == KILLED else InternalFailure
+        raise kind(
+            f"the process that fitted `{row.name}` to {len(rows):,} rows and {rows.shape[1]:,} columns {error}",
+            "give fewer rows, or use another algorithm",
+        ) from error
+    return found
+
+
+def _check_columns(row: Row, rows: Floats) -> None:
+    """Raise FitFailed where there are more columns than the detector takes."""
+    because, mend = None, "name fewer columns in `features`, or use another algorithm"
     if row.max_columns is not None and rows.shape[1] > row.max_columns:
-        raise FitFailed(
-            f"`{row.name}` takes {row.max_columns} columns at most, not {rows.shape[1]}: {row.limit_reason}",
-            "name fewer columns in `features`, or use another algorithm",
-        )
-    if row.exceeds_columns and len(rows) <= rows.shape[1]:
-        raise FitFailed(
-            f"`{row.name}` needs more rows than columns, and there are {len(rows)} rows and {rows.shape[1]} columns",
-            "name fewer columns in `features`, or use another algorithm",
-        )
-    made = load(row)
-    with running(row, seed):
-        detector = made(**arguments(row, params, seed, rows.shape)).fit(rows)
-        scores = _finite(_training_scores(detector, rows))
-    if row.scored_in is not None and hasattr(detector, "batch_size"):
-        detector.batch_size = row.scored_in  # that of the training may leave a smaller batch at the end
-    if np.isnan(scores).all():
-        raise FitFailed(
-            f"`{row.name}` finds no finite score for any of {len(rows)} rows",
-            "leave out columns that follow from others, or use another algorithm",
-        )
-    return detector, scores
+        because = f"takes {row.max_columns} columns at most, not {rows.shape[1]}: {row.limit_reason}"
+    elif row.exceeds_columns and len(rows) <= rows.shape[1]:
+        because = f"needs more rows than columns, and there are {len(rows)} rows and {rows.shape[1]} columns"
+    if because is not None:
+        raise FitFailed(f"`{row.name}` {because}", mend)
+
+
+def _effort(params: Params) -> float:
+    """How many times longer than with the defaults a fit may take, at most.
+
+    A number counts by how many times larger or smaller than its default it is, whatever it means, and a word
+    or a number in place of one as a hundredfold.
+    """
+    values, defaults = (msgspec.structs.asdict(given) for given in (params, type(params)()))
+    return prod(_ratio(value, defaults[name]) for name, value in values.items() if value != defaults[name])
+
+
+def _ratio(value: Any, default: Any) -> float:
+    """How many times one number is the other, 1 or more."""
+    if not (isinstance(value, int | float) and isinstance(default, int | float) and value * default > 0.0):
+        return A_WORD
+    return max(value / default, default / value)
 
 
 def _score(row: Row, state: WrappedState, X: Floats, own: Flags) -> Floats:
     """Training scores of rows known by value, the detector's own score of others where it can give one."""
     out = np.full(len(X), np.nan)
-    present = ~_is_empty(X)
-    if not present.any():
-        return out
-    rows = _complete(X, state.medians)
+
+    def fill(first: int, end: int) -> None:
+        rows, is_gap = X[first:end], np.isnan(X[first:end])
+        if not is_gap.any():
+            out[first:end] = _scores(row, state, rows, own[first:end])
+            return
+        present = ~is_gap.all(axis=1)
+        filled = np.where(is_gap, state.medians, rows)[present]
+        out[first:end][present] = _scores(row, state, filled, own[first:end][present])
+
+    workers.over_rows(len(X), BLOCK, fill)
+    return out
+
+
+def _scores(row: Row, state: WrappedState, rows: Floats, own: Flags) -> Floats:
+    """The scores of complete rows."""
     hashes = hash_rows(rows, 0)
     places = np.minimum(np.searchsorted(state.hashes, hashes), len(state.hashes) - 1)
-    known = (state.hashes[places] == hashes) & (own[present] | (not row.scores_new_rows))
+    known = (state.hashes[places] == hashes) & (own | (not row.scores_new_rows))
     scores = np.where(known, state.scores[places], np.nan)
     if state.detector is not None and not known.all():
         scores[~known] = _new_scores(row, state, rows[~known])
-    out[present] = scores
-    return out
+    return scores
 
 
 def _medians(X: Floats) -> Floats:
@@ -163,43 +198,39 @@ def _medians(X: Floats) -> Floats:
 
 
 def _complete(X: Floats, medians: Floats) -> Floats:
-    """The rows that have any value, their gaps filled; X itself where nothing is missing."""
-    return _filled(X[~_is_empty(X)], medians) if np.isnan(X).any() else X
-
-
-def _filled(X: Floats, medians: Floats) -> Floats:
-    """A copy whose gaps are the medians."""
-    return np.where(np.isnan(X), medians, X)
-
-
-def _is_empty(X: Floats) -> Flags:
-    return np.asarray(np.isnan(X).all(axis=1))
-
-
-def _finite(scores: Any) -> Floats:
-    """NaN, which is no opinion, where a library's arithmetic overflowed."""
-    values = np.asarray(scores, dtype=np.float64).ravel()
-    return np.where(np.isfinite(values), values, np.nan)
-
-
-def _training_scores(detector: Any, X: Floats) -> Any:
-    """Larger is more anomalous; a neighbour method's score of a row does not count the row itself."""
-    if hasattr(detector, "decision_scores_"):
-        return detector.decision_scores_
-    if hasattr(detector, "negative_outlier_factor_"):
-        return -detector.negative_outlier_factor_
-    return -detector.score_samples(X)
+    """The rows that have any value, their gaps filled with the medians; X itself where nothing is missing."""
+    is_gap = np.isnan(X)
+    if not is_gap.any():
+        return X
+    rows = X[~is_gap.all(axis=1)]
+    np.copyto(rows, medians, where=np.isnan(rows))
+    return rows
 
 
 def _new_scores(row: Row, state: WrappedState, rows: Floats) -> Floats:
-    """The detector's scores of complete rows, in batches of one size where its rounding follows the batch."""
+    """The detector's scores of complete rows, a few at a time where it compares each with all that it was fitted to."""
     seen = _seen(rows, state.varying, state.center)
-    size = row.scored_in or len(seen)
-    short = -len(seen) % size
-    padded = np.pad(seen, ((0, short), (0, 0)), mode="edge") if short else seen
+    scores = np.empty(len(seen))
     with running(row):
-        scores = [_finite(_decided(state.detector, block)) for block in np.split(padded, len(padded) // size)]
-    return np.concatenate(scores)[: len(seen)]
+        for first in range(0, len(seen), _batch(row, state)):
+            workers.check()
+            part = seen[first : first + _batch(row, state)]
+            scores[first : first + len(part)] = finite(_decided(state.detector, _whole(row, part)))[: len(part)]
+    return scores
+
+
+def _batch(row: Row, state: WrappedState) -> int:
+    """How many rows are scored at a time; a detector for few rows (`max_rows`) compares each with all of them."""
+    if row.scored_in is not None:
+        return row.scored_in
+    return BLOCK if row.max_rows is None else max(1, PAIRS // len(state.hashes))
+
+
+def _whole(row: Row, rows: Floats) -> Floats:
+    """The rows, the last one repeated where the detector's rounding follows the size of the batch."""
+    if row.scored_in is None:
+        return rows
+    return np.pad(rows, ((0, -len(rows) % row.scored_in), (0, 0)), mode="edge")
 
 
 def _decided(detector: Any, X: Floats) -> Any:

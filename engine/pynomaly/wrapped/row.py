@@ -39,9 +39,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     `max_rows` or `max_columns`. `fits_distinct` fits each distinct row once; with fewer than `least_distinct` of
     them the method has nothing to compare and all score 0. `exceeds_columns`: it needs more rows than columns.
     `centred` tells, of the parameters, whether to subtract the medians first. `scored_in` pads a batch of new
-    rows to a multiple of this many, so that rounding does not follow the batch. `needs` are packages besides the
-    library. `prints_in` is a module whose prints are not passed on. `runs_threads`: its numba code starts threads.
-    `caveat` is the record's.
+    rows to a multiple of this many, so that rounding does not follow the batch. `quick_cells` is the largest table,
+    in rows x columns, that the defaults fit in about half a second; one under ten columns counts as one of ten.
+    `needs` are packages besides the library. `prints_in` is a module whose prints are not passed on.
+    `runs_threads`: its numba code starts threads. `caveat` is the record's.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     exceeds_columns: bool = False
     centred: Callable[[Any], bool] | None = None
     scored_in: int | None = None
+    quick_cells: int = 10_000
     needs: tuple[str, ...] = ()
     prints_in: str | None = None
     runs_threads: bool = False

@@ -25,6 +25,7 @@ SKLEARN = (
         reference="Liu, Ting & Zhou 2008",
         complexity="O(n_estimators * log(max_samples) * n)",
         deterministic=False,
+        quick_cells=200_000,
         parameters=FOREST,
     ),
     Row(
@@ -35,6 +36,7 @@ SKLEARN = (
         reference="Breunig, Kriegel, Ng & Sander 2000",
         complexity="O(d * n * log(n)) with few columns, O(d * n^2) with many",
         deterministic=True,
+        quick_cells=30_000,
         parameters=(integer("n_neighbors", 20, "Number of neighbours", 1, MANY), *DISTANCE),
         constants={"novelty": True},  # without it the fitted detector cannot score other rows
         neighbors="n_neighbors",
@@ -49,6 +51,7 @@ SKLEARN = (
         reference="Schoelkopf, Platt, Shawe-Taylor, Smola & Williamson 2001",
         complexity="O(d * n^2) to O(d * n^3)",
         deterministic=True,
+        quick_cells=30_000,
         max_rows=30_000,
         limit_reason="half of the rows become part of the boundary, and each is compared with all",
         parameters=(*SVM, number("gamma", "scale", "Width of the kernel", 1e9, above=0.0, words=("scale", "auto"))),
@@ -62,6 +65,7 @@ SKLEARN = (
         reference="Schoelkopf, Platt, Shawe-Taylor, Smola & Williamson 2001",
         complexity="O(d * n) a pass, max_iter passes at most",
         deterministic=False,
+        quick_cells=1_000_000,
         parameters=(
             number("nu", 0.5, "Upper bound on the share of rows on the origin's side", 1.0, above=0.0),
             flag("fit_intercept", True, "Let the plane lie off the origin"),
@@ -95,6 +99,7 @@ SKLEARN = (
         reference="Dempster, Laird & Rubin 1977",
         complexity="O(n_components * d^2 * n) a step",
         deterministic=False,
+        quick_cells=300_000,
         parameters=MIXTURE,
         left_out=MIXTURE_LEFT_OUT,
     ),

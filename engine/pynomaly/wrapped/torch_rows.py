@@ -6,6 +6,7 @@ from pynomaly.wrapped.row import Row
 LAYERS = "the widths of the layers are lists"
 TORCH = ("torch",)
 BLOCK = 256  # rows that are scored together
+QUICK = 0  # cells: training takes seconds for any table
 ACTIVATIONS = ("relu", "elu", "leaky_relu", "sigmoid", "softplus", "tanh", "identity")
 
 
@@ -52,6 +53,7 @@ NETWORKS = (
         reference="Aggarwal 2017",
         complexity="O(epoch_num * d * n)",
         deterministic=False,
+        quick_cells=QUICK,
         parameters=(
             _epochs("epoch_num", 10),
             *TRAINING,
@@ -73,6 +75,7 @@ NETWORKS = (
         reference="Kingma & Welling 2014",
         complexity="O(epoch_num * d * n)",
         deterministic=False,
+        quick_cells=QUICK,
         parameters=(
             _epochs("epoch_num", 30),
             *TRAINING,
@@ -103,6 +106,7 @@ NETWORKS = (
         reference="Ruff et al. 2018",
         complexity="O(epochs * d * n)",
         deterministic=False,
+        quick_cells=QUICK,
         parameters=(
             _epochs("epochs", 100),
             STANDARDISED,
@@ -141,12 +145,13 @@ NETWORKS = (
     ),
     Row(
         name="pyod_ae1svm",
-        target="pynomaly.wrapped.mended.ae1svm.AE1SVM",
+        target="pynomaly.wrapped.mended.networks.AE1SVM",
         summary="Error of an autoencoder trained together with a one-class support vector machine",
         family="neural network",
         reference="Nguyen & Vien 2018",
         complexity="O(epochs * d * n)",
         deterministic=False,
+        quick_cells=QUICK,
         parameters=(
             _epochs("epochs", 50),
             STANDARDISED,
@@ -175,6 +180,7 @@ NETWORKS = (
         reference="Zenati, Romain, Foo, Lecouat & Chandrasekhar 2018",
         complexity="O(epochs * d * batch_size + d * n)",
         deterministic=False,
+        quick_cells=QUICK,
         parameters=(
             integer("epochs", 200, "Number of training steps, each on one batch", 1, MANY),
             AS_THEY_ARE,
@@ -206,6 +212,7 @@ NETWORKS = (
         reference="Schlegl, Seeboeck, Waldstein, Schmidt-Erfurth & Langs 2017",
         complexity="O((epochs + epochs_query) * d * n)",
         deterministic=False,
+        quick_cells=QUICK,
         parameters=(
             _epochs("epochs", 500),
             integer("epochs_query", 20, "Steps of the search for a row's code", 1, MANY),
@@ -229,12 +236,13 @@ NETWORKS = (
     ),
     Row(
         name="pyod_so_gaal",
-        target="pynomaly.wrapped.mended.so_gaal.SO_GAAL",
+        target="pynomaly.wrapped.mended.networks.SO_GAAL",
         summary="Discriminator trained against one generator of artificial outliers",
         family="neural network",
         reference="Liu, Li, Zhou, Jiang, Sun, Wang & He 2020",
         complexity="O(stop_epochs * d * n)",
         deterministic=False,
+        quick_cells=QUICK,
         parameters=GENERATORS,
         needs=TORCH,
         prints_in="pyod.models.so_gaal",
@@ -244,12 +252,13 @@ NETWORKS = (
     ),
     Row(
         name="pyod_mo_gaal",
-        target="pynomaly.wrapped.mended.mo_gaal.MO_GAAL",
+        target="pynomaly.wrapped.mended.networks.MO_GAAL",
         summary="Discriminator trained against several generators of artificial outliers",
         family="neural network",
         reference="Liu, Li, Zhou, Jiang, Sun, Wang & He 2020",
         complexity="O(stop_epochs * k * d * n)",
         deterministic=False,
+        quick_cells=QUICK,
         parameters=(integer("k", 10, "Number of generators", 1, 1000), *GENERATORS),
         needs=TORCH,
         prints_in="pyod.models.mo_gaal",
@@ -265,6 +274,7 @@ NETWORKS = (
         reference="Goodge, Hooi, Ng & Ng 2022",
         complexity="O(n_epochs * n + d * n * log(n)) with few columns, O(d * n^2) with many",
         deterministic=False,
+        quick_cells=QUICK,
         parameters=(
             choice(
                 "model_type", "WEIGHT", "Whether the network weighs the distances or scores them", "WEIGHT", "SCORE"
@@ -293,6 +303,7 @@ NETWORKS = (
         reference="Xu, Pang, Wang & Wang 2023",
         complexity="O(n_ensemble * n_estimators * max_samples * n)",
         deterministic=False,
+        quick_cells=QUICK,
         parameters=(
             integer("n_ensemble", 50, "Number of random networks", 1, 10_000),
             integer("n_estimators", 6, "Number of trees for each network", 1, 10_000),

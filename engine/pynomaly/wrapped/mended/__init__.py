@@ -1,1 +1,1 @@
-"""Classes of PyOD with a fault mended, one a file; each says which. A file is imported when its class is fitted."""
+"""Classes of PyOD with a fault mended. A file is imported when one of its classes is fitted, and so what it needs."""
