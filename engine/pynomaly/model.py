@@ -89,7 +89,7 @@ def fit(rows: pa.StructArray, options: Options, n_rows: int) -> Model:
     X, hashes = _canonical(encoder, rows, options.seed)
     params, notes = registry.parameters_for(algorithm, options.parameters, len(X))
     state = algorithm.fit(X, params, options.seed)
-    scores = algorithm.score(state, X, np.ones(len(X), dtype=np.bool_))
+    scores = _training_scores(algorithm, state, X)
     threshold, cut_off = _cut_off(scores, options, algorithm)
     is_whole = len(rows) == n_rows
     is_spent = options.grouped and is_whole and not options.explain  # ten thousand forests would fill the memory
@@ -125,6 +125,17 @@ def _canonical(encoder: Encoder, rows: pa.StructArray, seed: int) -> tuple[Float
         len(rows), BLOCK, lambda first, end: encoded.take(order[first:end], axis=0, out=X[first:end], mode="clip")
     )
     return X, hashes[order]
+
+
+def _training_scores(algorithm: Algorithm, state: State, X: Floats) -> Floats:
+    """The scores of the rows that the state was fitted to."""
+    scores = np.empty(len(X))
+
+    def score(first: int, end: int) -> None:
+        scores[first:end] = algorithm.score(state, X[first:end], np.ones(end - first, dtype=np.bool_))
+
+    workers.over_rows(len(X), BLOCK, score)
+    return scores
 
 
 def _constant(algorithm: Algorithm, encoder: Encoder, options: Options) -> Model:

@@ -84,7 +84,7 @@ class cblof:
     distance to the mean of the row's cluster, or of the nearest large one if its own is small.
 
     The distance is not multiplied by the size of the cluster: that is PyOD's default, and the paper multiplies. k-means
-    takes the place of the paper's Squeezer, as in PyOD; the best of four starts is kept, on at most 65,536 random rows.
+    takes the place of the paper's Squeezer, as in PyOD, from one greedy start, on at most 65,536 random rows.
     Columns are divided by their standard deviation in the fit sample; a flat column counts only where a new row
     differs from it; a gap takes the column's mean, and rows without a value are not clustered.
     """

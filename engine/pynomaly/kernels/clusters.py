@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pynomaly import workers
 from pynomaly.kernels import kernel
 from pynomaly.kernels.subsamples import ROWS, fill_squares, load
 
@@ -13,7 +14,6 @@ Indices = NDArray[np.int64]
 
 MOST_TURNS = 100
 SMALL_SHIFT = 1e-4  # sum of the squared distances that the means move in the last turn
-N_STARTS = 4  # of which the one with the least sum of squares is kept
 
 
 class Clusters(NamedTuple):
@@ -89,21 +89,16 @@ def _draw(Z: Floats, n_clusters: int, rng: np.random.Generator) -> Indices:
     return np.array(chosen, np.int64)
 
 
-def _settled(Z: Floats, start: Indices) -> tuple[float, Clusters]:
-    """Sum of the squared distances of the rows to the means, and the clusters, from these rows on."""
+def k_means(Z: Floats, n_clusters: int, rng: np.random.Generator) -> Clusters:
+    """Clusters from one greedy start; fewer where there are fewer distinct rows. O(n k d) a turn."""
+    start = _draw(Z, n_clusters, rng)
     mean = Z[start].copy()
     sums, n_rows = np.empty(mean.shape), np.empty(len(mean), np.int64)
     for _ in range(MOST_TURNS):
+        workers.check()
         squares, nearest = nearest_means(Z, mean)
         if _move(Z, nearest, int(squares.argmax()), mean, sums, n_rows) <= SMALL_SHIFT:
             break
-    squares, nearest = nearest_means(Z, mean)
-    n_rows = np.bincount(nearest, minlength=len(mean))
+    n_rows = np.bincount(nearest_means(Z, mean)[1], minlength=len(mean))
     order = np.argsort(-n_rows, kind="stable")[: int((n_rows > 0).sum())]
-    return float(squares.sum()), Clusters(mean[order], n_rows[order], start)
-
-
-def k_means(Z: Floats, n_clusters: int, rng: np.random.Generator) -> Clusters:
-    """The best of several runs, with fewer clusters where there are fewer distinct rows. O(n k d) a turn."""
-    runs = [_settled(Z, _draw(Z, n_clusters, rng)) for _ in range(N_STARTS)]
-    return min(runs, key=lambda run: run[0])[1]
+    return Clusters(mean[order], n_rows[order], start)
