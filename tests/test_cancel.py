@@ -1,0 +1,69 @@
+"""A fit or a score that runs is stopped, by `interrupt` and by Ctrl-C, and the engine works on."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import pynomaly
+
+LONG = "select i, hash(i) % 100_003 as x, hash(i + 1) % 100_019 as y, hash(i + 2) % 1_009 as z from range({n}) r(i)"
+DETECTIONS = {  # each takes far longer than it may take to stop
+    "a native fit": "detect_anomalies('rows', algorithm := 'knn', parameters := {'n_neighbors': 2_000})",
+    "native scores": (
+        "detect_anomalies('rows', algorithm := 'knn', sample_rows := 5_000, parameters := {'n_neighbors': 4_000})"
+    ),
+    "many groups": "detect_anomalies('rows', algorithm := 'sod', \"by\" := 'z')",
+    "a fit in another process": "detect_anomalies('few', algorithm := 'pyod_sos')",
+    "a comparison": "compare_detectors('few', algorithms := ['pyod_sos', 'mad'])",
+}
+AT_MOST_SECONDS = 10.0  # generous: half a second is what a quiet machine takes
+
+
+@pytest.mark.parametrize("detection", DETECTIONS.values(), ids=DETECTIONS)
+def test_interrupt_stops(detection: str) -> None:
+    with pynomaly.connect() as engine:
+        engine.execute("create table rows as " + LONG.format(n=400_000))
+        engine.execute("create table few as from rows limit 9_000")
+        pressed: list[float] = []
+
+        def press() -> None:
+            pressed.append(time.perf_counter())
+            engine.interrupt()
+
+        timer = threading.Timer(1.5, press)
+        timer.start()
+        with pytest.raises(pynomaly.PynomalyError) as raised:
+            engine.execute(f"select count(*) from {detection}").fetchall()
+        assert raised.value.code == "interrupted"
+        assert time.perf_counter() - pressed[0] < AT_MOST_SECONDS
+        assert engine.execute("select count(anomaly_score) from detect_anomalies('few')").fetchall() == [(9_000,)]
+
+
+SCRIPT = """
+import pynomaly
+with pynomaly.connect() as engine:
+    engine.execute({table!r})
+    print("ready", flush=True)
+    try:
+        engine.detect("rows", algorithm="knn", parameters={{"n_neighbors": 2_000}})
+    except KeyboardInterrupt:
+        print("stopped", engine.execute("select count(*) from rows").fetchall())
+"""
+
+
+def test_ctrl_c_stops_a_fit_in_the_main_thread() -> None:
+    script = SCRIPT.format(table="create table rows as " + LONG.format(n=200_000))
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=os.environ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(2.0)
+        process.send_signal(signal.SIGINT)
+        pressed = time.perf_counter()
+        told, _ = process.communicate(timeout=60)
+    assert told == "stopped [(200000,)]\n"
+    assert time.perf_counter() - pressed < AT_MOST_SECONDS
