@@ -87,12 +87,11 @@ def pyod_score(path: Path, module: str, name: str) -> Run:
 
 
 def isotree(path: Path) -> Run:
-    """Isotree's fit and scores with the parameters of a plain isolation forest."""
+    """isotree's fit and scores: 100 trees of 256 rows that split one column at a time, the rest its defaults."""
     from isotree import IsolationForest
 
     X = matrix(path)
-    plain = {"ntrees": 100, "sample_size": 256, "ndim": 1, "max_depth": 8, "missing_action": "fail", "nthreads": -1}
-    return lambda: _nothing(IsolationForest(**plain).fit(X).predict(X))
+    return lambda: _nothing(IsolationForest(ntrees=100, sample_size=256, ndim=1, nthreads=-1).fit(X).predict(X))
 
 
 def _engine(threads: int = 0) -> Any:

@@ -129,13 +129,11 @@ def _canonical(encoder: Encoder, rows: pa.StructArray, seed: int) -> tuple[Float
 
 def _training_scores(algorithm: Algorithm, state: State, X: Floats) -> Floats:
     """The scores of the rows that the state was fitted to."""
-    scores = np.empty(len(X))
 
-    def score(first: int, end: int) -> None:
-        scores[first:end] = algorithm.score(state, X[first:end], np.ones(end - first, dtype=np.bool_))
+    def score(first: int, end: int) -> Floats:
+        return algorithm.score(state, X[first:end], np.ones(end - first, dtype=np.bool_))
 
-    workers.over_rows(len(X), BLOCK, score)
-    return scores
+    return workers.per_row(len(X), BLOCK, score)
 
 
 def _constant(algorithm: Algorithm, encoder: Encoder, options: Options) -> Model:

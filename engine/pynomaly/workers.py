@@ -93,6 +93,17 @@ def over_rows(n_rows: int, block: int, run: Callable[[int, int], object]) -> Non
                 other.result()
 
 
+def per_row(n_rows: int, block: int, evaluate: Callable[[int, int], NDArray[np.float64]]) -> NDArray[np.float64]:
+    """float64[n_rows]: what `evaluate(first, end)` gives for every block of rows, in their order."""
+    out = np.empty(n_rows)
+
+    def fill(first: int, end: int) -> None:
+        out[first:end] = evaluate(first, end)
+
+    over_rows(n_rows, block, fill)
+    return out
+
+
 def aside(action: Callable[[], T]) -> T:
     """Run an action; where this is the main thread on another one, so that a signal is heard while a kernel runs."""
     if threading.current_thread() is not threading.main_thread():

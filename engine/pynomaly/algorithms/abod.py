@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from pynomaly import workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import kernel
 from pynomaly.kernels import neighbors as nb
@@ -114,7 +115,12 @@ class abod:
         center, spread = nb.column_scales(X)
         tree = nb.build_tree(nb.standardised(X, center, spread)[0])
         k, rows = min(params.n_neighbors, len(X) - 1), nb.tree_rows(tree)
-        training = _scores(rows, *nb.nearest(tree, rows, np.ones(len(rows), np.bool_), k), tree.blocks)
+        squares, slots = nb.nearest(tree, rows, np.ones(len(rows), np.bool_), k)
+        training = workers.per_row(
+            len(rows),
+            nb.QUERIES,
+            lambda first, end: _scores(rows[first:end], squares[first:end], slots[first:end], tree.blocks),
+        )
         return AbodState(center, spread, *tree, training, k)
 
     @staticmethod

@@ -6,10 +6,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pynomaly import workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import kernel
 from pynomaly.kernels import neighbors as nb
 from pynomaly.kernels import subsamples as sub
+
+AT_ONCE = 8_192  # rows between two looks at whether to stop
 
 
 @kernel
@@ -129,7 +132,11 @@ class idk:
         centers = sub.draw(Z, empty, params.n_estimators, params.max_samples, np.random.default_rng(seed))
         squares, _ = sub.radii(centers)
         known = Z[~empty]
-        return IdkState(center, spread, centers, squares, _count(known, centers, squares), max(len(known), 1))
+        counts: list[Floats] = []
+        workers.over_rows(
+            len(known), AT_ONCE, lambda first, end: counts.append(_count(known[first:end], centers, squares))
+        )
+        return IdkState(center, spread, centers, squares, sum(counts, np.zeros(squares.shape)), max(len(known), 1))
 
     @staticmethod
     def score(state: IdkState, X: Floats, _own: Flags) -> Floats:

@@ -6,11 +6,13 @@ from typing import Annotated, NamedTuple
 import msgspec
 import numpy as np
 
+from pynomaly import workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import columns, kernel
 from pynomaly.kernels import neighbors as nb
 from pynomaly.kernels import subsamples as sub
 
+AT_ONCE = 8_192  # rows between two looks at whether to stop
 REACH = 1e4  # standardised values end here: a fitted one is at most sqrt(n), so the kernel with any is 0
 ROUND = 6755399441055744.0  # 1.5 * 2 ** 52: adding it rounds to a whole number
 LEAST = 1e-3  # value of a row at the centre, at least: the exact machine's is positive everywhere
@@ -265,7 +267,8 @@ class ocsvm:
         cosine, sine = mean[: params.n_components], mean[params.n_components :]
         phase = -np.arctan2(sine, cosine) / (2.0 * math.pi)
         fields = (center, spread, drawn, np.hypot(cosine, sine), phase, Z.min(axis=0), Z.max(axis=0), gamma)
-        values = np.sort(-_scores(Z, OcsvmState(*fields, 0.0).machine))
+        machine = OcsvmState(*fields, 0.0).machine
+        values = np.sort(-workers.per_row(len(Z), AT_ONCE, lambda first, end: _scores(Z[first:end], machine)))
         return OcsvmState(*fields, columns.quantile(values, params.nu))
 
     @staticmethod

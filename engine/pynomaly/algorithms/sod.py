@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pynomaly import workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import kernel
 from pynomaly.kernels import neighbors as nb
@@ -283,7 +284,12 @@ class sod:
         ref_set, itself = min(params.ref_set, k), np.arange(len(rows), dtype=np.int32)
         slots = nb.nearest(tree, rows, itself >= 0, k)[1]
         holders = _holders(slots, tree.copies)
-        training = _evaluate(rows, slots, itself, tree, holders, ref_set, params.alpha, np.empty((0, 0)))
+
+        def evaluate(first: int, end: int) -> Floats:
+            part = rows[first:end], slots[first:end], itself[first:end]
+            return _evaluate(*part, tree, holders, ref_set, params.alpha, np.empty((0, 0)))
+
+        training = workers.per_row(len(rows), nb.QUERIES, evaluate)
         return SodState(center, spread, *tree, *holders, training, k, ref_set, params.alpha)
 
     @staticmethod
