@@ -87,7 +87,7 @@ def pyod_score(path: Path, module: str, name: str) -> Run:
 
 
 def isotree(path: Path) -> Run:
-    """isotree's fit and scores: 100 trees of 256 rows that split one column at a time, the rest its defaults."""
+    """The fit and scores of isotree: 100 trees of 256 rows that split one column at a time, the rest its defaults."""
     from isotree import IsolationForest
 
     X = matrix(path)

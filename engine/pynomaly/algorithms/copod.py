@@ -11,49 +11,61 @@ from pynomaly.kernels import columns, kernel, tails
 
 
 @kernel
-def _multiply(both: Floats, skewness: int, products: Floats) -> None:
+def _multiply(left: Floats, right: Floats, skewness: int, products: Floats) -> None:
     """Multiply the shares of a column's left tails, right tails, and tails on its skewed side into `products`."""
-    side = 0 if skewness < 0 else 1
-    for i in range(both.shape[1]):
-        products[0, i] *= both[0, i]
-        products[1, i] *= both[1, i]
-        products[2, i] *= both[side, i]
+    by_left, by_right, by_skewed = products[0], products[1], products[2]
+    skewed = left if skewness < 0 else right
+    for i in range(left.size):
+        by_left[i] *= left[i]
+        by_right[i] *= right[i]
+        by_skewed[i] *= skewed[i]
 
 
 @kernel
-def _scores(X: Floats, sample: tails.Sample, skewness: tails.Signs) -> Floats:
-    """The largest of the three sums of -log(tail) over the columns, as logarithms of products. O(n d)."""
-    d = X.shape[1]
-    out, products, sums = np.empty(X.shape[0]), np.ones((3, tails.BLOCK)), np.zeros((3, tails.BLOCK))
-    both, scratch = np.empty((2, tails.BLOCK)), np.empty((2, tails.BLOCK), np.uint32)
-    for first in range(0, X.shape[0], tails.BLOCK):
-        count = min(tails.BLOCK, X.shape[0] - first)
+def _move(products: Floats, sums: Floats) -> None:
+    """Take the -log of products into the sums, and begin new products."""
+    for side in range(3):
+        for i in range(products.shape[1]):
+            sums[side, i] -= math.log(products[side, i])
+    products.fill(1.0)
+
+
+@kernel
+def _fill_scores(X: Floats, sample: tails.Sample, skewness: tails.Signs, out: Floats) -> None:
+    """Fill the largest of the three sums of -log(tail) over the columns, as logarithms of products. O(n d)."""
+    d, room, gaps = X.shape[1], tails.scratch(), 0
+    products, sums = np.empty((3, tails.BLOCK)), np.empty((3, tails.BLOCK))
+    left, right = np.empty(tails.BLOCK), np.empty(tails.BLOCK)
+    for begin in range(0, X.shape[0], tails.BLOCK):
+        count = min(tails.BLOCK, X.shape[0] - begin)
+        products.fill(1.0)
         sums.fill(0.0)
         for j in range(d):
-            tails.fill_tails(X, first, j, sample, both[0, :count], both[1, :count], scratch)
-            _multiply(both[:, :count], skewness[j], products)
-            if j + 1 == d or j % tails.FACTORS == tails.FACTORS - 1:
-                for side in range(3):
-                    for i in range(count):
-                        sums[side, i] -= math.log(products[side, i])
-                products.fill(1.0)
+            if j > 0 and j % tails.FACTORS == 0:
+                _move(products, sums)
+            gaps += tails.fill_tails(X, begin, j, sample, room, left[:count], right[:count])
+            _multiply(left[:count], right[:count], skewness[j], products)
+        if d > tails.FACTORS:
+            _move(products, sums)
         for i in range(count):
-            out[first + i] = max(sums[0, i], sums[1, i], sums[2, i])
-    return out
+            smallest = min(products[0, i], products[1, i], products[2, i])
+            out[begin + i] = max(sums[0, i], sums[1, i], sums[2, i]) - math.log(smallest)
+    if gaps > 0:
+        columns.rescale(X, out.reshape(-1, 1))
 
 
 @kernel
 def _shares(X: Floats, sample: tails.Sample, scores: Floats) -> Floats:
     """The scores, divided among the columns in proportion to -log(smaller tail). O(n d)."""
-    out, total = np.zeros(X.shape), np.zeros(X.shape[0])
-    both, scratch = np.empty((2, tails.BLOCK)), np.empty((2, tails.BLOCK), np.uint32)
-    for first in range(0, X.shape[0], tails.BLOCK):
-        count = min(tails.BLOCK, X.shape[0] - first)
+    out, total, room = np.zeros(X.shape), np.zeros(X.shape[0]), tails.scratch()
+    left, right = np.empty(tails.BLOCK), np.empty(tails.BLOCK)
+    for begin in range(0, X.shape[0], tails.BLOCK):
+        count = min(tails.BLOCK, X.shape[0] - begin)
         for j in range(X.shape[1]):
-            tails.fill_tails(X, first, j, sample, both[0, :count], both[1, :count], scratch)
+            tails.fill_tails(X, begin, j, sample, room, left[:count], right[:count])
             for i in range(count):
-                out[first + i, j] = -math.log(min(both[0, i], both[1, i]))
-                total[first + i] += out[first + i, j]
+                out[begin + i, j] = -math.log(min(left[i], right[i]))
+                total[begin + i] += out[begin + i, j]
     for i in range(X.shape[0]):
         for j in range(X.shape[1]):
             out[i, j] *= scores[i] / total[i] if total[i] > 0.0 else 1.0
@@ -67,9 +79,9 @@ class CopodState(State, frozen=True):
     below: tails.Counts
     first: tails.Counts
     start: NDArray[np.int64]
-    pieces: tails.Counts
-    bound: Floats
-    scale: Floats
+    known: tails.Counts
+    grid: Floats
+    pieces: Floats
     skewness: tails.Signs  # [d], its sign
 
     @property
@@ -108,9 +120,8 @@ class copod:
     @staticmethod
     def score(state: CopodState, X: Floats, _own: Flags) -> Floats:
         """The largest of the three sums; NaN where a row has no value."""
-        scores = _scores(X, state.sample, state.skewness)
-        columns.rescale(X, scores.reshape(-1, 1))
-        return scores
+        sample = state.sample
+        return columns.scored(X, lambda rows, scores: _fill_scores(rows, sample, state.skewness, scores))
 
     @staticmethod
     def explain(state: CopodState, X: Floats) -> Floats:

@@ -12,51 +12,56 @@ from pynomaly.kernels import columns, kernel, tails
 
 @kernel
 def _fill_shares(
-    X: Floats, first: int, j: int, sample: tails.Sample, is_symmetric: bool, both: Floats, scratch: tails.Counts
-) -> Floats:
-    """The shares of fitted rows in the smaller tails that hold column j's cells; 1 for a gap. Kept in `both`.
+    X: Floats,
+    begin: int,
+    j: int,
+    sample: tails.Sample,
+    is_symmetric: bool,
+    room: tails.Scratch,
+    left: Floats,
+    right: Floats,
+) -> int:
+    """Fill, in `left`, the shares of fitted rows in the smaller tails that hold column j's cells.
 
-    The product of both tails where the column is symmetric.
+    The product of both tails where the column is symmetric; 1 for a gap. Returns how many gaps there may be.
     """
-    left: Floats = both[0]
-    right: Floats = both[1]
-    tails.fill_tails(X, first, j, sample, left, right, scratch)
+    gaps: int = tails.fill_tails(X, begin, j, sample, room, left, right)
     for i in range(left.size):
         smaller = left[i] if left[i] < right[i] else right[i]
         left[i] = left[i] * right[i] if is_symmetric else smaller
-    return left
+    return gaps
 
 
 @kernel
-def _scores(X: Floats, sample: tails.Sample, symmetric: Flags) -> Floats:
-    """Sum of -log(tail) over the columns, as the logarithm of products. O(n d)."""
-    d = X.shape[1]
-    out, product = np.zeros(X.shape[0]), np.ones(tails.BLOCK)
-    both, scratch = np.empty((2, tails.BLOCK)), np.empty((2, tails.BLOCK), np.uint32)
-    for first in range(0, X.shape[0], tails.BLOCK):
-        count = min(tails.BLOCK, X.shape[0] - first)
+def _fill_scores(X: Floats, sample: tails.Sample, symmetric: Flags, out: Floats) -> None:
+    """Fill the sum of -log(tail) over the columns, as the logarithm of products. O(n d)."""
+    d, room, gaps = X.shape[1], tails.scratch(), 0
+    product, left, right = np.ones(tails.BLOCK), np.empty(tails.BLOCK), np.empty(tails.BLOCK)
+    out.fill(0.0)
+    for begin in range(0, X.shape[0], tails.BLOCK):
+        count = min(tails.BLOCK, X.shape[0] - begin)
         for j in range(d):
-            shares = _fill_shares(X, first, j, sample, symmetric[j], both[:, :count], scratch)
+            gaps += _fill_shares(X, begin, j, sample, symmetric[j], room, left[:count], right[:count])
             for i in range(count):
-                product[i] *= shares[i]
+                product[i] *= left[i]
             if j + 1 == d or j % tails.FACTORS == tails.FACTORS - 1:
                 for i in range(count):
-                    out[first + i] -= math.log(product[i])
+                    out[begin + i] -= math.log(product[i])
                     product[i] = 1.0
-    return out
+    if gaps > 0:
+        columns.rescale(X, out.reshape(-1, 1))
 
 
 @kernel
 def _surprises(X: Floats, sample: tails.Sample, symmetric: Flags) -> Floats:
     """-log(tail) of each cell, 0 for a gap and in a column that the fit never saw. O(n d)."""
-    out = np.zeros(X.shape)
-    both, scratch = np.empty((2, tails.BLOCK)), np.empty((2, tails.BLOCK), np.uint32)
-    for first in range(0, X.shape[0], tails.BLOCK):
-        count = min(tails.BLOCK, X.shape[0] - first)
+    out, room, left, right = np.zeros(X.shape), tails.scratch(), np.empty(tails.BLOCK), np.empty(tails.BLOCK)
+    for begin in range(0, X.shape[0], tails.BLOCK):
+        count = min(tails.BLOCK, X.shape[0] - begin)
         for j in range(X.shape[1]):
-            shares = _fill_shares(X, first, j, sample, symmetric[j], both[:, :count], scratch)
+            _fill_shares(X, begin, j, sample, symmetric[j], room, left[:count], right[:count])
             for i in range(count):
-                out[first + i, j] -= math.log(shares[i])
+                out[begin + i, j] -= math.log(left[i])
     return out
 
 
@@ -67,9 +72,9 @@ class EcodState(State, frozen=True):
     below: tails.Counts
     first: tails.Counts
     start: NDArray[np.int64]
-    pieces: tails.Counts
-    bound: Floats
-    scale: Floats
+    known: tails.Counts
+    grid: Floats
+    pieces: Floats
     symmetric: Flags  # [d], whether the skewness is 0
 
     @property
@@ -105,9 +110,8 @@ class ecod:
     @staticmethod
     def score(state: EcodState, X: Floats, _own: Flags) -> Floats:
         """The sum over the columns; NaN where a row has no value."""
-        scores = _scores(X, state.sample, state.symmetric)
-        columns.rescale(X, scores.reshape(-1, 1))
-        return scores
+        sample = state.sample
+        return columns.scored(X, lambda rows, scores: _fill_scores(rows, sample, state.symmetric, scores))
 
     @staticmethod
     def explain(state: EcodState, X: Floats) -> Floats:

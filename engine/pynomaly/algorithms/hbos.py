@@ -1,12 +1,28 @@
 """Histograms: an anomaly falls in the empty bins of its columns (Goldstein & Dengel 2012)."""
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
+from pynomaly import workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import columns, kernel
+
+Places = NDArray[np.int32]
+
+BLOCK = 256  # rows that are looked up together
+LANES = 4  # counts of one bin
+
+
+class Model(NamedTuple):
+    """The histograms."""
+
+    edges: Floats  # [d, n_bins + 1]
+    scale: Floats  # [d], bins per unit; 0 where bins have no width
+    levels: Floats  # [d, n_bins + 2], what a value below the bins, in each bin, above them adds to the score
+    tolerance: float  # bin widths that a value may lie outside
 
 
 @kernel
@@ -36,31 +52,62 @@ def _scales(edges: Floats) -> Floats:
 
 
 @kernel
-def _bin(value: float, edges: Floats, j: int, scale: float) -> int:
-    """The bin of column j whose (left, right] holds the value, or the nearest; `scale` is bins per unit."""
-    last = edges.shape[1] - 2
-    b = int(min(max((value - edges[j, 0]) * scale, 0.0), last))
-    while b > 0 and value <= edges[j, b]:
+def _bin(value: float, guess: int, edges: Floats) -> int:
+    """The bin with these edges whose (left, right] holds the value, or the nearest."""
+    b, last = guess, edges.size - 2
+    while b > 0 and value <= edges[b]:
         b -= 1
-    while b < last and value > edges[j, b + 1]:
+    while b < last and value > edges[b + 1]:
         b += 1
     return b
 
 
 @kernel
-def _counts(X: Floats, edges: Floats, scale: Floats) -> Floats:
-    """Values in each bin of each column; a bin holds its left edge, and the last one its right edge too."""
-    counts = np.zeros((edges.shape[0], edges.shape[1] - 1))
-    last = counts.shape[1] - 1
-    for i in range(X.shape[0]):
-        for j in range(X.shape[1]):
-            value = X[i, j]
-            if value == value:
-                b = _bin(value, edges, j, scale[j])
-                while b < last and value >= edges[j, b + 1]:
-                    b += 1
-                counts[j, b] += 1.0
-    return counts
+def _fill_guesses(X: Floats, begin: int, j: int, edges: Floats, scale: float, cells: Floats, guesses: Places) -> None:
+    """Copy column j's cells from row `begin` on, and fill about which bins hold them; `scale` is bins per unit."""
+    low, last = edges[0], float(edges.size - 2)
+    for i in range(cells.size):
+        cells[i] = X[begin + i, j]
+    for i in range(cells.size):
+        place = (cells[i] - low) * scale
+        place = place if place > 0.0 else 0.0
+        guesses[i] = np.int32(place if place < last else last)
+
+
+@kernel
+def _count(X: Floats, j: int, edges: Floats, scale: float, counts: Floats) -> None:
+    """Fill the values in each bin of column j; a bin holds its left edge, and the last one its right edge too.
+
+    Counted by lanes, since most values fall in few bins, and a count must be stored before it can grow again.
+    """
+    cells, guesses, n_bins = np.empty(BLOCK), np.empty(BLOCK, np.int32), np.uint32(counts.size)
+    lanes = np.zeros(LANES * counts.size, np.uint32)
+    for begin in range(0, X.shape[0], BLOCK):
+        size, n_sure = min(BLOCK, X.shape[0] - begin), 0
+        _fill_guesses(X, begin, j, edges, scale, cells[:size], guesses)
+        for i in range(size):
+            guess = np.uint32(guesses[i])
+            is_sure = int((edges[guess] < cells[i]) & (cells[i] < edges[guess + np.uint32(1)]))
+            lanes[np.uint32(i) % np.uint32(LANES) * n_bins + guess] += np.uint32(is_sure)
+            n_sure += is_sure
+        for i in range(size if n_sure < size else 0):
+            value, at = cells[i], int(guesses[i])
+            if value == value and not (edges[at] < value < edges[at + 1]):
+                at = _bin(value, at, edges)
+                while at + 1 < counts.size and value >= edges[at + 1]:
+                    at += 1
+                lanes[at] += np.uint32(1)
+    counts.fill(0.0)
+    for lane in range(LANES):
+        for b in range(counts.size):
+            counts[b] += lanes[lane * counts.size + b]
+
+
+@kernel
+def _fill_counts(X: Floats, begin: int, end: int, edges: Floats, scale: Floats, counts: Floats) -> None:
+    """Fill the values in each bin of some columns."""
+    for j in range(begin, end):
+        _count(X, j, edges[j], scale[j], counts[j])
 
 
 @kernel
@@ -87,25 +134,67 @@ def _fill_levels(counts: Floats, edges: Floats, known: Floats, spread: Floats, a
 
 
 @kernel
-def _level(value: float, edges: Floats, j: int, scale: float, tolerance: float) -> int:
-    """The entry of column j's levels for a value."""
-    n_bins: int = edges.shape[1] - 1
-    if value <= edges[j, 0]:
-        return int(edges[j, 0] - value <= tolerance * (edges[j, 1] - edges[j, 0]))
-    if value > edges[j, n_bins]:
-        near: bool = value - edges[j, n_bins] <= tolerance * (edges[j, n_bins] - edges[j, n_bins - 1])
+def _level(value: float, guess: int, edges: Floats, tolerance: float) -> int:
+    """The entry of a column's levels for a value."""
+    n_bins: int = edges.size - 1
+    if value <= edges[0]:
+        return int(edges[0] - value <= tolerance * (edges[1] - edges[0]))
+    if value > edges[n_bins]:
+        near: bool = value - edges[n_bins] <= tolerance * (edges[n_bins] - edges[n_bins - 1])
         return n_bins + 1 - int(near)
-    return 1 + _bin(value, edges, j, scale)
+    return 1 + _bin(value, guess, edges)
 
 
 @kernel
-def _add_levels(X: Floats, edges: Floats, scale: Floats, levels: Floats, tolerance: float, out: Floats) -> None:
-    """Add what each cell says to its place in `out`, or to the row's sum where `out` has one column. O(n d)."""
-    for i in range(X.shape[0]):
+def _fill_added(X: Floats, begin: int, j: int, model: Model, cells: Floats, guesses: Places, added: Floats) -> int:
+    """Fill what column j's cells from row `begin` on add, 0 for a gap; return the number of gaps.
+
+    Most guesses are right: a loop without branches takes them all, and only where one is wrong there is another.
+    """
+    edges, levels, n_sure, gaps = model.edges[j], model.levels[j], 0, 0
+    _fill_guesses(X, begin, j, edges, model.scale[j], cells[: added.size], guesses)
+    for i in range(added.size):
+        b = np.uint32(guesses[i])
+        n_sure += int((edges[b] < cells[i]) & (cells[i] <= edges[b + np.uint32(1)]))
+        added[i] = levels[b + np.uint32(1)]
+    for i in range(added.size if n_sure < added.size else 0):
+        value, b = cells[i], np.uint32(guesses[i])
+        if value != value:
+            added[i] = 0.0
+            gaps += 1
+        elif not (edges[b] < value <= edges[b + np.uint32(1)]):
+            added[i] = levels[_level(value, guesses[i], edges, model.tolerance)]
+    return gaps
+
+
+@kernel
+def _fill_scores(X: Floats, model: Model, out: Floats) -> None:
+    """Fill what each row's cells add together. O(n d)."""
+    cells, guesses, added, gaps = np.empty(BLOCK), np.empty(BLOCK, np.int32), np.empty(BLOCK), 0
+    out.fill(0.0)
+    for begin in range(0, X.shape[0], BLOCK):
+        scores = out[begin : begin + BLOCK]
         for j in range(X.shape[1]):
-            if X[i, j] == X[i, j]:
-                column = j if out.shape[1] > 1 else 0
-                out[i, column] += levels[j, _level(X[i, j], edges, j, scale[j], tolerance)]
+            gaps += _fill_added(X, begin, j, model, cells, guesses, added[: scores.size])
+            for i in range(scores.size):
+                scores[i] += added[i]
+    if gaps > 0:
+        columns.rescale(X, out.reshape(-1, 1))
+
+
+@kernel
+def _contributions(X: Floats, model: Model) -> Floats:
+    """What each cell adds. O(n d)."""
+    out, added = np.empty(X.shape), np.empty(BLOCK)
+    cells, guesses = np.empty(BLOCK), np.empty(BLOCK, np.int32)
+    for begin in range(0, X.shape[0], BLOCK):
+        size = min(BLOCK, X.shape[0] - begin)
+        for j in range(X.shape[1]):
+            _fill_added(X, begin, j, model, cells, guesses, added[:size])
+            for i in range(size):
+                out[begin + i, j] = added[i]
+    columns.rescale(X, out)
+    return out
 
 
 class HbosParams(Params, frozen=True):
@@ -122,19 +211,17 @@ class HbosParams(Params, frozen=True):
 
 
 class HbosState(State, frozen=True):
-    """The histograms."""
+    """The histograms; see `Model`."""
 
-    edges: Floats  # [d, n_bins + 1]
-    scale: Floats  # [d], bins per unit; 0 where bins have no width
-    levels: Floats  # [d, n_bins + 2], what a value below the bins, in each bin, above them adds to the score
+    edges: Floats
+    scale: Floats
+    levels: Floats
     tolerance: float
 
-    def added(self, X: Floats, n_columns: int) -> Floats:
-        """What each cell adds, in as many columns as X has, or its sum by row, in one."""
-        out = np.zeros((len(X), n_columns))
-        _add_levels(X, self.edges, self.scale, self.levels, self.tolerance, out)
-        columns.rescale(X, out)
-        return out
+    @property
+    def model(self) -> Model:
+        """The arrays as the kernels take them."""
+        return Model(self.edges, self.scale, self.levels, self.tolerance)
 
 
 @algorithm(
@@ -157,19 +244,23 @@ class hbos:
     @staticmethod
     def fit(X: Floats, params: HbosParams, _seed: int) -> HbosState:
         """Count the values in each bin."""
+        d, n_bins = X.shape[1], params.n_bins
+        edges, levels, counts = np.empty((d, n_bins + 1)), np.empty((d, n_bins + 2)), np.empty((d, n_bins))
         low, high, known = columns.ranges(X)
-        edges, levels = np.empty((X.shape[1], params.n_bins + 1)), np.empty((X.shape[1], params.n_bins + 2))
         _fill_edges(low, high, edges)
         scale = _scales(edges)
-        _fill_levels(_counts(X, edges, scale), edges, known, columns.moments(X)[1], params.alpha, levels)
+        workers.over_rows(d, columns.together(d), lambda begin, end: _fill_counts(X, begin, end, edges, scale, counts))
+        spread = columns.moments_within(X, low, high, known)[1]
+        _fill_levels(counts, edges, known, spread, params.alpha, levels)
         return HbosState(edges, scale, levels, params.tol)
 
     @staticmethod
     def score(state: HbosState, X: Floats, _own: Flags) -> Floats:
         """The sum over the columns; NaN where a row has no value."""
-        return state.added(X, 1)[:, 0]
+        model = state.model
+        return columns.scored(X, lambda rows, scores: _fill_scores(rows, model, scores))
 
     @staticmethod
     def explain(state: HbosState, X: Floats) -> Floats:
         """What each column adds to the score, 0 for a gap."""
-        return state.added(X, X.shape[1])
+        return _contributions(X, state.model)

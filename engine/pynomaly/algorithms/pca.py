@@ -17,23 +17,30 @@ def _fill_squares(X: Floats, i: int, mean: Floats, spread: Floats, axes: Floats,
 
 
 @kernel
-def _scores(X: Floats, mean: Floats, spread: Floats, axes: Floats, weights: Floats) -> Floats:
-    """Weighted sum of each row's distances from the ends of the axes; NaN for a row of gaps. O(n d ** 2)."""
-    out, squares = np.zeros(X.shape[0]), np.empty(weights.size)
-    for i in range(X.shape[0]):
-        _fill_squares(X, i, mean, spread, axes, squares)
+def _fill_scores(X: Floats, mean: Floats, spread: Floats, axes: Floats, weights: Floats, out: Floats) -> None:
+    """Fill the weighted sum of each row's distances from the ends of the axes; NaN for a row of gaps. O(n d ** 2)."""
+    d, squares = X.shape[1], np.empty(columns.ROWS)
+    block = np.empty((d, columns.ROWS))
+    for begin in range(0, X.shape[0], columns.ROWS):
+        scores = out[begin : begin + columns.ROWS]
+        columns.load(X, begin, begin + scores.size, mean, spread, 0.0, block, 0)
+        scores.fill(0.0)
         for k in range(weights.size):
-            squares[k] = np.sqrt(squares[k]) * weights[k]
-        for k in range(weights.size):
-            out[i] += squares[k]
-        if columns.is_empty(X, i):
-            out[i] = np.nan
-    return out
+            squares.fill(0.0)
+            for j in range(d):
+                column, end = block[j], axes[j, k]
+                for i in range(scores.size):
+                    squares[i] += (column[i] - end) * (column[i] - end)
+            for i in range(scores.size):
+                scores[i] += np.sqrt(squares[i]) * weights[k]
+        for i in range(scores.size):
+            if block[0, i] == 0.0 and columns.is_empty(X, begin + i):
+                scores[i] = np.nan
 
 
 @kernel
 def _shares(X: Floats, mean: Floats, spread: Floats, axes: Floats, weights: Floats) -> Floats:
-    """Each column's part of `_scores`: of every distance its share of the square. O(n d ** 2)."""
+    """Each column's part of the scores: of every distance its share of the square. O(n d ** 2)."""
     out, squares = np.zeros(X.shape), np.empty(weights.size)
     for i in range(X.shape[0]):
         _fill_squares(X, i, mean, spread, axes, squares)
@@ -84,7 +91,8 @@ class pca:
     @staticmethod
     def score(state: PcaState, X: Floats, _own: Flags) -> Floats:
         """The weighted sum of distances; NaN where a row has no value."""
-        return _scores(X, state.mean, state.spread, state.axes, state.weights)
+        fitted = (state.mean, state.spread, state.axes, state.weights)
+        return columns.scored(X, lambda rows, scores: _fill_scores(rows, *fitted, scores))
 
     @staticmethod
     def explain(state: PcaState, X: Floats) -> Floats:

@@ -4,30 +4,46 @@ Every row is worked out in a loop of its own, column after column, so that its s
 any batch. Nothing here overflows to infinity or NaN for finite values of any size.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pynomaly import workers
 from pynomaly.kernels import kernel
 
 Floats = NDArray[np.float64]
 
-TOGETHER = 8  # columns that are copied and sorted together: as many as a cache line holds
+LINE = 8  # cells of a row that a cache line holds: so many columns are copied and sorted together
+SHARES = 6  # parts of a table that are dealt out to threads, at least, where it has as many columns
 LARGEST = float(np.finfo(np.float64).max)
 STRANGE = 1e6  # spreads that a cell counts for when it differs from the one value of a flat column
 FARTHEST = 1e140  # standardised values end here, so that sums of squares stay finite
+BATCH = 8192  # rows of a large batch that one thread scores at a time
 ROWS, TILE = 64, 32  # rows and columns of the tiles in which products are summed: they fit the cache
+PARTS = 8  # of the rows, whose products are summed side by side
 RANK_TOLERANCE = 1e-12  # below this share of the largest variance, a principal axis is rounding
+
+
+def together(n_columns: int) -> int:
+    """Columns to copy and sort at a time: some for every thread, at most as many as a cache line holds."""
+    return min(-(-n_columns // SHARES), LINE)
 
 
 def ordered_columns(X: Floats) -> Iterator[tuple[slice, Floats]]:
     """A few columns at a time in ascending order, gaps last: which columns, and float64[columns, n]."""
-    for first in range(0, X.shape[1], TOGETHER):
-        place = slice(first, min(first + TOGETHER, X.shape[1]))
+    for first in range(0, X.shape[1], LINE):
+        place = slice(first, min(first + LINE, X.shape[1]))
         block = np.array(X[:, place].T, order="C")  # a copy even of a single column
         block.sort(axis=1)
         yield place, block
+
+
+def scored(X: Floats, fill: Callable[[Floats, Floats], None]) -> Floats:
+    """A score for each row: `fill(rows, scores)` is called for batches of rows, on the threads there are."""
+    scores = np.empty(len(X))
+    workers.over_rows(len(X), BATCH, lambda begin, end: fill(X[begin:end], scores[begin:end]))
+    return scores
 
 
 @kernel
@@ -144,14 +160,13 @@ def unit(low: float, high: float) -> float:
 
 
 @kernel
-def moments(X: Floats) -> tuple[Floats, Floats]:
-    """Mean and population standard deviation of each column's values.
+def moments_within(X: Floats, low: Floats, high: Floats, known: Floats) -> tuple[Floats, Floats]:
+    """Mean and population standard deviation of each column's values, given their `ranges`.
 
     A flat column has its value as the mean and spread 0; a column of gaps has mean 0 and an infinite spread.
     Sums are taken from the smallest value on, so that an offset costs no precision.
     """
     d = X.shape[1]
-    low, high, known = ranges(X)
     scale, base, mean, square = np.zeros(d), np.zeros(d), np.zeros(d), np.zeros(d)
     for j in range(d):
         scale[j] = unit(low[j], high[j])
@@ -179,11 +194,31 @@ def moments(X: Floats) -> tuple[Floats, Floats]:
 
 
 @kernel
+def moments(X: Floats) -> tuple[Floats, Floats]:
+    """Mean and population standard deviation of each column's values; see `moments_within`."""
+    low, high, known = ranges(X)
+    return moments_within(X, low, high, known)
+
+
+@kernel
 def standardised(value: float, mean: float, spread: float) -> float:
     """(value - mean) / spread within `FARTHEST`; 0 for a gap. A flat column counts as one of spread 1."""
-    if value != value:
-        return 0.0
-    return min(max((value - mean) / (spread if spread > 0.0 else 1.0), -FARTHEST), FARTHEST)
+    z = (value - mean) / (spread if spread > 0.0 else 1.0)
+    z = z if z < FARTHEST else FARTHEST
+    z = z if z > -FARTHEST else -FARTHEST
+    return z if value == value else 0.0
+
+
+@kernel
+def load(X: Floats, begin: int, end: int, mean: Floats, spread: Floats, gap: float, out: Floats, first: int) -> None:
+    """Copy rows, standardised, to the columns of `out`, float64[d, ...], from `first` on, with `gap` for a gap."""
+    for j in range(X.shape[1]):
+        column, center, scale = out[j][first : first + end - begin], mean[j], spread[j]
+        for i in range(column.size):
+            column[i] = X[begin + i, j]
+        for i in range(column.size):
+            z = standardised(column[i], center, scale)
+            column[i] = z if column[i] == column[i] else gap
 
 
 @kernel
@@ -216,20 +251,26 @@ def _add_products(block: Floats, out: Floats) -> None:
 
 
 @kernel
-def cross_products(X: Floats, mean: Floats, spread: Floats) -> Floats:
-    """Sums of the products of standardised columns, float64[d, d]. O(n d ** 2).
-
-    Own loops and not BLAS, whose rounding depends on the number of threads.
-    """
-    d = X.shape[1]
-    out, block = np.zeros((d, d)), np.empty((ROWS, d))
+def _fill_products(X: Floats, mean: Floats, spread: Floats, out: Floats) -> None:
+    """Fill the upper triangle of the sums of products of standardised columns."""
+    block = np.empty((ROWS, X.shape[1]))
+    out.fill(0.0)
     for first in range(0, X.shape[0], ROWS):
         _load_block(X, first, mean, spread, block)
         _add_products(block, out)
-    for j in range(d):
-        for k in range(j):
-            out[j, k] = out[k, j]
-    return out
+
+
+def cross_products(X: Floats, mean: Floats, spread: Floats) -> Floats:
+    """Sums of the products of standardised columns, float64[d, d]. O(n d ** 2).
+
+    Own loops and not BLAS, whose rounding depends on the number of threads. Parts of the rows are summed by
+    themselves, always the same ones.
+    """
+    rows = ROWS * -(-len(X) // (ROWS * PARTS))
+    sums = np.empty((-(-len(X) // rows), X.shape[1], X.shape[1]))
+    workers.over_rows(len(X), rows, lambda begin, end: _fill_products(X[begin:end], mean, spread, sums[begin // rows]))
+    upper: Floats = np.triu(sums.sum(axis=0))
+    return np.add(upper, np.triu(upper, 1).T)
 
 
 def principal_axes(X: Floats, mean: Floats, spread: Floats) -> tuple[Floats, Floats]:
