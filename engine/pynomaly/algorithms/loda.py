@@ -40,13 +40,10 @@ class Model(NamedTuple):
 
 
 class Edges(NamedTuple):
-    """Where histograms of several numbers of bins have their edges, in shares of the range.
-
-    The range is also cut into cells so small that none has two edges inside it.
-    """
+    """Edges of histograms of several numbers of bins, in shares of the range, which is cut into cells to find them."""
 
     edges: Floats  # in order, from 0 to below 1, and infinity
-    cells: NDArray[np.uint16]  # the last edge at or before the start of each cell
+    cells: NDArray[np.uint16]  # the last edge at or before the start of each; so small that at most one lies inside
     numbers: Indices  # the numbers of bins
     entries: Indices  # the edges of each number of bins, one number after another
 
@@ -383,8 +380,8 @@ class loda:
     @staticmethod
     def fit(X: Floats, params: LodaParams, seed: int) -> LodaState:
         """Draw the directions and count what falls on them."""
-        model, most = _empty(X, params, seed), max(int(len(X) / math.log(len(X))), 1)
-        table, Z = _edges(params.n_bins or 1, params.n_bins or min(most, MOST_BINS)), np.empty(X.shape[::-1])
+        model, most = _empty(X, params, seed), int(len(X) / math.log(max(len(X), 2)))
+        table, Z = _edges(params.n_bins or 1, params.n_bins or min(max(most, 1), MOST_BINS)), np.empty(X.shape[::-1])
         workers.over_rows(len(X), columns.BATCH, lambda begin, end: _standardise(X, begin, end, model, Z))
         workers.over_rows(len(model.drawn), DIRECTIONS, lambda begin, end: _fit_directions(Z, begin, end, model, table))
         model = model._replace(levels=model.levels[:, : model.n_bins.max(initial=0) + 2].copy())
