@@ -280,13 +280,14 @@ class Functions:
         return pa.array([[_as_dict(parameter) for parameter in parameters]] * len(args[0]), pa.list_(PARAMETER))
 
     def _score_chunk(self, entry: Entry, rows: pa.StructArray) -> pa.Array:
+        from pynomaly.kernels.chunks import tally  # brings numba, which `import pynomaly` must not
+
         with working(entry.work.threads, entry.work.stop):
             scores, _ = entry.model.score(rows)
-        unknown = np.isnan(scores)
-        n_unknown = int(unknown.sum())
-        n_flagged = int(entry.model.flags(scores).sum())
+        threshold = np.inf if entry.model.threshold is None else entry.model.threshold
+        n_unknown, n_flagged = tally(scores, threshold)
         self._session.cache.count(entry, len(rows), n_flagged, n_unknown)
-        return arrays.floats(scores, unknown if n_unknown else None)
+        return arrays.floats(scores, np.isnan(scores) if n_unknown else None)
 
 
 def _explain_chunk(entry: Entry, rows: pa.StructArray, scores: pa.Array) -> pa.Array:
@@ -303,17 +304,21 @@ def _by_model(
     args: tuple[pa.Array, ...], cache: ModelCache, evaluate: Callable[..., pa.Array], empty: pa.Array
 ) -> pa.Array:
     """Evaluate a chunk, each row by the model that its handle names; rows without a model get NULL, or no reason."""
+    from pynomaly.kernels.chunks import are_equal
+
     handles, *columns = map(_contiguous, args)
     values = arrays.view(handles, np.int64)
     if handles.null_count:
         values = np.where(arrays.null_flags(handles), 0, values)
+    if are_equal(values) and len(values) and values[0]:
+        return evaluate(cache.get(int(values[0])), *columns)
     edges = (np.flatnonzero(values[1:] != values[:-1]) + 1).tolist()  # rows of a group come together
     parts = [empty]
     for first, end in zip([0, *edges], [*edges, len(values)], strict=True):
-        rows = columns if not edges else [column.slice(first, end - first) for column in columns]
+        rows = [column.slice(first, end - first) for column in columns]
         handle = int(values[first]) if end > first else 0
         parts.append(evaluate(cache.get(handle), *rows) if handle else _no_opinion(empty.type, end - first))
-    return parts[1] if len(parts) == 2 else pa.concat_arrays(parts)
+    return pa.concat_arrays(parts)
 
 
 def _no_opinion(type_: pa.DataType, n: int) -> pa.Array:

@@ -19,10 +19,23 @@ def kernel(function: Function) -> Function:
     Where the machine code can be kept nowhere (neither beside a read-only installation nor in the user's cache
     folder) it is compiled in every process.
     """
+    return _compiled(function, nogil=True)
+
+
+def quick_kernel(function: Function) -> Function:
+    """Compile a function that takes microseconds, and keep the interpreter meanwhile.
+
+    Another thread that waits for the interpreter would take it for a hundred: chunks pass through faster when the
+    small steps hold on to it. numpy lets go of it in every operation on more than 500 values.
+    """
+    return _compiled(function, nogil=False)
+
+
+def _compiled(function: Function, nogil: bool) -> Function:
     try:
-        return cast(Function, numba.njit(cache=True, nogil=True)(function))
+        return cast(Function, numba.njit(cache=True, nogil=nogil)(function))
     except RuntimeError:
-        return cast(Function, numba.njit(nogil=True)(function))
+        return cast(Function, numba.njit(nogil=nogil)(function))
 
 
 class _Patience(event.Listener):  # type: ignore[misc]  # numba is untyped

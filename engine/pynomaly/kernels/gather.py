@@ -8,7 +8,7 @@ from numba.core import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from pynomaly.kernels import kernel
+from pynomaly.kernels import kernel, quick_kernel
 
 Floats = NDArray[np.float64]
 
@@ -32,7 +32,7 @@ def _is_known(bits: Any, at: int) -> bool:
     return known
 
 
-@kernel
+@quick_kernel
 def gather(columns: NDArray[np.int64], X: Floats, limit: float) -> bool:
     """Fill X with cells, NaN where NULL; False when one lies beyond the limit.
 
