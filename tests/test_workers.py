@@ -1,5 +1,8 @@
 """The engine's own threads: every row once, errors told, a stop seen."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -64,3 +67,15 @@ def test_what_a_block_raises_is_raised() -> None:
 
     with workers.working(3, workers.never()), pytest.raises(ValueError, match="row 50"):
         workers.over_rows(100, 1, run)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_program_has_a_pool_of_its_own() -> None:
+    script = (
+        "import os; from pynomaly import workers; workers.aside(int)\n"
+        "child = os.fork()\n"
+        "if child == 0: os._exit(workers.aside(lambda: 7))\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "7\n"

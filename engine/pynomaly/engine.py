@@ -315,6 +315,9 @@ class Engine:
         try:
             with _ctrl_c(self._interrupt):
                 return action()
+        except KeyboardInterrupt:
+            self._aborted = self._is_aborted()
+            raise
         except (duckdb.Error, MemoryError, OSError, RuntimeError) as error:  # a stream raises the last two
             found = translate(error, self._names)
         self._aborted = self._is_aborted()
@@ -398,10 +401,10 @@ def _call(macro: str, known: Sequence[str], source: str, options: dict[str, Any]
 
 def _close(con: duckdb.DuckDBPyConnection, session: Session) -> None:
     """Stop what still runs, and close every cursor; one that is busy for longer closes when its query ends."""
-    for cursor in [cursor._con for cursor in list(session.cursors)]:
+    for cursor in list(session.cursors):
+        cursor._interrupt()
         with contextlib.suppress(duckdb.Error):
-            cursor.interrupt()
-            cursor.close()
+            cursor._con.close()
     with contextlib.suppress(duckdb.Error):
         session.close()
     with contextlib.suppress(duckdb.Error):

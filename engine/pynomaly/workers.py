@@ -114,3 +114,7 @@ def aside(action: Callable[[], T]) -> T:
 @cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max(os.cpu_count() or 1, 1), thread_name_prefix="pynomaly")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # the pool's threads stay behind in the parent

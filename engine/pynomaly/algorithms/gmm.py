@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pynomaly import workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import columns, kernel
 from pynomaly.kernels import neighbors as nb
@@ -325,6 +326,7 @@ def _fitted(X: Floats, center: Floats, spread: Floats, start: Floats, width: int
     _maximise(moments, prior, mixture, work)
     before = -np.inf
     for _ in range(MOST_TURNS):
+        workers.check()
         after = _expect(X, center, spread, mixture, moments)
         _maximise(moments, prior, mixture, work)
         if after - before < SMALL_GAIN * d:
