@@ -18,6 +18,8 @@ from pynomaly.algorithms.knn import KnnParams, knn
 from pynomaly.algorithms.lof import LofParams, lof
 from pynomaly.kernels import neighbors as nb
 from pynomaly.kernels import trees
+from pynomaly.kernels.kdtree import build_tree
+from pynomaly.kernels.nearest import find, nearest
 
 FEW = settings(deadline=None, max_examples=40)
 EVERY = [(iforest, IforestParams(n_trees=10)), (knn, KnnParams()), (lof, LofParams(n_neighbors=4))]
@@ -226,20 +228,66 @@ def test_standardising_equals_its_twin(X: Floats) -> None:
 def test_neighbors_are_exact_in_few_and_many_columns(d: int) -> None:
     rng = np.random.default_rng(d)
     Z, Q = rng.normal(size=(1500, d)), rng.normal(size=(30, d))
-    squares, slots = nb.nearest(tree := nb.build_tree(Z), Q, flags(30, False), 7)
+    squares, slots = nearest(tree := build_tree(Z), Q, flags(30, False), 7)
     for i, q in enumerate(Q):
         expected, at = naive_knn.neighbors(Z, q, False, 7)
         np.testing.assert_array_equal(squares[i], expected)
-        np.testing.assert_array_equal(nb.tree_rows(tree)[slots[i]], Z[at])
+        np.testing.assert_array_equal(tree.rows[slots[i]], Z[at])
+
+
+def clustered(width: float) -> Floats:
+    """Rows close together at the corners of a cube: their differences are lost in single precision."""
+    rng = np.random.default_rng(4)
+    return rng.integers(0, 2, size=(900, 3)) * 1.0 + width * rng.normal(size=(900, 3))
+
+
+@pytest.mark.parametrize("far", [0.0, 1e5, 1e9, 1e30, 1e140])
+@pytest.mark.parametrize("width", [1e-3, 1e-9, 1e-15, 0.0])
+def test_neighbors_are_exact_where_single_precision_is_not(width: float, far: float) -> None:
+    Z = clustered(width)
+    Q = Z[::30] + far * np.random.default_rng(5).normal(size=(30, 3))
+    squares, slots = nearest(tree := build_tree(Z), Q, flags(30, False), 7)
+    for i, q in enumerate(Q):
+        expected, at = naive_knn.neighbors(Z, q, False, 7)
+        np.testing.assert_array_equal(squares[i], expected)
+        np.testing.assert_array_equal(tree.rows[slots[i]], Z[at])
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-19, 1e-30, 1e-170, 5e-324])
+def test_neighbors_are_exact_among_tiny_differences(scale: float) -> None:
+    Z = np.asarray(np.random.default_rng(6).integers(-9, 9, size=(400, 2)) * scale, np.float64)
+    squares, slots = nearest(tree := build_tree(Z), Z[:20], flags(20, True), 5)
+    for i, q in enumerate(Z[:20]):
+        expected, at = naive_knn.neighbors(Z, q, True, 5)
+        np.testing.assert_array_equal(squares[i], expected)
+        if scale > 1e-150:  # below, squares are 0, and the first of the rows at distance 0 is taken for the row itself
+            np.testing.assert_array_equal(tree.rows[slots[i]], Z[at])
+
+
+def test_neighbors_are_the_same_on_two_threads() -> None:
+    Z = np.random.default_rng(7).normal(size=(6000, 5))
+    alone = nearest(tree := build_tree(Z), Z, flags(6000, True), 5)
+    with workers.working(2, workers.never()):
+        together = nearest(tree, Z, flags(6000, True), 5)
+    np.testing.assert_array_equal(alone[0], together[0])
+    np.testing.assert_array_equal(alone[1], together[1])
+
+
+def test_every_fitted_row_is_found_and_no_other() -> None:
+    Z = clustered(1e-9)
+    slots = find(tree := build_tree(Z), Z)
+    np.testing.assert_array_equal(tree.rows[slots], Z)
+    assert tree.copies[slots].min() > 0
+    np.testing.assert_array_equal(find(tree, Z + np.spacing(Z)), -1)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_ties_go_to_the_lexicographically_smaller_row(seed: int) -> None:
     rng = np.random.default_rng(seed)
     Z, Q = (rng.integers(0, 7, size=(n, 3)).astype(np.float64) for n in (600, 50))
-    _, slots = nb.nearest(tree := nb.build_tree(Z), Q, flags(50, False), 6)
+    _, slots = nearest(tree := build_tree(Z), Q, flags(50, False), 6)
     for i, q in enumerate(Q):
-        np.testing.assert_array_equal(nb.tree_rows(tree)[slots[i]], Z[naive_knn.neighbors(Z, q, False, 6)[1]])
+        np.testing.assert_array_equal(tree.rows[slots[i]], Z[naive_knn.neighbors(Z, q, False, 6)[1]])
 
 
 def test_copies_count_as_neighbors() -> None:

@@ -9,13 +9,14 @@ from pynomaly import workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import kernel
 from pynomaly.kernels import neighbors as nb
+from pynomaly.kernels.nearest import QUERIES
 
 FEWEST = 3  # neighbours that differ from the row: fewer than three pairs have no variance to speak of
 LEAST_VARIANCE = 1e-12  # of angles relative to the nearest neighbour's distance: below lies rounding
 
 
 @kernel
-def _fill_directions(q: Floats, squares: Floats, slots: nb.Counts, blocks: Floats, out: Floats) -> int:
+def _fill_directions(q: Floats, squares: Floats, slots: nb.Counts, rows: Floats, out: Floats) -> int:
     """Fill the differences to the neighbours over their squared length; return how many there are.
 
     Lengths are in units of the nearest that differs from the row: nothing overflows, and none is above 1. A
@@ -27,7 +28,7 @@ def _fill_directions(q: Floats, squares: Floats, slots: nb.Counts, blocks: Float
             unit = np.sqrt(squares[at]) if used == 0 else unit
             length = np.sqrt(squares[at]) / unit
             for j in range(q.size):
-                away = blocks[slots[at] // nb.FAN, j, slots[at] % nb.FAN] - q[j]
+                away = rows[slots[at], j] - q[j]
                 out[used, j] = away / unit / length / length
             used += 1
     return used
@@ -50,12 +51,12 @@ def _variance(directions: Floats, angles: Floats) -> float:
 
 
 @kernel
-def _scores(Q: Floats, squares: Floats, slots: nb.Counts, blocks: Floats) -> Floats:
+def _scores(Q: Floats, squares: Floats, slots: nb.Counts, rows: Floats) -> Floats:
     """log(1 + 1 / variance of the weighted angles) of rows with these neighbours. O(n k ** 2 d)."""
     n, k = slots.shape
     directions, angles, out = np.empty((k, Q.shape[1])), np.empty(k * (k - 1) // 2), np.zeros(n)
     for i in range(n):
-        used = _fill_directions(Q[i], squares[i], slots[i], blocks, directions)
+        used = _fill_directions(Q[i], squares[i], slots[i], rows, directions)
         if used >= FEWEST:
             variance = max(_variance(directions[:used], angles), LEAST_VARIANCE)
             # The logarithm of 1 / variance: lengths in other units change the variance by their fourth power.
@@ -72,15 +73,12 @@ class AbodParams(Params, frozen=True):
     ] = 5
 
 
-class AbodState(nb.Index, State, frozen=True):
+class AbodState(nb.Neighborhood, State, frozen=True):
     """The fit sample as a tree of standardised rows, with the training score of each."""
 
-    training: Floats  # [slots]
-    n_neighbors: int
-
-    def evaluate(self, Q: Floats, own: Flags) -> Floats:
-        """Scores of standardised rows."""
-        return _scores(Q, *nb.nearest(self.tree, Q, own, self.n_neighbors), self.blocks)
+    def reduce(self, Z: Floats, squares: Floats, slots: nb.Counts) -> Floats:
+        """Scores of rows with these neighbours."""
+        return _scores(Z, squares, slots, self.rows)
 
 
 @algorithm(
@@ -112,33 +110,21 @@ class abod:
     @staticmethod
     def fit(X: Floats, params: AbodParams, _seed: int) -> AbodState:
         """Standardise and index the rows, and score each."""
-        center, spread = nb.column_scales(X)
-        tree = nb.build_tree(nb.standardised(X, center, spread)[0])
-        k, rows = min(params.n_neighbors, len(X) - 1), nb.tree_rows(tree)
-        squares, slots = nb.nearest(tree, rows, np.ones(len(rows), np.bool_), k)
+        index = nb.fit_index(X)
+        squares, slots = index.nearest_others(k := min(params.n_neighbors, len(X) - 1))
         training = workers.per_row(
-            len(rows),
-            nb.QUERIES,
-            lambda first, end: _scores(rows[first:end], squares[first:end], slots[first:end], tree.blocks),
+            len(slots),
+            QUERIES,
+            lambda first, end: _scores(index.rows[first:end], squares[first:end], slots[first:end], index.rows),
         )
-        return AbodState(center, spread, *tree, training, k)
+        return AbodState(**index.fields(), training=training, n_neighbors=k)
 
     @staticmethod
     def score(state: AbodState, X: Floats, own: Flags) -> Floats:
         """log(1 + 1 / variance of the angles); NaN where a row has no value."""
-        Z, empty = nb.standardised(X, state.center, state.spread)
-        scores = nb.looked_up(state.tree, state.training, Z, own, lambda new: state.evaluate(Z[new], own[new]))
-        scores[empty] = np.nan
-        return scores
+        return state.score(X, own)
 
     @staticmethod
     def explain(state: AbodState, X: Floats) -> Floats:
-        """Squared differences to the neighbours by column, scaled to sum to the score.
-
-        A copy of the row in the fit sample is taken for the row itself and not counted.
-        """
-        Z, empty = nb.standardised(X, state.center, state.spread)
-        squares, slots = nb.nearest(state.tree, Z, np.ones(len(X), np.bool_), state.n_neighbors)
-        scores = _scores(Z, squares, slots, state.blocks)
-        scores[empty] = np.nan
-        return nb.column_shares(state.tree, Z, slots, scores)
+        """Squared differences to the neighbours by column, scaled to sum to the score; a copy of the row is itself."""
+        return state.explain(X)

@@ -5,21 +5,24 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from pynomaly import workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import kernel
 from pynomaly.kernels import neighbors as nb
+from pynomaly.kernels.nearest import QUERIES
 
 LEAST_DISTANCE = 1e-10  # added to every chaining distance: among copies it is 0, and two of them divide to 1
 
 
 @kernel
-def _chaining_distances(squares: Floats, slots: nb.Counts, blocks: Floats) -> Floats:
+def _chaining_distances(squares: Floats, slots: nb.Counts, rows: Floats) -> Floats:
     """Average chaining distance of rows with these neighbours. O(n k ** 2 d)."""
     n, k = squares.shape
-    path, out = np.empty((k, blocks.shape[1])), np.zeros(n)
+    path, out = np.empty((k, rows.shape[1])), np.zeros(n)
     for i in range(n):
         for at in range(k):
-            nb.load_row(blocks, slots[i, at], path[at])
+            for j in range(path.shape[1]):
+                path[at, j] = rows[slots[i, at], j]
             step = squares[i, at]
             for before in range(at):
                 square = 0.0
@@ -49,16 +52,14 @@ class CofParams(Params, frozen=True):
     n_neighbors: Annotated[int, msgspec.Meta(ge=1, le=1_000, description="Number of neighbours")] = 20
 
 
-class CofState(nb.Index, State, frozen=True):
+class CofState(nb.Neighborhood, State, frozen=True):
     """The fit sample as a tree of standardised rows, with the chaining distance and the training score of each."""
 
     chaining: Floats  # [slots]
-    training: Floats  # [slots]
-    n_neighbors: int
 
-    def reduce(self, squares: Floats, slots: nb.Counts) -> Floats:
+    def reduce(self, _Z: Floats, squares: Floats, slots: nb.Counts) -> Floats:
         """Score of rows with these neighbours."""
-        return _factors(_chaining_distances(squares, slots, self.blocks), slots, self.chaining)
+        return _factors(_chaining_distances(squares, slots, self.rows), slots, self.chaining)
 
 
 @algorithm(
@@ -89,29 +90,22 @@ class cof:
     @staticmethod
     def fit(X: Floats, params: CofParams, _seed: int) -> CofState:
         """Standardise and index the rows, and find the chaining distance of each."""
-        center, spread = nb.column_scales(X)
-        tree = nb.build_tree(nb.standardised(X, center, spread)[0])
-        k = min(params.n_neighbors, len(X) - 1)
-        squares, slots = nb.nearest(tree, nb.tree_rows(tree), np.ones(len(tree.copies), np.bool_), k)
-        chaining = _chaining_distances(squares, slots, tree.blocks)
-        return CofState(center, spread, *tree, chaining, _factors(chaining, slots, chaining), k)
+        index = nb.fit_index(X)
+        squares, slots = index.nearest_others(k := min(params.n_neighbors, len(X) - 1))
+        chaining = workers.per_row(
+            len(slots),
+            QUERIES,
+            lambda first, end: _chaining_distances(squares[first:end], slots[first:end], index.rows),
+        )
+        training = _factors(chaining, slots, chaining)
+        return CofState(**index.fields(), training=training, n_neighbors=k, chaining=chaining)
 
     @staticmethod
     def score(state: CofState, X: Floats, own: Flags) -> Floats:
         """Connectivity-based outlier factor; NaN where a row has no value."""
-        Z, empty = nb.standardised(X, state.center, state.spread)
-        scores = nb.scores(state.tree, state.training, Z, own, state.n_neighbors, state.reduce)
-        scores[empty] = np.nan
-        return scores
+        return state.score(X, own)
 
     @staticmethod
     def explain(state: CofState, X: Floats) -> Floats:
-        """Squared differences to the neighbours by column, scaled to sum to the score.
-
-        A copy of the row in the fit sample is taken for the row itself and not counted.
-        """
-        Z, empty = nb.standardised(X, state.center, state.spread)
-        squares, slots = nb.nearest(state.tree, Z, np.ones(len(X), np.bool_), state.n_neighbors)
-        scores = state.reduce(squares, slots)
-        scores[empty] = np.nan
-        return nb.column_shares(state.tree, Z, slots, scores)
+        """Squared differences to the neighbours by column, scaled to sum to the score; a copy of the row is itself."""
+        return state.explain(X)

@@ -7,6 +7,8 @@ import numpy as np
 
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import neighbors as nb
+from pynomaly.kernels.kdtree import build_tree
+from pynomaly.kernels.nearest import find, nearest
 
 DENSE_SHARE = 0.9  # of the rows that are core rows where no radius is given
 
@@ -38,9 +40,9 @@ def _radius(reach: Floats, asked: float | None) -> float:
 
 def _distances(state: DbscanState, Z: Floats, own: Flags) -> tuple[Floats, nb.Counts]:
     """Distance to the nearest other core row over eps, and its slot; an own core row is at most as far as its reach."""
-    squares, slots = nb.nearest(state.tree, Z, own, 1)
+    squares, slots = nearest(state.tree, Z, own, 1)
     distances = np.sqrt(squares[:, 0])
-    itself = np.where(own, nb.find(state.tree, Z), -1)
+    itself = np.where(own, find(state.tree, Z), -1)
     distances = np.where(itself >= 0, np.minimum(distances, state.reach[itself]), distances)
     return distances / state.eps, slots
 
@@ -73,12 +75,12 @@ class dbscan:
         Z = nb.standardised(X, center, spread)[0]
         every = np.ones(len(Z), np.bool_)
         k = min(params.min_samples, len(Z)) - 1
-        reach = np.sqrt(nb.nearest(nb.build_tree(Z), Z, every, k)[0][:, k - 1])
+        reach = np.sqrt(nearest(build_tree(Z), Z, every, k)[0][:, k - 1])
         radius = _radius(reach, params.eps)
         core = reach <= radius
-        tree = nb.build_tree(Z[core])
+        tree = build_tree(Z[core])
         of_slot = np.zeros(len(tree.copies))
-        of_slot[nb.find(tree, Z[core])] = reach[core]  # equal rows have equal reach
+        of_slot[find(tree, Z[core])] = reach[core]  # equal rows have equal reach
         return DbscanState(center, spread, *tree, of_slot, radius if radius > 0.0 else 1.0)
 
     @staticmethod
@@ -95,4 +97,4 @@ class dbscan:
         Z, empty = nb.standardised(X, state.center, state.spread)
         scores, slots = _distances(state, Z, np.ones(len(X), np.bool_))
         scores[empty] = np.nan
-        return nb.column_shares(state.tree, Z, slots, scores)
+        return nb.column_shares(state.rows, Z, slots, scores)

@@ -38,14 +38,12 @@ class KnnParams(Params, frozen=True):
     ] = "largest"
 
 
-class KnnState(nb.Index, State, frozen=True):
+class KnnState(nb.Neighborhood, State, frozen=True):
     """The fit sample as a tree of standardised rows, with the training score of each."""
 
-    training: Floats  # [slots]
-    n_neighbors: int
     method: int  # position in METHODS
 
-    def reduce(self, squares: Floats, _slots: nb.Counts) -> Floats:
+    def reduce(self, _Z: Floats, squares: Floats, _slots: nb.Counts) -> Floats:
         """Score of rows with these neighbours."""
         return _reduce(squares, self.method)
 
@@ -70,28 +68,16 @@ class knn:
     @staticmethod
     def fit(X: Floats, params: KnnParams, _seed: int) -> KnnState:
         """Standardise and index the rows, and score each."""
-        center, spread = nb.column_scales(X)
-        tree = nb.build_tree(nb.standardised(X, center, spread)[0])
-        k, method = min(params.n_neighbors, len(X) - 1), METHODS.index(params.method)
-        squares, _ = nb.nearest(tree, nb.tree_rows(tree), np.ones(len(tree.copies), np.bool_), k)
-        return KnnState(center, spread, *tree, _reduce(squares, method), k, method)
+        index, method = nb.fit_index(X), METHODS.index(params.method)
+        squares, _ = index.nearest_others(k := min(params.n_neighbors, len(X) - 1))
+        return KnnState(**index.fields(), training=_reduce(squares, method), n_neighbors=k, method=method)
 
     @staticmethod
     def score(state: KnnState, X: Floats, own: Flags) -> Floats:
         """Distance to the neighbours; NaN where a row has no value."""
-        Z, empty = nb.standardised(X, state.center, state.spread)
-        scores = nb.scores(state.tree, state.training, Z, own, state.n_neighbors, state.reduce)
-        scores[empty] = np.nan
-        return scores
+        return state.score(X, own)
 
     @staticmethod
     def explain(state: KnnState, X: Floats) -> Floats:
-        """Squared differences to the neighbours by column, scaled to sum to the score.
-
-        A copy of the row in the fit sample is taken for the row itself and not counted.
-        """
-        Z, empty = nb.standardised(X, state.center, state.spread)
-        squares, slots = nb.nearest(state.tree, Z, np.ones(len(X), np.bool_), state.n_neighbors)
-        scores = _reduce(squares, state.method)
-        scores[empty] = np.nan
-        return nb.column_shares(state.tree, Z, slots, scores)
+        """Squared differences to the neighbours by column, scaled to sum to the score; a copy of the row is itself."""
+        return state.explain(X)

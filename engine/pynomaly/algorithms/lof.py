@@ -42,15 +42,13 @@ class LofParams(Params, frozen=True):
     n_neighbors: Annotated[int, msgspec.Meta(ge=1, le=10_000, description="Number of neighbours")] = 20
 
 
-class LofState(nb.Index, State, frozen=True):
+class LofState(nb.Neighborhood, State, frozen=True):
     """The fit sample as a tree of standardised rows, with the densities and the training score of each."""
 
     reach: Floats  # [slots], distance to the k-th neighbour
     density: Floats  # [slots], local reachability density
-    training: Floats  # [slots]
-    n_neighbors: int
 
-    def reduce(self, squares: Floats, slots: nb.Counts) -> Floats:
+    def reduce(self, _Z: Floats, squares: Floats, slots: nb.Counts) -> Floats:
         """Score of rows with these neighbours."""
         return _factors(_densities(squares, slots, self.reach), slots, self.density)
 
@@ -75,30 +73,19 @@ class lof:
     @staticmethod
     def fit(X: Floats, params: LofParams, _seed: int) -> LofState:
         """Standardise and index the rows, and find the density around each."""
-        center, spread = nb.column_scales(X)
-        tree = nb.build_tree(nb.standardised(X, center, spread)[0])
-        k = min(params.n_neighbors, len(X) - 1)
-        squares, slots = nb.nearest(tree, nb.tree_rows(tree), np.ones(len(tree.copies), np.bool_), k)
+        index = nb.fit_index(X)
+        squares, slots = index.nearest_others(k := min(params.n_neighbors, len(X) - 1))
         reach = np.sqrt(squares[:, k - 1])
         density = _densities(squares, slots, reach)
-        return LofState(center, spread, *tree, reach, density, _factors(density, slots, density), k)
+        training = _factors(density, slots, density)
+        return LofState(**index.fields(), training=training, n_neighbors=k, reach=reach, density=density)
 
     @staticmethod
     def score(state: LofState, X: Floats, own: Flags) -> Floats:
         """Local outlier factor; NaN where a row has no value."""
-        Z, empty = nb.standardised(X, state.center, state.spread)
-        scores = nb.scores(state.tree, state.training, Z, own, state.n_neighbors, state.reduce)
-        scores[empty] = np.nan
-        return scores
+        return state.score(X, own)
 
     @staticmethod
     def explain(state: LofState, X: Floats) -> Floats:
-        """Squared differences to the neighbours by column, scaled to sum to the score.
-
-        A copy of the row in the fit sample is taken for the row itself and not counted.
-        """
-        Z, empty = nb.standardised(X, state.center, state.spread)
-        squares, slots = nb.nearest(state.tree, Z, np.ones(len(X), np.bool_), state.n_neighbors)
-        scores = state.reduce(squares, slots)
-        scores[empty] = np.nan
-        return nb.column_shares(state.tree, Z, slots, scores)
+        """Squared differences to the neighbours by column, scaled to sum to the score; a copy of the row is itself."""
+        return state.explain(X)

@@ -10,6 +10,8 @@ from pynomaly import workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import kernel
 from pynomaly.kernels import neighbors as nb
+from pynomaly.kernels.kdtree import Tree
+from pynomaly.kernels.nearest import QUERIES, find, insert, nearest
 
 CLEARLY_LESS = 1.0 - 1e-9  # a variance at the limit is not below it, whatever rounding says
 NO_VARIANCE = 1e-24  # standardised columns that vary less together are flat but for rounding
@@ -108,17 +110,17 @@ def _level(met: nb.Counts, itself: int, want: int, copies: nb.Counts, found: Ref
 
 
 @kernel
-def _square(q: Floats, blocks: Floats, slot: int) -> float:
+def _square(q: Floats, rows: Floats, slot: int) -> float:
     """Squared distance to the row of a slot."""
     square = 0.0
     for j in range(q.size):
-        away = blocks[slot // nb.FAN, j, slot % nb.FAN] - q[j]
+        away = rows[slot, j] - q[j]
         square += away * away
     return square
 
 
 @kernel
-def _choose(q: Floats, itself: int, met: nb.Counts, want: int, tree: nb.Tree, found: References) -> int:
+def _choose(q: Floats, itself: int, met: nb.Counts, want: int, tree: Tree, found: References) -> int:
     """Fill the references: the rows that share the most, of equals the nearest; return how many differ."""
     level, above = _level(met, itself, want, tree.copies, found)
     chosen = 0
@@ -130,9 +132,9 @@ def _choose(q: Floats, itself: int, met: nb.Counts, want: int, tree: nb.Tree, fo
             found.slots[chosen], found.weights[chosen] = slot, weight
             chosen += 1
         elif found.shared[slot] == level and weight > 0:
-            square = _square(q, tree.blocks, slot)
+            square = _square(q, tree.rows, slot)
             # One more than is wanted, as the row itself may be among the copies that are counted.
-            held, total = nb.insert(found.squares, found.tied, held, total, want - above + 1, square, slot, tree)
+            held, total = insert(found.squares, found.tied, held, total, want - above + 1, square, slot, tree)
     for at in range(held):
         slot = found.tied[at]
         weight = min(tree.copies[slot] - int(slot == itself), want - above)
@@ -143,17 +145,17 @@ def _choose(q: Floats, itself: int, met: nb.Counts, want: int, tree: nb.Tree, fo
 
 
 @kernel
-def _fill_moments(slots: nb.Counts, weights: NDArray[np.int64], blocks: Floats, mean: Floats, variance: Floats) -> None:
+def _fill_moments(slots: nb.Counts, weights: NDArray[np.int64], rows: Floats, mean: Floats, variance: Floats) -> None:
     """Fill mean and variance of the references by column; their sums start from the first, so equals vary by 0."""
     n = 0
     for weight in weights:
         n += weight
     for j in range(mean.size):
-        base, total, square = blocks[slots[0] // nb.FAN, j, slots[0] % nb.FAN], 0.0, 0.0
+        base, total, square = rows[slots[0], j], 0.0, 0.0
         for at in range(slots.size):
-            total += weights[at] * (blocks[slots[at] // nb.FAN, j, slots[at] % nb.FAN] - base)
+            total += weights[at] * (rows[slots[at], j] - base)
         for at in range(slots.size):
-            away = blocks[slots[at] // nb.FAN, j, slots[at] % nb.FAN] - base - total / n
+            away = rows[slots[at], j] - base - total / n
             square += weights[at] * (away * away)
         mean[j], variance[j] = base + total / n, square / n
 
@@ -186,7 +188,7 @@ def _evaluate(
     Q: Floats,
     slots: nb.Counts,
     itself: nb.Counts,
-    tree: nb.Tree,
+    tree: Tree,
     holders: Holders,
     ref_set: int,
     alpha: float,
@@ -204,7 +206,7 @@ def _evaluate(
     for i in range(n):
         used = _count_shared(slots[i], holders, found)
         count = _choose(Q[i], itself[i], met[:used], ref_set, tree, found)
-        _fill_moments(chosen[:count], weights[:count], tree.blocks, mean, variance)
+        _fill_moments(chosen[:count], weights[:count], tree.rows, mean, variance)
         out[i] = _fill_deviations(Q[i], mean, variance, alpha, parts)
         for j in range(d if shares.shape[0] > 0 else 0):
             shares[i, j] = parts[j] / out[i] if out[i] > 0.0 else 0.0
@@ -242,7 +244,7 @@ class SodState(nb.Index, State, frozen=True):
 
     def evaluate(self, Q: Floats, itself: nb.Counts, shares: Floats) -> Floats:
         """Scores of standardised rows, `itself` being the slots that they are themselves; fills `shares`."""
-        slots = nb.nearest(self.tree, Q, itself >= 0, self.n_neighbors)[1]
+        slots = nearest(self.tree, Q, itself >= 0, self.n_neighbors)[1]
         holders = Holders(self.start, self.holder, self.times)
         return _evaluate(Q, slots, itself, self.tree, holders, self.ref_set, self.alpha, shares)
 
@@ -278,19 +280,25 @@ class sod:
     @staticmethod
     def fit(X: Floats, params: SodParams, _seed: int) -> SodState:
         """Standardise and index the rows, list whose neighbours each is, and score each."""
-        center, spread = nb.column_scales(X)
-        tree = nb.build_tree(nb.standardised(X, center, spread)[0])
-        k, rows = min(params.n_neighbors, len(X) - 1), nb.tree_rows(tree)
+        index = nb.fit_index(X)
+        tree, rows = index.tree, index.rows
+        slots = index.nearest_others(k := min(params.n_neighbors, len(X) - 1))[1]
         ref_set, itself = min(params.ref_set, k), np.arange(len(rows), dtype=np.int32)
-        slots = nb.nearest(tree, rows, itself >= 0, k)[1]
         holders = _holders(slots, tree.copies)
 
         def evaluate(first: int, end: int) -> Floats:
             part = rows[first:end], slots[first:end], itself[first:end]
             return _evaluate(*part, tree, holders, ref_set, params.alpha, np.empty((0, 0)))
 
-        training = workers.per_row(len(rows), nb.QUERIES, evaluate)
-        return SodState(center, spread, *tree, *holders, training, k, ref_set, params.alpha)
+        training = workers.per_row(len(rows), QUERIES, evaluate)
+        return SodState(
+            **index.fields(),
+            **holders._asdict(),
+            training=training,
+            n_neighbors=k,
+            ref_set=ref_set,
+            alpha=params.alpha,
+        )
 
     @staticmethod
     def score(state: SodState, X: Floats, own: Flags) -> Floats:
@@ -312,6 +320,6 @@ class sod:
         """
         Z, empty = nb.standardised(X, state.center, state.spread)
         shares = np.empty(X.shape)
-        state.evaluate(Z, nb.find(state.tree, Z), shares)
+        state.evaluate(Z, find(state.tree, Z), shares)
         shares[empty] = np.nan
         return shares
