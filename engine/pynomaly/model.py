@@ -16,7 +16,8 @@ from pynomaly.known import KnownRows, known_rows
 from pynomaly.options import Options
 from pynomaly.rows import hash_rows
 
-BLOCK = 4_096  # rows
+BLOCK = 4_096  # rows that are scored at a time
+CELLS = 1 << 19  # that are encoded at a time: a thread that waits for the interpreter between blocks waits long
 
 
 class Model(msgspec.Struct, frozen=True, gc=False):
@@ -119,10 +120,11 @@ def _canonical(encoder: Encoder, rows: pa.StructArray, seed: int) -> tuple[Float
         encoder.fill(rows.slice(first, end - first), encoded[first:end])
         hashes[first:end] = hash_rows(encoded[first:end], seed)
 
-    workers.over_rows(len(rows), BLOCK, encode)
+    block = max(CELLS // encoder.n_features, BLOCK)
+    workers.over_rows(len(rows), block, encode)
     order, X = np.argsort(hashes), np.empty_like(encoded)
     workers.over_rows(
-        len(rows), BLOCK, lambda first, end: encoded.take(order[first:end], axis=0, out=X[first:end], mode="clip")
+        len(rows), block, lambda first, end: encoded.take(order[first:end], axis=0, out=X[first:end], mode="clip")
     )
     return X, hashes[order]
 
