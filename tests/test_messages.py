@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import pynomaly
-from pynomaly.errors import PynomalyError
+from pynomaly.errors import PynomalyError, TooManyRows
 
 
 @pytest.fixture
@@ -49,3 +49,12 @@ def test_a_column_named_twice_counts_once(engine: pynomaly.Engine, role: str) ->
     engine.execute(f"create table seen {rows}; create temp table unseen {rows}")
     for source in ("seen", "unseen"):
         assert len(engine.detect(source, **{role: ["a", "A"]})) == 30
+
+
+def test_a_sample_of_a_table_that_is_scored_as_a_whole_names_the_size_to_give(engine: pynomaly.Engine) -> None:
+    engine.execute("create table t as select i % 17 as a, i % 13 as b from range(300) r(i)")
+    with pytest.raises(TooManyRows, match=r"of its 300 rows; give sample_rows := 300 or use"):
+        engine.detect("t", algorithm="pyod_loci", sample_rows=100)
+    engine.execute("create table long as select i % 17 as a, i % 13 as b from range(30000) r(i)")
+    with pytest.raises(TooManyRows, match=r"1,200 rows at most, not 30,000.*; use a native"):
+        engine.detect("long", algorithm="pyod_loci", sample_rows=100)
