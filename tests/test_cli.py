@@ -490,3 +490,18 @@ def test_an_output_never_replaces_its_input(capsys: Captured) -> None:
     assert main(["detect", "payments.csv", "--output", "./payments.csv"]) == 2
     assert "would replace the input" in capsys.readouterr().err
     assert Path("payments.csv").read_bytes() == before
+
+
+def test_the_list_of_commands_says_what_each_is_for(capsys: Captured) -> None:
+    assert main(["--help"]) == 0
+    listed = capsys.readouterr().out
+    assert "detect       Find the anomalies in each FILE" in listed
+    assert "doctor       Check the installation" in listed
+
+
+def test_rows_without_a_score_are_told_once(capsys: Captured) -> None:
+    Path("groups.csv").write_text("g,a\nlone,1\n" + "".join(f"many,{i % 7}\n" for i in range(30)), encoding="utf-8")
+    assert main(["detect", "groups.csv", "--by", "g"]) == 0
+    told = capsys.readouterr().err
+    assert told.count("no score") == 2  # the rows in the verdict, the group in a note
+    assert "; 1 row has no score" in told

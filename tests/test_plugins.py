@@ -21,6 +21,12 @@ distance_from_noon = "noon:distance_from_noon"
 broken = "noon.broken:anything"
 misnamed = "noon:distance_from_noon"
 knn = "noon:distance_from_noon"
+leaving = "noon.leaving:anything"
+untyped = "noon.wrong:untyped"
+failing = "noon.wrong:failing"
+short = "noon.wrong:short"
+endless = "noon.wrong:endless"
+flat_reasons = "noon.wrong:flat_reasons"
 """
 
 MODULE = '''
@@ -55,6 +61,29 @@ class distance_from_noon:
         return np.abs(X - state.noon).max(axis=1)
 '''
 
+WRONG = """
+import numpy as np
+
+from pynomaly.algorithm import NoParams, State, algorithm
+
+
+def fails(*_):
+    raise RuntimeError("no wind")
+
+
+def made(name, params=NoParams, fit=lambda X, params, seed: State(), score=lambda state, X, own: X[:, 0], **more):
+    functions = {key: staticmethod(value) for key, value in {"fit": fit, "score": score, **more}.items()}
+    decorate = algorithm(kind="table", family="wrong", reference="", complexity="", params=params)
+    return decorate(type(name, (), functions))
+
+
+untyped = made("untyped", params=dict)
+failing = made("failing", fit=fails)
+short = made("short", score=lambda state, X, own: X[1:, 0])
+endless = made("endless", score=lambda state, X, own: np.where(X[:, 0] > 20.0, np.inf, X[:, 0]))
+flat_reasons = made("flat_reasons", explain=lambda state, X: X[:, 0])
+"""
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -64,6 +93,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (source / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
     (source / "noon" / "__init__.py").write_text(MODULE, encoding="utf-8")
     (source / "noon" / "broken.py").write_text("import a_module_that_is_not_there\n", encoding="utf-8")
+    (source / "noon" / "leaving.py").write_text("raise SystemExit(3)\n", encoding="utf-8")
+    (source / "noon" / "wrong.py").write_text(WRONG, encoding="utf-8")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*pip, "--target", str(target), str(source)], check=True, capture_output=True)
     return target
@@ -81,6 +112,7 @@ def test_it_detects_in_sql_and_explains(site: Path) -> None:
         "select hours_of_day as h, anomaly_score, reasons[1].feature as why from detect_anomalies('hours', "
         "algorithm := 'distance_from_noon', top_k := 1, explain := 1, parameters := {'noon': 13}) where is_anomaly"
     )
+    run(site, "sql", sql)  # where the kernels are not compiled yet, this one tells that it waits for them
     done = run(site, "sql", sql, "--format", "csv")
     assert (done.stdout, done.stderr) == ("h,anomaly_score,why\n0.0,13.0,hours_of_day\n", "")
 
@@ -92,13 +124,19 @@ def test_it_is_in_the_lists_and_checks_its_parameters(site: Path) -> None:
     assert lines[1].startswith("broken,false,`broken` of the package noon cannot be loaded: ModuleNotFoundError")
     assert lines[2] == "distance_from_noon,true,Distance of the farthest column from noon"
     assert lines[3].startswith('knn,true,"Distance to the k nearest rows')
-    assert lines[4] == "misnamed,false,`misnamed` of the package noon is no record of that name"
+    assert lines[4].startswith("leaving,false,`leaving` of the package noon cannot be loaded: SystemExit: 3")
+    assert lines[5] == "misnamed,false,`misnamed` of the package noon is no record of that name"
     assert "noon" in run(site, "algorithms", "distance_from_noon").stdout
 
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("broken", "No module named 'a_module_that_is_not_there'; update or remove"), ("misnamed", "is no record")],
+    [
+        ("broken", "No module named 'a_module_that_is_not_there'; update or remove"),
+        ("misnamed", "is no record"),
+        ("leaving", "SystemExit: 3"),
+        ("untyped", "are no `Params`"),
+    ],
 )
 def test_one_that_cannot_be_loaded_says_why(site: Path, tmp_path: Path, name: str, told: str) -> None:
     (tmp_path / "t.csv").write_text("a\n" + "\n".join(map(str, range(30))), encoding="utf-8")
@@ -116,3 +154,25 @@ def test_it_takes_part_in_combinations_and_comparisons(site: Path, tmp_path: Pat
     compared = run(site, "compare", str(tmp_path / "t.csv"), "--features", "a", "-a", f"{names},broken")
     assert "distance_from_noon" in compared.stdout
     assert "broken failed: [algorithm_unavailable]" in compared.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("failing", "`failing` of the package noon failed: RuntimeError: no wind; use another"),
+        ("short", "`short` of the package noon failed: ValueError: `score` gave an array of (29,), not of (30,)"),
+        ("flat_reasons", "ValueError: `explain` gave an array of (30,), not of (30, 1)"),
+    ],
+)
+def test_one_that_fails_is_named(site: Path, name: str, told: str) -> None:
+    sql = "create table t as select i as a from range(30) r(i); select * from detect_anomalies('t', features := 'a', "
+    done = run(site, "sql", sql + f"algorithm := '{name}', explain := 1)")
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "[fit_failed]" in done.stderr
+
+
+def test_an_infinite_score_is_no_opinion(site: Path) -> None:
+    sql = "create table t as select i as a from range(30) r(i); select count(anomaly_score), max(anomaly_score) "
+    sql += "from detect_anomalies('t', features := 'a', algorithm := 'endless')"
+    assert run(site, "sql", sql, "--format", "csv").stdout.splitlines()[1] == "21,20.0"

@@ -68,7 +68,7 @@ def algorithm(**record: Any) -> Callable[[type], Algorithm]:
         functions: Any = implementation
         return Algorithm(
             name=implementation.__name__,
-            summary=(implementation.__doc__ or "").strip().splitlines()[0].rstrip("."),
+            summary=(implementation.__doc__ or "").strip().partition("\n")[0].rstrip("."),
             fit=functions.fit,
             score=functions.score,
             explain=getattr(functions, "explain", None),

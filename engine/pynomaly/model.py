@@ -155,7 +155,7 @@ def _constant(algorithm: Algorithm, encoder: Encoder, options: Options) -> Model
 
 def _check_size(algorithm: Algorithm, n_sampled: int, n_rows: int) -> None:
     """A detector that scores its own rows only must see them all; one with a limit must not see more."""
-    limit = min(algorithm.max_rows or n_sampled, n_sampled)
+    limit = algorithm.max_rows or n_rows
     because = f": {algorithm.limit_reason}" if algorithm.limit_reason else ""
     if algorithm.scores_new_rows and n_sampled > limit:
         raise TooManyRows(
@@ -166,6 +166,11 @@ def _check_size(algorithm: Algorithm, n_sampled: int, n_rows: int) -> None:
         raise TooManyRows(
             f"`{algorithm.name}` scores a table as a whole, {limit:,} rows at most, not {n_rows:,}{because}",
             f"use a native algorithm such as `{_native_alternative(algorithm)}`",
+        )
+    if not algorithm.scores_new_rows and n_rows > n_sampled:
+        raise TooManyRows(
+            f"`{algorithm.name}` scores a table as a whole, and the sample has {n_sampled:,} of its {n_rows:,} rows",
+            f"give sample_rows := {n_rows} or use a native algorithm such as `{_native_alternative(algorithm)}`",
         )
 
 

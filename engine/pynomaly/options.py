@@ -146,7 +146,8 @@ def _algorithms(given: object) -> tuple[str, ...]:
     if not isinstance(chosen, list) or not chosen or not all(isinstance(name, str) for name in chosen):
         raise BadParameter(
             f"`algorithm` is {given!r}",
-            "give the name of an algorithm, or a list of names; `from algorithms()` lists them",
+            "give the name of an algorithm, or a list of names; `from algorithms()` lists them"
+            + ("; parameters are given with `:=`, not `=`" if given is None or isinstance(given, bool) else ""),
         )
     if chosen == [registry.AUTO]:
         return ()

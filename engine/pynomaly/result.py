@@ -36,13 +36,17 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         """One sentence for a person."""
         share = f" ({100 * self.n_flagged / self.n_rows:.3g} %)" if self.n_flagged else ""
-        unscored = f"; {self.n_unscored:,} rows have no score" if self.n_unscored else ""
+        unscored = f"; {_rows(self.n_unscored)} no score" if self.n_unscored else ""
         threshold = "" if self.threshold is None else f" above {self.threshold:.6g}"
         columns = "1 column" if len(self.columns) == 1 else f"{len(self.columns):,} columns"
         return (
             f"{self.n_flagged:,} of {self.n_rows:,} rows flagged{share}{threshold} by {self.algorithm} on {columns} "
             f"in {self.seconds:.2f} s; {self.cut_off}{unscored}"
         )
+
+
+def _rows(n: int) -> str:
+    return "1 row has" if n == 1 else f"{n:,} rows have"
 
 
 def verdict(fitted: list[Fitted], sql: str, seconds: float, asked: dict[str, Any]) -> Verdict:

@@ -74,13 +74,13 @@ class Roles(msgspec.Struct, frozen=True):
 
 
 def names(value: object, parameter: str) -> tuple[str, ...]:
-    """The column names in a parameter that takes a string or a list of strings."""
+    """The column names in a parameter that takes a string or a list of strings; a name given twice counts once."""
     given = [value] if isinstance(value, str) else value
     if given is None:
         return ()
     if not isinstance(given, Sequence) or not all(isinstance(name, str) for name in given):
         raise BadParameter(f"`{parameter}` is {value!r}", "give a column name or a list of column names")
-    return tuple(given)
+    return tuple({name.lower(): name for name in given}.values())
 
 
 def roles(features: object, exclude: object, label: object, key: object, by: object) -> Roles:
@@ -157,6 +157,11 @@ def _describe(cursor: duckdb.DuckDBPyConnection, relation: str, source: str) -> 
     except duckdb.InvalidInputException as error:
         if "not suitable for replacement scans" in str(error):
             return None
+        if "Error when sniffing file" in str(error):
+            raise SourceUnreadable(
+                f"`{source}` cannot be read: its delimiter, quotes or header line were not recognised",
+                "read the file with read_csv and its options into a table",
+            ) from None
         raise SourceUnreadable(f"`{source}` cannot be read: {first_line(error)}", "check the file") from None
     except duckdb.Error as error:
         raise SourceUnreadable(f"`{source}` cannot be read: {first_line(error)}", "check the source") from None

@@ -38,7 +38,8 @@ def _by_text(text: str, names: Names) -> PynomalyError | None:
         )
     if found := re.search(r'[Cc]olumn "(.+?)" (?:in EXCLUDE list )?not found', text):
         nearest = re.findall(r'"([^"]+)"', text.partition("Candidate bindings:")[2].partition("\n")[0])
-        return errors.UnknownColumn(f"column `{found[1]}` not found", did_you_mean(found[1], nearest))
+        near = did_you_mean(found[1], nearest).replace("there are", "the nearest are")  # DuckDB lists no others
+        return errors.UnknownColumn(f"column `{found[1]}` not found", near)
     if (found := re.search(r'Duplicate named argument "(\w+)"', text)) and found[1] in RESULT_COLUMNS:
         return result_column_exists([found[1]])
     if (found := re.search(r'Duplicate named argument "(_pynomaly_\w+)"', text)) is not None:
@@ -92,4 +93,13 @@ def _by_class(error: Exception) -> PynomalyError:
         return errors.DatabaseLocked(text.partition(". See also")[0], "wait for the other process, or close it")
     if isinstance(error, duckdb.ConnectionException) and "closed" in text:
         return errors.EngineClosed("the engine is closed", "open it again with pynomaly.connect")
-    return errors.InvalidSql(text, "correct the statement")
+    return errors.InvalidSql(text, _hint(str(error)))
+
+
+def _hint(text: str) -> str:
+    """What DuckDB itself proposes, or how a value of the wrong type came in."""
+    if found := re.search(r"^Did you mean (.+)\?$", text, re.MULTILINE):
+        return "did you mean " + found[1].replace('"', "`") + "?"
+    if "Failed to cast value" in text:
+        return "correct the statement, and give data frames with columns of one type each"
+    return "correct the statement"

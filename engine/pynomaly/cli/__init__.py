@@ -6,6 +6,7 @@ Data goes to standard output, everything else to standard error. What fails is o
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pynomaly
@@ -46,7 +47,7 @@ def _run(given: list[str]) -> int:
 
     tokens = [_not_an_option(word) for word in given]
     try:
-        code = _app()(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        code = _app(tokens)(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         raise _usage_error(error, tokens) from None
     sys.stdout.flush()
@@ -60,7 +61,7 @@ def _not_an_option(word: str) -> str:
     return f" {word}" if word.startswith("--") and word[2:3].isspace() else word
 
 
-def _app() -> "App":
+def _app(tokens: Sequence[str]) -> "App":
     from cyclopts import App, Parameter
 
     app = App(
@@ -73,7 +74,10 @@ def _app() -> "App":
         suppress_keyboard_interrupt=False,
     )
     for verb in VERBS:
-        app.command(f"pynomaly.cli.{verb}:{verb}", name=verb)
+        place = f"pynomaly.cli.{verb}"
+        # a verb is imported when it is called, and all are for the list, whose lines are their docstrings' first
+        is_listed = not any(word in VERBS for word in tokens)
+        app.command(getattr(import_module(place), verb) if is_listed else f"{place}:{verb}", name=verb)
     return app
 
 

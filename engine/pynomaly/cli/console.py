@@ -68,8 +68,6 @@ class Voice(msgspec.Struct, frozen=True):
     def verdict(self, found: Verdict, source: str | None = None) -> None:
         """Tell what a detection found, what it left out, and what else there is to know."""
         self.say(f"{source}: {found}" if source else str(found), "bold")
-        if found.n_unscored:
-            self.say(f"{found.n_unscored:,} rows have no score")
         if found.left_out:
             self.say(self._left_out(found))
         for note in found.notes:
