@@ -17,12 +17,14 @@ from pynomaly.options import Options
 from pynomaly.rows import hash_rows
 
 BLOCK = 4_096  # rows
+WORTH_A_NOTE = 0.9  # of the rows that a contamination asks for: where fewer are flagged it is told
 
 
 class Model(msgspec.Struct, frozen=True, gc=False):
     """Everything that scores a row.
 
-    `state` is None where every row is known, and where every feature is constant and all scores are 0.
+    `state` is None where it is not needed, as every row is known, and where every feature is constant and all scores
+    are 0.
     """
 
     algorithm: Algorithm
@@ -30,6 +32,7 @@ class Model(msgspec.Struct, frozen=True, gc=False):
     state: State | None
     deviations: State | None
     known: KnownRows | None  # training scores; None where a training row is scored as cheaply as looked up
+    is_closed: bool  # every row is known: another one means that the source has changed
     threshold: float | None
     cut_off: str
     explain: int
@@ -51,13 +54,14 @@ class Model(msgspec.Struct, frozen=True, gc=False):
 
     def _new_scores(self, X: Floats) -> Floats:
         """The scores of rows that are not looked up."""
-        if self.state is not None:
-            return self.algorithm.score(self.state, X, np.zeros(len(X), dtype=np.bool_))
-        if self.known is None:
+        if self.is_closed:
+            raise SourceSingleUse(
+                "the source gave other rows when it was read again",
+                "load it into a table first, so that it stays the same",
+            )
+        if self.state is None:
             return np.zeros(len(X))
-        raise SourceSingleUse(
-            "the source gave other rows when it was read again", "load it into a table first, so that it stays the same"
-        )
+        return self.algorithm.score(self.state, X, np.zeros(len(X), dtype=np.bool_))
 
     def contributions(self, X: Floats) -> Floats:
         """float64[n, n_features]: how much each feature adds to the score, or how far it deviates.
@@ -92,18 +96,20 @@ def fit(rows: pa.StructArray, options: Options, n_rows: int) -> Model:
     scores = _training_scores(algorithm, state, X)
     threshold, cut_off = _cut_off(scores, options, algorithm)
     is_whole = len(rows) == n_rows
-    is_spent = options.grouped and is_whole and not options.explain  # ten thousand forests would fill the memory
+    is_closed = options.grouped and is_whole
+    is_spent = is_closed and not options.explain  # ten thousand forests would fill the memory
     return Model(
         algorithm=algorithm,
         encoder=encoder,
         state=None if is_spent else state,
         deviations=deviations.fit(registry.get, algorithm, X) if options.explain else None,
         known=known_rows(hashes, scores) if algorithm.uses_own or is_whole else None,
+        is_closed=is_closed,
         threshold=threshold,
         cut_off=cut_off,
         explain=options.explain,
         seed=options.seed,
-        notes=notes,
+        notes=(*notes, *_ties(scores, threshold, options)),
     )
 
 
@@ -143,6 +149,7 @@ def _constant(algorithm: Algorithm, encoder: Encoder, options: Options) -> Model
         state=None,
         deviations=None,
         known=None,
+        is_closed=False,
         threshold=None,
         cut_off="no cut-off: every row is equal in the columns that can be used, so every score is 0",
         explain=options.explain,
@@ -187,6 +194,16 @@ def _cut_off(scores: Floats, options: Options, algorithm: Algorithm) -> tuple[fl
     return estimated_threshold(
         scores, options.rule
     ), f"threshold estimated from the scores by the rule `{options.rule}`"
+
+
+def _ties(scores: Floats, threshold: float | None, options: Options) -> tuple[str, ...]:
+    """A note where so many rows have the score at the threshold that clearly fewer than the share lie above it."""
+    if options.contamination is None or threshold is None:
+        return ()
+    asked = int(options.contamination * np.count_nonzero(~np.isnan(scores)))
+    if np.count_nonzero(scores > threshold) >= WORTH_A_NOTE * asked:
+        return ()
+    return ("fewer rows are flagged than `contamination` asks for: ties at the threshold are not above it",)
 
 
 def _nbytes(value: object) -> int:

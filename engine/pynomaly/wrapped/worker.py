@@ -29,7 +29,7 @@ from threading import Lock, Thread, Timer
 from typing import Any, NamedTuple
 
 from pynomaly import workers
-from pynomaly.errors import InternalFailure, PynomalyError
+from pynomaly.errors import InternalFailure
 
 POLL_SECONDS = 0.05
 REST_SECONDS = 300.0
@@ -228,7 +228,7 @@ def _told(caught: list[warnings.WarningMessage]) -> list[tuple[str, type[Warning
 
 def _portable(error: BaseException) -> Failure:
     """What the error is made of, if that makes it again; one of ours that tells it if not."""
-    kind, args = type(error), (error.cause, error.mend) if isinstance(error, PynomalyError) else error.args
+    kind, args = type(error), error.args
     notes = [*getattr(error, "__notes__", ()), "".join(traceback.format_exception(error))]
     try:
         pickle.dumps((kind, args))
