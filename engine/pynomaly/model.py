@@ -17,6 +17,7 @@ from pynomaly.options import Options
 from pynomaly.rows import hash_rows
 
 BLOCK = 4_096  # rows
+CELLS = 262_144  # that are scored at a time, at most: some algorithms take the square of the columns for each
 WORTH_A_NOTE = 0.9  # of the rows that a contamination asks for: where fewer are flagged it is told
 
 
@@ -61,7 +62,7 @@ class Model(msgspec.Struct, frozen=True, gc=False):
             )
         if self.state is None:
             return np.zeros(len(X))
-        return self.algorithm.score(self.state, X, np.zeros(len(X), dtype=np.bool_))
+        return _scores(self.algorithm, self.state, X, False)
 
     def contributions(self, X: Floats) -> Floats:
         """float64[n, n_features]: how much each feature adds to the score, or how far it deviates.
@@ -93,7 +94,7 @@ def fit(rows: pa.StructArray, options: Options, n_rows: int) -> Model:
     X, hashes = _canonical(encoder, rows, options.seed)
     params, notes = registry.parameters_for(algorithm, options.parameters, len(X))
     state = algorithm.fit(X, params, options.seed)
-    scores = _training_scores(algorithm, state, X)
+    scores = _scores(algorithm, state, X, True)
     threshold, cut_off = _cut_off(scores, options, algorithm)
     is_whole = len(rows) == n_rows
     is_closed = options.grouped and is_whole
@@ -133,13 +134,16 @@ def _canonical(encoder: Encoder, rows: pa.StructArray, seed: int) -> tuple[Float
     return X, hashes[order]
 
 
-def _training_scores(algorithm: Algorithm, state: State, X: Floats) -> Floats:
-    """The scores of the rows that the state was fitted to."""
+def _scores(algorithm: Algorithm, state: State, X: Floats, own: bool) -> Floats:
+    """The scores of rows, which are those that the state was fitted to or not; wide ones a few at a time."""
+    block = max(min(BLOCK, CELLS // X.shape[1]), 1)
+    if len(X) <= block:
+        return algorithm.score(state, X, np.full(len(X), own))
 
     def score(first: int, end: int) -> Floats:
-        return algorithm.score(state, X[first:end], np.ones(end - first, dtype=np.bool_))
+        return algorithm.score(state, X[first:end], np.full(end - first, own))
 
-    return workers.per_row(len(X), BLOCK, score)
+    return workers.per_row(len(X), block, score)
 
 
 def _constant(algorithm: Algorithm, encoder: Encoder, options: Options) -> Model:

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pynomaly import workers
 from pynomaly.kernels import columns, kernel
 from pynomaly.kernels.kdtree import Tree, build_tree
 from pynomaly.kernels.nearest import find, nearest
@@ -30,14 +31,24 @@ def column_scales(X: Floats) -> tuple[Floats, Floats]:
 
 
 @kernel
-def standardised(X: Floats, center: Floats, spread: Floats) -> tuple[Floats, Flags]:
-    """(x - center) / spread, kept within `FARTHEST`, 0 for a gap; and whether all of a row's cells are gaps."""
-    out, empty = np.zeros(X.shape), np.ones(X.shape[0], np.bool_)
+def _fill_standardised(X: Floats, center: Floats, spread: Floats, out: Floats, empty: Flags) -> None:
     for i in range(X.shape[0]):
+        empty[i] = True
         for j in range(X.shape[1]):
+            out[i, j] = 0.0
             if X[i, j] == X[i, j]:
                 out[i, j] = min(max((X[i, j] - center[j]) / spread[j], -FARTHEST), FARTHEST)
                 empty[i] = False
+
+
+def standardised(X: Floats, center: Floats, spread: Floats) -> tuple[Floats, Flags]:
+    """(x - center) / spread, kept within `FARTHEST`, 0 for a gap; and whether all of a row's cells are gaps."""
+    out, empty = np.empty(X.shape), np.empty(len(X), np.bool_)
+
+    def fill(first: int, end: int) -> None:
+        _fill_standardised(X[first:end], center, spread, out[first:end], empty[first:end])
+
+    workers.over_rows(len(X), columns.BATCH, fill)
     return out, empty
 
 

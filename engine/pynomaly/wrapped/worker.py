@@ -31,7 +31,6 @@ from typing import Any, NamedTuple
 from pynomaly import workers
 from pynomaly.errors import InternalFailure
 
-POLL_SECONDS = 0.05
 REST_SECONDS = 300.0
 BOOT = "import sys; sys.path[:] = sys.argv[1:]; from pynomaly.wrapped.worker import serve; serve()"
 Failure = tuple[type[BaseException], tuple[Any, ...], list[str]]  # class, arguments, notes
@@ -96,7 +95,7 @@ class Worker:
         answer: Future[Answer] = Future()
         try:
             Thread(target=self._exchange, args=(job, answer), daemon=True).start()
-            while not wait([answer], POLL_SECONDS).done:
+            while not wait([answer], workers.POLL_SECONDS).done:
                 workers.check()
             return answer.result()
         except (EOFError, OSError) as error:
