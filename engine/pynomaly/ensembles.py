@@ -18,7 +18,7 @@ from pynomaly.rows import hash_rows
 
 SEED_LIMIT = 2**32
 LARGEST_BUCKETS = 100
-BLOCK = 4_096  # rows that are projected at a time
+BLOCK, CELLS = 4_096, 65_536  # rows, and cells of them, that are projected at a time
 NO_AXES = np.empty((0, 0))
 
 
@@ -155,7 +155,7 @@ def _seen(X: Floats, columns: NDArray[np.int64], axes: Floats, scales: tuple[Flo
         out[first:end] = _weighted_sum(Z, axes)
         out[first:end][empty] = np.nan
 
-    workers.over_rows(len(X), BLOCK, project)
+    workers.over_rows(len(X), max(min(BLOCK, CELLS // X.shape[1]), 1), project)
     return out
 
 
@@ -208,7 +208,9 @@ def _explain(registry: Registry, state: EnsembleState, X: Floats) -> Floats:
 
 def _weighted_sum(rows: Floats, weights: Floats) -> Floats:
     """`rows @ weights`, added column by column, so that a row's bits do not depend on the batch."""
-    total: Floats = reduce(np.add, [np.outer(rows[:, j], weights[j]) for j in range(rows.shape[1])])
+    total: Floats = np.zeros((len(rows), weights.shape[1]))
+    for j in range(rows.shape[1]):
+        total += np.outer(rows[:, j], weights[j])
     return total
 
 

@@ -1,6 +1,7 @@
 """A fitted model: the encoding of its columns, the algorithm's state, and its cut-off."""
 
 import pickle
+import time
 
 import msgspec
 import numpy as np
@@ -17,7 +18,8 @@ from pynomaly.options import Options
 from pynomaly.rows import hash_rows
 
 BLOCK = 4_096  # rows
-CELLS = 262_144  # that are scored at a time, at most: some algorithms take the square of the columns for each
+PROBE = 64  # rows that tell how long a block takes, and the smallest: kernels take so many together
+SECONDS = 0.05
 WORTH_A_NOTE = 0.9  # of the rows that a contamination asks for: where fewer are flagged it is told
 
 
@@ -32,6 +34,7 @@ class Model(msgspec.Struct, frozen=True, gc=False):
     encoder: Encoder
     state: State | None
     deviations: State | None
+    block: int  # rows that are scored between two looks at whether to stop
     known: KnownRows | None  # training scores; None where a training row is scored as cheaply as looked up
     is_closed: bool  # every row is known: another one means that the source has changed
     threshold: float | None
@@ -62,7 +65,7 @@ class Model(msgspec.Struct, frozen=True, gc=False):
             )
         if self.state is None:
             return np.zeros(len(X))
-        return _scores(self.algorithm, self.state, X, False)
+        return _scores(self.algorithm, self.state, X, False, self.block)
 
     def contributions(self, X: Floats) -> Floats:
         """float64[n, n_features]: how much each feature adds to the score, or how far it deviates.
@@ -94,7 +97,8 @@ def fit(rows: pa.StructArray, options: Options, n_rows: int) -> Model:
     X, hashes = _canonical(encoder, rows, options.seed)
     params, notes = registry.parameters_for(algorithm, options.parameters, len(X))
     state = algorithm.fit(X, params, options.seed)
-    scores = _scores(algorithm, state, X, True)
+    block = _block(algorithm, state, X)
+    scores = _scores(algorithm, state, X, True, block)
     threshold, cut_off = _cut_off(scores, options, algorithm)
     is_whole = len(rows) == n_rows
     is_closed = options.grouped and is_whole
@@ -104,6 +108,7 @@ def fit(rows: pa.StructArray, options: Options, n_rows: int) -> Model:
         encoder=encoder,
         state=None if is_spent else state,
         deviations=deviations.fit(registry.get, algorithm, X) if options.explain else None,
+        block=block,
         known=known_rows(hashes, scores) if algorithm.uses_own or is_whole else None,
         is_closed=is_closed,
         threshold=threshold,
@@ -134,11 +139,21 @@ def _canonical(encoder: Encoder, rows: pa.StructArray, seed: int) -> tuple[Float
     return X, hashes[order]
 
 
-def _scores(algorithm: Algorithm, state: State, X: Floats, own: bool) -> Floats:
-    """The scores of rows, which are those that the state was fitted to or not; wide ones a few at a time."""
-    block = max(min(BLOCK, CELLS // X.shape[1]), 1)
-    if len(X) <= block:
-        return algorithm.score(state, X, np.full(len(X), own))
+def _block(algorithm: Algorithm, state: State, X: Floats) -> int:
+    """How many rows are scored in about `SECONDS`: some parameters, and many columns, make that few."""
+    if len(X) < BLOCK // 4 or algorithm.requires or not algorithm.scores_new_rows:
+        return BLOCK
+    seconds = []
+    for _ in range(2):  # the first may have to load the kernels
+        started = time.thread_time()
+        algorithm.score(state, X[:PROBE], np.zeros(PROBE, np.bool_))
+        workers.check()
+        seconds.append(time.thread_time() - started)
+    return max(min(int(PROBE * SECONDS / max(min(seconds), 1e-6)), BLOCK), PROBE)
+
+
+def _scores(algorithm: Algorithm, state: State, X: Floats, own: bool, block: int) -> Floats:
+    """The scores of rows, which are those that the state was fitted to or not."""
 
     def score(first: int, end: int) -> Floats:
         return algorithm.score(state, X[first:end], np.full(end - first, own))
@@ -152,6 +167,7 @@ def _constant(algorithm: Algorithm, encoder: Encoder, options: Options) -> Model
         encoder=encoder,
         state=None,
         deviations=None,
+        block=BLOCK,
         known=None,
         is_closed=False,
         threshold=None,

@@ -146,7 +146,7 @@ class Rows:
     @property
     def columns(self) -> list[str]:
         """The names of the columns."""
-        return [str(column[0]) for column in self._guard(lambda: self._con.description) or []]
+        return [str(column[0]) for column in self._con.description or []]
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         """The rows, one tuple each."""

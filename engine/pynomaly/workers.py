@@ -75,13 +75,14 @@ def check() -> None:
 def over_rows(n_rows: int, block: int, run: Callable[[int, int], object]) -> None:
     """Call `run(first, end)` for every block of rows, on the threads there are; blocks must not depend on another.
 
-    Raises Interrupted between blocks when the work is to stop, and what `run` raises.
+    Raises Interrupted between blocks, and after the last, when the work is to stop, and what `run` raises.
     """
     work = _work.get()
     if n_rows <= block:
         work.check()
         if n_rows:
             run(0, n_rows)
+            work.check()  # a kernel that looked at the flag by itself has left its work undone
         return
     starts = iter(range(0, n_rows, block))
 
@@ -98,6 +99,7 @@ def over_rows(n_rows: int, block: int, run: Callable[[int, int], object]) -> Non
         for other in others:
             if not other.cancel():  # one that has not begun has nothing left to do
                 other.result()
+    work.check()
 
 
 def per_row(n_rows: int, block: int, evaluate: Callable[[int, int], NDArray[np.float64]]) -> NDArray[np.float64]:

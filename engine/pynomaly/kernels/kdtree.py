@@ -132,6 +132,7 @@ def _blocks(values: Floats, middle: Floats, share: int) -> Singles:
 
 def _around(low: Floats, high: Floats) -> tuple[Floats, Floats]:
     """The corners of the boxes around `LANES` boxes each."""
+    workers.check()
     firsts = np.arange(0, len(low), LANES)
     return np.minimum.reduceat(low, firsts), np.maximum.reduceat(high, firsts)
 
@@ -143,7 +144,6 @@ def build_tree(Z: Floats) -> Tree:
     boxes = [_around(rows, rows)]
     while len(boxes) == 1 or len(boxes[-1][0]) > 1:
         boxes.append(_around(*boxes[-1]))
-    workers.check()
     middles = [0.5 * low + 0.5 * high for low, high in boxes[1:]]
     low, high = (
         np.concatenate([_blocks(box[i], m, LANES) for box, m in zip(boxes, middles, strict=False)]) for i in (0, 1)
