@@ -1,12 +1,14 @@
 """The engine: data from Python, cursors, threads, transactions, attached connections, errors."""
 
 import contextlib
+import copy
 import os
+import pickle
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from pynomaly.errors import (
     DatabaseUnreadable,
     EngineClosed,
     Interrupted,
+    InvalidSql,
     NoUsableColumn,
     ReadOnlyDatabase,
     SourceSingleUse,
@@ -525,6 +528,69 @@ def test_interleaved_groups_are_scored_group_by_group(engine: pynomaly.Engine, m
 def test_a_source_that_changes_while_it_is_read_is_told(engine: pynomaly.Engine) -> None:
     engine.execute("create view dice as select i % 2 as g, random() as x from range(100) r(i)")
     assert len(engine.detect("dice", algorithm="knn").pl()) == 100
-    with pytest.raises(pynomaly.PynomalyError) as raised:
-        engine.detect("dice", by="g")
-    assert raised.value.code == "source_single_use"
+    for explain in (0, 1):
+        with pytest.raises(SourceSingleUse):
+            engine.detect("dice", by="g", explain=explain)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_a_copy_of_an_error_tells_the_same(copied: Callable[[BadParameter], BadParameter]) -> None:
+    error = BadParameter("`k` is 0", "give 1 or more")
+    error.add_note("in a test")
+    found = copied(error)
+    assert str(found) == str(error) == "[bad_parameter] `k` is 0; give 1 or more"
+    assert (type(found), found.cause, found.mend, found.__notes__) == (
+        BadParameter,
+        "`k` is 0",
+        "give 1 or more",
+        ["in a test"],
+    )
+
+
+@pytest.mark.parametrize("sql", [None, 3, b"select 1"])
+def test_what_is_no_statement_is_told(engine: pynomaly.Engine, sql: Any) -> None:
+    for run in (engine.execute, engine.sql):
+        with pytest.raises(InvalidSql, match="give SQL as a string"):
+            run(sql)
+
+
+def test_what_is_no_connection_is_told() -> None:
+    nothing: Any = None
+    with pytest.raises(BadParameter, match="None"):
+        pynomaly.attach(nothing)
+
+
+def test_what_outlives_its_engine_says_so() -> None:
+    with pynomaly.connect() as engine:
+        engine.execute("create table t as " + ROWS.format(n=50))
+        result, query = engine.detect("t"), engine.sql("from t")
+    assert len(result.pl()) == 50
+    for use in (result.relation, query.relation, query.fetchall, lambda: query.columns):
+        with pytest.raises(EngineClosed):
+            use()
+
+
+@pytest.mark.parametrize(("seed", "bounds"), [(-1, "of 0 or more"), (2**62, "below 4,611,686,018,427,387,904")])
+def test_a_seed_out_of_range_is_told_its_limit(engine: pynomaly.Engine, seed: int, bounds: str) -> None:
+    with pytest.raises(BadParameter, match=bounds):
+        engine.detect("t", seed=seed)
+
+
+@pytest.mark.parametrize("n", [10, 30_000])  # the encoding is wrong in the lines that are read first, or later
+def test_a_file_in_another_encoding_is_told_how_to_read_it(engine: pynomaly.Engine, tmp_path: Path, n: int) -> None:
+    path = tmp_path / "latin.csv"
+    path.write_bytes(b"name,a\n" + b"".join(b"Muller,%d\n" % i for i in range(n)) + "Müller,7\n".encode("latin-1"))
+    with pytest.raises(SourceUnreadable, match="encoding = 'latin-1'") as raised:
+        engine.detect(str(path))
+    engine.execute(raised.value.mend.partition(": ")[2].replace("table t", "table latin")).fetchall()
+    assert len(engine.detect("latin")) == n + 1
+
+
+def test_ties_that_keep_rows_from_being_flagged_are_noted(engine: pynomaly.Engine) -> None:
+    engine.execute("create table tied as select i % 4 as a from range(400) r(i)")
+    verdict = engine.detect("tied", contamination=0.1, algorithm="mad").verdict
+    assert verdict.n_flagged == 0
+    assert verdict.notes == [
+        "fewer rows are flagged than `contamination` asks for: ties at the threshold are not above it"
+    ]
+    assert engine.detect("t", contamination=0.1, algorithm="mad").verdict.notes == []

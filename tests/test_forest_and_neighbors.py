@@ -315,6 +315,18 @@ def test_a_flat_column_counts_where_a_new_row_differs() -> None:
     assert moved > 49.0 > same
 
 
+@pytest.mark.parametrize(("offset", "unit"), [(1e15, 1.0), (4e15, 1.0), (-1e15, 1.0), (0.0, 1e-310), (0.0, 1e300)])
+@pytest.mark.parametrize("reach", [2, 10, 1000])
+def test_distances_keep_their_precision_far_from_zero_and_near_it(offset: float, unit: float, reach: int) -> None:
+    """Differences of whole numbers of a unit are exact: so must be the spread that they are divided by."""
+    whole = np.random.default_rng(0).integers(0, reach, size=(400, 2)).astype(np.float64)
+    X = np.asarray(offset + whole * unit, np.float64)
+    found = knn.score(knn.fit(X, KnnParams(), 0), X, flags(400, True))
+    plain = knn.score(knn.fit(whole, KnnParams(), 0), whole, flags(400, True))
+    np.testing.assert_allclose(found, plain, rtol=1e-9)
+    np.testing.assert_allclose(nb.column_scales(X)[1], [spread * unit for spread in whole.std(axis=0)], rtol=1e-9)
+
+
 def test_a_gap_takes_the_mean() -> None:
     X = random_rows(5, 80, 2, ["gaussian"])
     state = knn.fit(X, KnnParams(), 0)

@@ -209,6 +209,7 @@ def _placed(columns: list[Column]) -> tuple[Column, ...]:
 
 
 def _fit_column(sample: _Sample) -> Column | LeftOut:
+    workers.check()
     kind = family(sample.array.type)
     if kind is None:
         return LeftOut(sample.name, why_unusable(sample.array.type))

@@ -17,7 +17,7 @@ import duckdb
 
 from pynomaly import frames, functions
 from pynomaly.cache import Fitted, ModelCache, Progress
-from pynomaly.errors import BadParameter, PynomalyError, TransactionAborted, did_you_mean
+from pynomaly.errors import BadParameter, InvalidSql, PynomalyError, TransactionAborted, did_you_mean
 from pynomaly.paths import macro_files
 from pynomaly.quoting import literal
 from pynomaly.result import Comparison, Query, Result, Rows, Verdict, verdict
@@ -78,10 +78,17 @@ def connect(
 
 def attach(con: duckdb.DuckDBPyConnection) -> "Engine":
     """Serve a connection that the user already has; nothing is written to its file."""
+    if not isinstance(con, duckdb.DuckDBPyConnection):
+        raise BadParameter(f"the connection is {con!r}", "give one that duckdb.connect() returned")
     try:
         return Engine(con, Session.of(con), owns=False)
     except duckdb.Error as error:
         raise translate(error) from None
+
+
+def _refuse_no_text(sql: object) -> None:
+    if not isinstance(sql, str):
+        raise InvalidSql(f"the statement is {sql!r}", "give SQL as a string")
 
 
 def _connect_error(error: duckdb.Error, path: str) -> PynomalyError:
@@ -178,6 +185,7 @@ class Engine:
 
     def execute(self, sql: str, parameters: Parameters = None) -> Rows:
         """Run one or more statements now and give the rows of the last; values are bound to `?` or `$name`."""
+        _refuse_no_text(sql)
         if self._aborted and _COMMIT.search(sql):
             self._undo()
         self._guard(lambda: self._con.execute(sql, parameters))
@@ -190,6 +198,7 @@ class Engine:
 
         A statement that is no SELECT runs at once and gives a query without rows.
         """
+        _refuse_no_text(sql)
         if self._aborted:  # a relation has no COMMIT of its own to check
             self.execute(sql, parameters)
         relation = self._guard(lambda: self._con.sql(sql, params=parameters))

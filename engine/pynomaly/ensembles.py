@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from pynomaly import deviations
+from pynomaly import deviations, workers
 from pynomaly.algorithm import Algorithm, Flags, Floats, Params, State
 from pynomaly.combination import MAJORITY, RULES, SIMPLE_RULES, Scale, scale_of, tail
 from pynomaly.errors import TooManyRows
@@ -18,6 +18,7 @@ from pynomaly.rows import hash_rows
 
 SEED_LIMIT = 2**32
 LARGEST_BUCKETS = 100
+BLOCK, CELLS = 4_096, 65_536  # rows, and cells of them, that are projected at a time
 NO_AXES = np.empty((0, 0))
 
 
@@ -133,7 +134,9 @@ def _fit_member(
     hashes = np.empty(0, np.uint64) if view.rows is None else np.unique(hash_rows(chosen, 0))
     fitted = _seen(chosen, view.columns, view.axes, scales)
     params, _ = registry.parameters_for(algorithm, view.given, len(fitted))
+    workers.check()
     state = algorithm.fit(fitted, params, seed)
+    workers.check()
     own = _own(X, np.ones(len(X), np.bool_), hashes)
     scale = scale_of(algorithm.score(state, _seen(X, view.columns, view.axes, scales), own))
     return Member(state, view.columns, view.axes, hashes, scale, deviations.fit(registry.get, algorithm, fitted))
@@ -145,9 +148,14 @@ def _seen(X: Floats, columns: NDArray[np.int64], axes: Floats, scales: tuple[Flo
         return X if len(columns) == X.shape[1] else np.ascontiguousarray(X[:, columns])
     from pynomaly.kernels.neighbors import standardised  # brings numba
 
-    Z, empty = standardised(X, *scales)
-    out = _weighted_sum(Z, axes)
-    out[empty] = np.nan
+    out = np.empty((len(X), axes.shape[1]))
+
+    def project(first: int, end: int) -> None:
+        Z, empty = standardised(X[first:end], *scales)
+        out[first:end] = _weighted_sum(Z, axes)
+        out[first:end][empty] = np.nan
+
+    workers.over_rows(len(X), max(min(BLOCK, CELLS // X.shape[1]), 1), project)
     return out
 
 
@@ -200,7 +208,9 @@ def _explain(registry: Registry, state: EnsembleState, X: Floats) -> Floats:
 
 def _weighted_sum(rows: Floats, weights: Floats) -> Floats:
     """`rows @ weights`, added column by column, so that a row's bits do not depend on the batch."""
-    total: Floats = reduce(np.add, [np.outer(rows[:, j], weights[j]) for j in range(rows.shape[1])])
+    total: Floats = np.zeros((len(rows), weights.shape[1]))
+    for j in range(rows.shape[1]):
+        total += np.outer(rows[:, j], weights[j])
     return total
 
 

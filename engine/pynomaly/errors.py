@@ -13,7 +13,11 @@ class PynomalyError(Exception):
     def __init__(self, cause: str, mend: str = "") -> None:
         self.cause = cause
         self.mend = mend
-        super().__init__(f"[{self.code}] {cause}; {mend}" if mend else f"[{self.code}] {cause}")
+        super().__init__(cause, mend)  # what a copy, or another process, makes the error of again
+
+    def __str__(self) -> str:
+        """Code, cause and mend in one sentence."""
+        return f"[{self.code}] {self.cause}; {self.mend}" if self.mend else f"[{self.code}] {self.cause}"
 
 
 class BadParameter(PynomalyError):

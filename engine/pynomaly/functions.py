@@ -160,7 +160,7 @@ class Functions:
         return arrays.texts([options.encode(options.check(*_constants(args)))] * len(args[0]))
 
     def checked_rows(self, *args: pa.Array) -> pa.Array:
-        """(n_rows, grouped, n_keys) to n_rows; an empty or too small source and a repeated key are errors."""
+        """(n_rows, grouped, n_keys) to n_rows; an empty or too small source and a repeated or NULL key are errors."""
         n_rows, grouped, n_keys = _constants(args)
         if n_rows == 0:
             raise TooFewRows("the source has no rows", f"give a source of {MINIMUM_ROWS} rows or more")
@@ -171,7 +171,8 @@ class Functions:
             )
         if n_keys is not None and n_keys < n_rows:
             raise KeyNotUnique(
-                f"the key has {n_keys:,} different values in {n_rows:,} rows", "name the columns that identify a row"
+                f"the key has {n_keys:,} different values in {n_rows:,} rows",
+                "name columns that identify each row and are never NULL",
             )
         return args[0]
 

@@ -1,6 +1,7 @@
 """A fitted model: the encoding of its columns, the algorithm's state, and its cut-off."""
 
 import pickle
+import time
 
 import msgspec
 import numpy as np
@@ -18,19 +19,25 @@ from pynomaly.rows import hash_rows
 
 BLOCK = 4_096  # rows that are scored at a time
 CELLS = 1 << 19  # that are encoded at a time: a thread that waits for the interpreter between blocks waits long
+PROBE = 64  # rows that tell how long a block takes, and the smallest: kernels take so many together
+SECONDS = 0.05
+WORTH_A_NOTE = 0.9  # of the rows that a contamination asks for: where fewer are flagged it is told
 
 
 class Model(msgspec.Struct, frozen=True, gc=False):
     """Everything that scores a row.
 
-    `state` is None where every row is known, and where every feature is constant and all scores are 0.
+    `state` is None where it is not needed, as every row is known, and where every feature is constant and all scores
+    are 0.
     """
 
     algorithm: Algorithm
     encoder: Encoder
     state: State | None
     deviations: State | None
+    block: int  # rows that are scored between two looks at whether to stop
     known: KnownRows | None  # training scores; None where a training row is scored as cheaply as looked up
+    is_closed: bool  # every row is known: another one means that the source has changed
     threshold: float | None
     cut_off: str
     explain: int
@@ -52,13 +59,14 @@ class Model(msgspec.Struct, frozen=True, gc=False):
 
     def _new_scores(self, X: Floats) -> Floats:
         """The scores of rows that are not looked up."""
-        if self.state is not None:
-            return self.algorithm.score(self.state, X, np.zeros(len(X), dtype=np.bool_))
-        if self.known is None:
+        if self.is_closed:
+            raise SourceSingleUse(
+                "the source gave other rows when it was read again",
+                "load it into a table first, so that it stays the same",
+            )
+        if self.state is None:
             return np.zeros(len(X))
-        raise SourceSingleUse(
-            "the source gave other rows when it was read again", "load it into a table first, so that it stays the same"
-        )
+        return _scores(self.algorithm, self.state, X, False, self.block)
 
     def contributions(self, X: Floats) -> Floats:
         """float64[n, n_features]: how much each feature adds to the score, or how far it deviates.
@@ -90,21 +98,25 @@ def fit(rows: pa.StructArray, options: Options, n_rows: int) -> Model:
     X, hashes = _canonical(encoder, rows, options.seed)
     params, notes = registry.parameters_for(algorithm, options.parameters, len(X))
     state = algorithm.fit(X, params, options.seed)
-    scores = _training_scores(algorithm, state, X)
+    block = _block(algorithm, state, X)
+    scores = _scores(algorithm, state, X, True, block)
     threshold, cut_off = _cut_off(scores, options, algorithm)
     is_whole = len(rows) == n_rows
-    is_spent = options.grouped and is_whole and not options.explain  # ten thousand forests would fill the memory
+    is_closed = options.grouped and is_whole
+    is_spent = is_closed and not options.explain  # ten thousand forests would fill the memory
     return Model(
         algorithm=algorithm,
         encoder=encoder,
         state=None if is_spent else state,
         deviations=deviations.fit(registry.get, algorithm, X) if options.explain else None,
+        block=block,
         known=known_rows(hashes, scores) if algorithm.uses_own or is_whole else None,
+        is_closed=is_closed,
         threshold=threshold,
         cut_off=cut_off,
         explain=options.explain,
         seed=options.seed,
-        notes=notes,
+        notes=(*notes, *_ties(scores, threshold, options)),
     )
 
 
@@ -129,13 +141,26 @@ def _canonical(encoder: Encoder, rows: pa.StructArray, seed: int) -> tuple[Float
     return X, hashes[order]
 
 
-def _training_scores(algorithm: Algorithm, state: State, X: Floats) -> Floats:
-    """The scores of the rows that the state was fitted to."""
+def _block(algorithm: Algorithm, state: State, X: Floats) -> int:
+    """How many rows are scored in about `SECONDS`: some parameters, and many columns, make that few."""
+    if len(X) < BLOCK // 4 or algorithm.requires or not algorithm.scores_new_rows:
+        return BLOCK
+    seconds = []
+    for _ in range(2):  # the first may have to load the kernels
+        started = time.thread_time()
+        algorithm.score(state, X[:PROBE], np.zeros(PROBE, np.bool_))
+        workers.check()
+        seconds.append(time.thread_time() - started)
+    return max(min(int(PROBE * SECONDS / max(min(seconds), 1e-6)), BLOCK), PROBE)
+
+
+def _scores(algorithm: Algorithm, state: State, X: Floats, own: bool, block: int) -> Floats:
+    """The scores of rows, which are those that the state was fitted to or not."""
 
     def score(first: int, end: int) -> Floats:
-        return algorithm.score(state, X[first:end], np.ones(end - first, dtype=np.bool_))
+        return algorithm.score(state, X[first:end], np.full(end - first, own))
 
-    return workers.per_row(len(X), BLOCK, score)
+    return workers.per_row(len(X), block, score)
 
 
 def _constant(algorithm: Algorithm, encoder: Encoder, options: Options) -> Model:
@@ -144,7 +169,9 @@ def _constant(algorithm: Algorithm, encoder: Encoder, options: Options) -> Model
         encoder=encoder,
         state=None,
         deviations=None,
+        block=BLOCK,
         known=None,
+        is_closed=False,
         threshold=None,
         cut_off="no cut-off: every row is equal in the columns that can be used, so every score is 0",
         explain=options.explain,
@@ -194,6 +221,16 @@ def _cut_off(scores: Floats, options: Options, algorithm: Algorithm) -> tuple[fl
     return estimated_threshold(
         scores, options.rule
     ), f"threshold estimated from the scores by the rule `{options.rule}`"
+
+
+def _ties(scores: Floats, threshold: float | None, options: Options) -> tuple[str, ...]:
+    """A note where so many rows have the score at the threshold that clearly fewer than the share lie above it."""
+    if options.contamination is None or threshold is None:
+        return ()
+    asked = int(options.contamination * np.count_nonzero(~np.isnan(scores)))
+    if np.count_nonzero(scores > threshold) >= WORTH_A_NOTE * asked:
+        return ()
+    return ("fewer rows are flagged than `contamination` asks for: ties at the threshold are not above it",)
 
 
 def _nbytes(value: object) -> int:

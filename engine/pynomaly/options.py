@@ -233,7 +233,8 @@ def _integer(name: str, value: object, low: int) -> int | None:
     if isinstance(number, bool) or not isinstance(number, int | float) or number != number or number % 1 != 0:
         raise BadParameter(f"`{name}` is {value!r}", "give a whole number")
     if not low <= number < 2**62:
-        raise BadParameter(f"`{name}` is {number}", f"give a whole number of {low} or more")
+        bounds = f"of {low} or more" if number < low else f"below {2**62:,}"
+        raise BadParameter(f"`{name}` is {number}", f"give a whole number {bounds}")
     return int(number)
 
 

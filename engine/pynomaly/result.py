@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from pynomaly.cache import Fitted
 from pynomaly.encoding import LeftOut
+from pynomaly.translate import translate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +107,10 @@ class Computed:
 
     def relation(self) -> duckdb.DuckDBPyRelation:
         """The rows as a DuckDB relation, to go on in SQL."""
-        return self._con.from_arrow(self._table)
+        try:
+            return self._con.from_arrow(self._table)
+        except duckdb.Error as error:  # the engine was closed
+            raise translate(error) from None
 
 
 class Result(Computed):
@@ -179,7 +183,7 @@ class Query:
     @property
     def columns(self) -> list[str]:
         """The names of the columns."""
-        return list(self._relation.columns)
+        return list(self._guard(lambda: self._relation.columns))
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """The rows as tuples."""
@@ -207,6 +211,7 @@ class Query:
 
     def relation(self) -> duckdb.DuckDBPyRelation:
         """The query as a DuckDB relation, to go on with its own methods; its errors are DuckDB's."""
+        self._guard(lambda: self._relation.columns)  # which tells whether the engine was closed
         return self._relation
 
 

@@ -157,6 +157,8 @@ def _describe(cursor: duckdb.DuckDBPyConnection, relation: str, source: str) -> 
     except duckdb.InvalidInputException as error:
         if "not suitable for replacement scans" in str(error):
             return None
+        if (known := csv_error(str(error))) is not None:
+            raise known from None
         if "Error when sniffing file" in str(error):
             raise SourceUnreadable(
                 f"`{source}` cannot be read: its delimiter, quotes or header line were not recognised",
@@ -166,6 +168,23 @@ def _describe(cursor: duckdb.DuckDBPyConnection, relation: str, source: str) -> 
     except duckdb.Error as error:
         raise SourceUnreadable(f"`{source}` cannot be read: {first_line(error)}", "check the source") from None
     return {str(row[0]): str(row[1]) for row in described}
+
+
+def csv_error(text: str) -> SourceUnreadable | None:
+    """File, line and reason of a CSV that does not parse, from DuckDB's message; None for another message."""
+    line = re.search(r"CSV Error on Line: (\d+)", text)
+    if line is None:
+        return None
+    reasons = [row for row in text.splitlines()[1:] if row.strip() and not row.startswith("Original Line")]
+    file = re.search(r"file = (.+)", text)
+    name = file[1].strip() if file else "file.csv"
+    read = f"read_csv({literal(name)}, encoding = 'latin-1')"
+    mend = "correct that line, or read the file with read_csv and its options into a table"
+    return SourceUnreadable(
+        f"{f'`{name}`' if file else 'the CSV'} does not parse at line {line[1]}: "
+        f"{reasons[0].strip() if reasons else 'unknown reason'}",
+        f"say its encoding: create table t as from {read}" if "utf-8" in text else mend,
+    )
 
 
 def first_line(error: Exception) -> str:
@@ -289,7 +308,7 @@ def _assemble(relation: str, row: str, chosen: Roles, left_out: list[LeftOut], g
     note = literal(msgspec.json.encode(left_out).decode())
     return (
         f"select *, {row} as _pynomaly_row, {_struct(chosen.by)} as _pynomaly_group, "
-        f"{_struct(chosen.key)} as _pynomaly_key, {_label(chosen.label)} as _pynomaly_label, "
+        f"{_known(chosen.key)} as _pynomaly_key, {_label(chosen.label)} as _pynomaly_label, "
         f"{note} as _pynomaly_note, {guard} as _pynomaly_guard "
         f"from {relation}"
     )
@@ -297,6 +316,12 @@ def _assemble(relation: str, row: str, chosen: Roles, left_out: list[LeftOut], g
 
 def _label(columns: tuple[str, ...]) -> str:
     return identifier(columns[0]) if columns else "null::boolean"
+
+
+def _known(key: tuple[str, ...]) -> str:
+    """The key as a struct, or NULL where any of its columns is: that identifies nothing."""
+    known = " and ".join(f"{identifier(name)} is not null" for name in key)
+    return f"case when {known} then {_struct(key)} end" if key else _struct(key)
 
 
 def _struct(columns: tuple[str, ...]) -> str:

@@ -7,7 +7,7 @@ import duckdb
 
 from pynomaly import errors
 from pynomaly.errors import PynomalyError, did_you_mean
-from pynomaly.source import RESULT_COLUMNS, first_line, result_column_exists
+from pynomaly.source import RESULT_COLUMNS, csv_error, first_line, result_column_exists
 
 Names = Callable[[], Iterable[str]]
 
@@ -52,8 +52,8 @@ def _by_text(text: str, names: Names) -> PynomalyError | None:
         return errors.BadParameter(
             f"`{found[1]}` was called with parameters that it does not take", f"it takes {found[2]}"
         )
-    if found := re.search(r"CSV Error on Line: (\d+)", text):
-        return _csv_error(text, found[1])
+    if (unparsed := csv_error(text)) is not None:
+        return unparsed
     if "not suitable for replacement scans" in text:
         return errors.UnknownSource(first_line(Exception(text)), "give a data frame, an Arrow table or a file")
     if "infinite recursion detected" in text:
@@ -65,17 +65,6 @@ def _by_text(text: str, names: Names) -> PynomalyError | None:
     if "transaction is aborted" in text:
         return errors.TransactionAborted("an earlier error undid this transaction", "roll back and run it again")
     return None
-
-
-def _csv_error(text: str, line: str) -> PynomalyError:
-    """File, line and reason of a CSV that does not parse."""
-    reasons = [row for row in text.splitlines()[1:] if row.strip() and not row.startswith("Original Line")]
-    file = re.search(r"file = (.+)", text)
-    where = f"`{file[1].strip()}`" if file else "the CSV"
-    return errors.SourceUnreadable(
-        f"{where} does not parse at line {line}: {reasons[0].strip() if reasons else 'unknown reason'}",
-        "correct that line, or read the file with read_csv and its options into a table",
-    )
 
 
 def _by_class(error: Exception) -> PynomalyError:

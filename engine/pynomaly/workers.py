@@ -9,7 +9,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import ContextVar, copy_context
 from functools import cache
 from typing import TypeVar
@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pynomaly.errors import Interrupted
+
+POLL_SECONDS = 0.05  # between two looks at the flag while something else works
 
 T = TypeVar("T")
 Stop = NDArray[np.int8]  # [1], not 0 once the work is to stop; kernels may look at it between blocks
@@ -73,13 +75,19 @@ def check() -> None:
 def over_rows(n_rows: int, block: int, run: Callable[[int, int], object]) -> None:
     """Call `run(first, end)` for every block of rows, on the threads there are; blocks must not depend on another.
 
-    Raises Interrupted between blocks when the work is to stop, and what `run` raises.
+    Raises Interrupted between blocks, and after the last, when the work is to stop, and what `run` raises.
     """
     work = _work.get()
+    if n_rows <= block:
+        work.check()
+        if n_rows:
+            run(0, n_rows)
+            work.check()  # a kernel that looked at the flag by itself has left its work undone
+        return
     starts = iter(range(0, n_rows, block))
 
     def deal() -> None:
-        with working(1 if n_rows > block else work.threads, work.stop):  # blocks share the threads: none has more
+        with working(1, work.stop):  # blocks share the threads: none has more
             for first in starts:
                 work.check()
                 run(first, min(first + block, n_rows))
@@ -91,6 +99,7 @@ def over_rows(n_rows: int, block: int, run: Callable[[int, int], object]) -> Non
         for other in others:
             if not other.cancel():  # one that has not begun has nothing left to do
                 other.result()
+    work.check()
 
 
 def per_row(n_rows: int, block: int, evaluate: Callable[[int, int], NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -102,6 +111,22 @@ def per_row(n_rows: int, block: int, evaluate: Callable[[int, int], NDArray[np.f
 
     over_rows(n_rows, block, fill)
     return out
+
+
+def left_behind(action: Callable[[], T]) -> T:
+    """What a library's call gives that cannot be stopped: when the work is to stop its thread goes on without us."""
+    found: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            found.set_result(action())
+        except BaseException as error:  # noqa: BLE001 - raised by the thread that waits
+            found.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    while not wait([found], POLL_SECONDS).done:
+        check()
+    return found.result()
 
 
 def aside(action: Callable[[], T]) -> T:

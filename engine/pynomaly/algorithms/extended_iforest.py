@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pynomaly import workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import kernel, trees
 from pynomaly.kernels import neighbors as nb
@@ -14,6 +15,7 @@ from pynomaly.kernels import neighbors as nb
 Indices = NDArray[np.uint32]
 
 BLOCK_ROWS = 128  # rows that go through a tree together
+DRAWS = 1_000_000  # random numbers between two looks at whether to stop
 
 
 class Forest(NamedTuple):
@@ -114,11 +116,15 @@ def _grow(
 
 
 @kernel
-def _grow_forest(Z: Floats, size: int, limit: int, rng: np.random.Generator, forest: Forest) -> tuple[int, int]:
+def _grow_forest(
+    Z: Floats, size: int, limit: int, rng: np.random.Generator, forest: Forest, stop: workers.Stop
+) -> tuple[int, int]:
     """Grow the trees, each on rows drawn without replacement; return the numbers of nodes and cuts."""
     order, sample = np.arange(Z.shape[0]), np.empty((size, Z.shape[1]))
     used, cuts = 0, 1
     for t in range(forest.root.size - 1):
+        if stop[0] != 0:
+            break
         trees.shuffle(order, size, order.size, rng)
         for i in range(size):
             for j in range(Z.shape[1]):
@@ -230,9 +236,19 @@ def _room(n_trees: int, limit: int, taken: int, rng: np.random.Generator) -> For
         np.zeros(nodes),
         np.zeros(n_trees + 1, ids),
         np.zeros((cuts, taken), ids),
-        rng.standard_normal((cuts, taken)),
+        _normals(cuts, taken, rng),
         np.zeros((cuts, taken)),
     )
+
+
+def _normals(cuts: int, taken: int, rng: np.random.Generator) -> Floats:
+    """float64[cuts, taken], drawn a part at a time."""
+    out = np.empty((cuts, taken))
+    at_once = max(DRAWS // taken, 1)
+    for first in range(0, cuts, at_once):
+        workers.check()
+        rng.standard_normal(out=out[first : first + at_once])
+    return out
 
 
 def _trimmed(forest: Forest, nodes: int, cuts: int) -> Forest:
@@ -281,7 +297,8 @@ class extended_iforest:
         taken = Z.shape[1] if params.extension is None else min(params.extension + 1, Z.shape[1])
         rng = np.random.default_rng(seed)
         forest = _room(params.n_trees, limit, taken, rng)
-        nodes, cuts = _grow_forest(known, size, limit, rng, forest)
+        nodes, cuts = _grow_forest(known, size, limit, rng, forest, workers.stop_flag())
+        workers.check()
         return ExtendedIforestState(center, spread, *_trimmed(forest, nodes, cuts), limit, seed)
 
     @staticmethod

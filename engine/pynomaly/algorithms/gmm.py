@@ -202,7 +202,7 @@ def _add_row(k: int, m: int, scratch: Scratch, moments: Moments) -> None:
 
 
 @kernel
-def _expect(X: Floats, mean: Floats, spread: Floats, mixture: Mixture, moments: Moments) -> float:
+def _expect(X: Floats, mean: Floats, spread: Floats, mixture: Mixture, moments: Moments, stop: workers.Stop) -> float:
     """Fill the sums over all rows, weighted by the distributions' probabilities; return the mean log density."""
     d, n_groups, total = X.shape[1], mixture.peak.size, 0.0
     scratch = _scratch(mixture)
@@ -211,6 +211,8 @@ def _expect(X: Floats, mean: Floats, spread: Floats, mixture: Mixture, moments: 
     moments.second.fill(0.0)
     for i in range(X.shape[0]):
         m = _load(X, i, mean, spread, scratch.row, scratch.gaps)
+        if stop[0] != 0:
+            break
         if m < d:
             total += _log_density(m, mixture, scratch)
             for k in range(n_groups):
@@ -326,8 +328,8 @@ def _fitted(X: Floats, center: Floats, spread: Floats, start: Floats, width: int
     _maximise(moments, prior, mixture, work)
     before = -np.inf
     for _ in range(MOST_TURNS):
+        after = _expect(X, center, spread, mixture, moments, workers.stop_flag())
         workers.check()
-        after = _expect(X, center, spread, mixture, moments)
         _maximise(moments, prior, mixture, work)
         if after - before < SMALL_GAIN * d:
             break

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pynomaly import workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import columns, kernel
 
@@ -282,6 +283,7 @@ def _grow_forest(X: Floats, params: HalfSpaceTreesParams, rng: np.random.Generat
     size = min(params.max_samples, len(known))
     forest, depth = _room(params.n_trees, size, params, X.shape[1]), 0
     for t in range(params.n_trees):
+        workers.check()
         rows = known[rng.choice(len(known), size, replace=False)]
         forest.low[t], forest.high[t], forest.width[t] = _draw_range(X[rows], low, high, rng)
         depth = max(depth, _grow(X, rows, varying, params.size_limit, params.depth, rng, forest, t))

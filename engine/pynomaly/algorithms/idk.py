@@ -27,7 +27,7 @@ def _fill_nearest(block: Floats, centers: Floats, away: Floats, least: Floats, f
 
 
 @kernel
-def _count(Z: Floats, centers: Floats, squares: Floats) -> Floats:
+def _count(Z: Floats, centers: Floats, squares: Floats, stop: workers.Stop) -> Floats:
     """Rows in each cell. O(estimators samples n d)."""
     block, away, least = np.zeros((Z.shape[1], sub.ROWS)), np.empty(sub.ROWS), np.empty(sub.ROWS)
     found = np.zeros(sub.ROWS, np.int64)
@@ -35,6 +35,8 @@ def _count(Z: Floats, centers: Floats, squares: Floats) -> Floats:
     for first in range(0, Z.shape[0], sub.ROWS):
         count = sub.load(Z, first, block)
         for t in range(centers.shape[0]):
+            if stop[0] != 0:
+                return out
             _fill_nearest(block, centers[t], away, least, found)
             for i in range(count):
                 out[t, found[i]] += 1.0 if least[i] <= squares[t, found[i]] else 0.0
@@ -50,7 +52,15 @@ def _dissimilarity(away: float, square: float, mass: float, n_rows: int) -> floa
 
 @kernel
 def _evaluate(
-    Z: Floats, empty: Flags, centers: Floats, squares: Floats, mass: Floats, n_rows: int, scores: Floats, shares: Floats
+    Z: Floats,
+    empty: Flags,
+    centers: Floats,
+    squares: Floats,
+    mass: Floats,
+    n_rows: int,
+    scores: Floats,
+    shares: Floats,
+    stop: workers.Stop,
 ) -> None:
     """Fill the mean dissimilarity of each row, and its shares by column unless `shares` has no rows."""
     block, away, least = np.zeros((Z.shape[1], sub.ROWS)), np.empty(sub.ROWS), np.empty(sub.ROWS)
@@ -60,6 +70,8 @@ def _evaluate(
     for first in range(0, Z.shape[0], sub.ROWS):
         count = sub.load(Z, first, block)
         for t in range(centers.shape[0]):
+            if stop[0] != 0:
+                return
             _fill_nearest(block, centers[t], away, least, found)
             for i in range(count):
                 s = found[i]
@@ -97,7 +109,8 @@ class IdkState(State, frozen=True):
         """Scores, and shares by column if they are wanted."""
         Z, empty = nb.standardised(X, self.center, self.spread)
         scores, shares = np.empty(len(X)), np.empty(X.shape if with_shares else (0, X.shape[1]))
-        _evaluate(Z, empty, self.centers, self.squares, self.mass, self.n_rows, scores, shares)
+        balls = self.centers, self.squares, self.mass, self.n_rows
+        _evaluate(Z, empty, *balls, scores, shares, workers.stop_flag())
         return scores, shares
 
 
@@ -133,9 +146,11 @@ class idk:
         squares, _ = sub.radii(centers)
         known = Z[~empty]
         counts: list[Floats] = []
+        stop = workers.stop_flag()
         workers.over_rows(
-            len(known), AT_ONCE, lambda first, end: counts.append(_count(known[first:end], centers, squares))
+            len(known), AT_ONCE, lambda first, end: counts.append(_count(known[first:end], centers, squares, stop))
         )
+        workers.check()
         return IdkState(center, spread, centers, squares, sum(counts, np.zeros(squares.shape)), max(len(known), 1))
 
     @staticmethod

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pynomaly import workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import kernel
 from pynomaly.kernels import neighbors as nb
@@ -24,7 +25,7 @@ def _isolation(squares: Floats, nearest: NDArray[np.int64]) -> Floats:
 
 
 @kernel
-def _scores(Z: Floats, empty: Flags, centers: Floats, squares: Floats, isolation: Floats) -> Floats:
+def _scores(Z: Floats, empty: Flags, centers: Floats, squares: Floats, isolation: Floats, stop: workers.Stop) -> Floats:
     """Mean isolation of the smallest ball around each row, 1 where there is none. O(estimators samples n d).
 
     Balls come in ascending order: the last to take a row, from the largest down, is its smallest.
@@ -34,6 +35,8 @@ def _scores(Z: Floats, empty: Flags, centers: Floats, squares: Floats, isolation
     for first in range(0, Z.shape[0], sub.ROWS):
         count = sub.load(Z, first, block)
         for t in range(centers.shape[0]):
+            if stop[0] != 0:
+                return out
             value.fill(1.0)
             for s in range(centers.shape[1] - 1, -1, -1):
                 sub.fill_squares(block, centers[t, s], away)
@@ -131,7 +134,7 @@ class inne:
     def score(state: InneState, X: Floats, _own: Flags) -> Floats:
         """Mean isolation; NaN where a row has no value."""
         Z, empty = nb.standardised(X, state.center, state.spread)
-        return _scores(Z, empty, state.centers, state.squares, state.isolation)
+        return _scores(Z, empty, state.centers, state.squares, state.isolation, workers.stop_flag())
 
     @staticmethod
     def explain(state: InneState, X: Floats) -> Floats:

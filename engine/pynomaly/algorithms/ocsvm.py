@@ -77,7 +77,7 @@ def _product(a: Floats, b: Floats) -> float:
 
 
 @kernel
-def _train(Z: Floats, frequencies: Floats, nu: float, n_steps: int) -> Floats:
+def _train(Z: Floats, frequencies: Floats, nu: float, n_steps: int, stop: workers.Stop) -> Floats:
     """Mean weights over the later half of the steps. O(steps k d).
 
     A step of size 1 / (nu t) leaves the weights at the sum of the features of rows that were inside the
@@ -88,6 +88,8 @@ def _train(Z: Floats, frequencies: Floats, nu: float, n_steps: int) -> Floats:
     total, mean = np.zeros(2 * k), np.zeros(2 * k)
     rho = OFFSET
     for t in range(1, n_steps + 1):
+        if stop[0] != 0:
+            break
         _fill_features(Z[(t - 1) % Z.shape[0]], frequencies, turns, features)
         is_inside = _product(total, features) < rho * (nu * k * max(t - 1, 1))
         rho += (nu - (1.0 if is_inside else 0.0)) / (nu * t)
@@ -131,12 +133,14 @@ def _score(value: float, row: Floats, machine: Machine) -> float:
 
 
 @kernel
-def _scores(Z: Floats, machine: Machine) -> Floats:
+def _scores(Z: Floats, machine: Machine, stop: workers.Stop) -> Floats:
     """Score of each row. O(n k d)."""
     block, turns, values = np.zeros((Z.shape[1], sub.ROWS)), np.empty(sub.ROWS), np.empty(sub.ROWS)
     out = np.empty(Z.shape[0])
     for first in range(0, Z.shape[0], sub.ROWS):
         count = sub.load(Z, first, block)
+        if stop[0] != 0:
+            break
         _fill_values(block, machine, turns, values)
         for i in range(count):
             out[first + i] = _score(values[i], Z[first + i], machine)
@@ -263,19 +267,21 @@ class ocsvm:
         Z = Z if empty.all() else Z[~empty]
         gamma = params.gamma / X.shape[1]
         drawn = np.random.default_rng(seed).normal(size=(X.shape[1], params.n_components))
-        mean = _train(Z, _frequencies(drawn, gamma), params.nu, params.n_steps)
+        mean = _train(Z, _frequencies(drawn, gamma), params.nu, params.n_steps, workers.stop_flag())
+        workers.check()
         cosine, sine = mean[: params.n_components], mean[params.n_components :]
         phase = -np.arctan2(sine, cosine) / (2.0 * math.pi)
         fields = (center, spread, drawn, np.hypot(cosine, sine), phase, Z.min(axis=0), Z.max(axis=0), gamma)
         machine = OcsvmState(*fields, 0.0).machine
-        values = np.sort(-workers.per_row(len(Z), AT_ONCE, lambda first, end: _scores(Z[first:end], machine)))
+        stop = workers.stop_flag()
+        values = np.sort(-workers.per_row(len(Z), AT_ONCE, lambda first, end: _scores(Z[first:end], machine, stop)))
         return OcsvmState(*fields, columns.quantile(values, params.nu))
 
     @staticmethod
     def score(state: OcsvmState, X: Floats, _own: Flags) -> Floats:
         """The machine's rho - <w, phi(x)>; NaN where a row has no value."""
         Z, empty = _rows(X, state.center, state.spread)
-        scores = _scores(Z, state.machine)
+        scores = _scores(Z, state.machine, workers.stop_flag())
         scores[empty] = np.nan
         return scores
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pynomaly import workers
 from pynomaly.kernels import kernel
+from pynomaly.kernels.order import lexicographic
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -45,7 +46,7 @@ class BallTree(NamedTuple):
 
 def _distinct(Z: Floats) -> tuple[Floats, Floats]:
     """The distinct rows in lexicographic order, and how many copies there are of each."""
-    ordered = Z[np.lexsort(Z.T[::-1])]
+    ordered = Z[lexicographic(Z)]
     first = np.flatnonzero(np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1)))
     return ordered[first], np.diff(first, append=len(Z)).astype(np.float64)
 

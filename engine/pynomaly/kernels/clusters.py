@@ -13,6 +13,7 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 MOST_TURNS = 100
+AT_ONCE = 4_096  # rows that are compared with the means at a time
 SMALL_SHIFT = 1e-4  # sum of the squared distances that the means move in the last turn
 
 
@@ -37,16 +38,24 @@ def _fill_nearest(block: Floats, mean: Floats, squares: Floats, least: Floats, n
 
 
 @kernel
-def nearest_means(Z: Floats, mean: Floats) -> tuple[Floats, Indices]:
-    """Squared distance of each row to the nearest mean, and which that is. O(n k d)."""
+def _fill_nearest_means(Z: Floats, mean: Floats, out: Floats, where: Indices) -> None:
     block, squares = np.zeros((Z.shape[1], ROWS)), np.empty(ROWS)
     least, nearest = np.empty(ROWS), np.zeros(ROWS, np.int64)
-    out, where = np.empty(Z.shape[0]), np.empty(Z.shape[0], np.int64)
     for first in range(0, Z.shape[0], ROWS):
         count = load(Z, first, block)
         _fill_nearest(block, mean, squares, least, nearest)
         for i in range(count):
             out[first + i], where[first + i] = least[i], nearest[i]
+
+
+def nearest_means(Z: Floats, mean: Floats) -> tuple[Floats, Indices]:
+    """Squared distance of each row to the nearest mean, and which that is. O(n k d)."""
+    out, where = np.empty(len(Z)), np.empty(len(Z), np.int64)
+
+    def fill(first: int, end: int) -> None:
+        _fill_nearest_means(Z[first:end], mean, out[first:end], where[first:end])
+
+    workers.over_rows(len(Z), AT_ONCE, fill)
     return out, where
 
 

@@ -5,6 +5,7 @@ any batch. Nothing here overflows to infinity or NaN for finite values of any si
 """
 
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from pynomaly import workers
 from pynomaly.kernels import kernel
 
+T = TypeVar("T")
 Floats = NDArray[np.float64]
 
 LINE = 8  # cells of a row that a cache line holds: so many columns are copied and sorted together
@@ -22,6 +24,8 @@ FARTHEST = 1e140  # standardised values end here, so that sums of squares stay f
 BATCH = 8192  # rows of a large batch that one thread scores at a time
 ROWS, TILE = 64, 32  # rows and columns of the tiles in which products are summed: they fit the cache
 PARTS = 8  # of the rows, whose products are summed side by side
+QUICK_CELLS = 1_000_000  # which are sorted in less than a tenth of a second
+QUICK_COLUMNS = 400  # whose axes take less than a tenth of a second
 RANK_TOLERANCE = 1e-12  # below this share of the largest variance, a principal axis is rounding
 
 
@@ -35,8 +39,18 @@ def ordered_columns(X: Floats) -> Iterator[tuple[slice, Floats]]:
     for first in range(0, X.shape[1], LINE):
         place = slice(first, min(first + LINE, X.shape[1]))
         block = np.array(X[:, place].T, order="C")  # a copy even of a single column
-        block.sort(axis=1)
+        sort_rows(block)
         yield place, block
+
+
+def sort_rows(rows: Floats) -> None:
+    """Sort each row in place, gaps last."""
+    if rows.size <= QUICK_CELLS:
+        rows.sort(axis=1)
+        return
+    for row in rows:
+        workers.check()
+        row.sort()
 
 
 def scored(X: Floats, fill: Callable[[Floats, Floats], None]) -> Floats:
@@ -239,10 +253,12 @@ def _load_block(X: Floats, first: int, mean: Floats, spread: Floats, block: Floa
 
 
 @kernel
-def _add_products(block: Floats, out: Floats) -> None:
+def _add_products(block: Floats, out: Floats, stop: workers.Stop) -> None:
     """Add the products of a block's columns to the upper triangle of `out`, four rows a turn."""
     d = out.shape[0]
     for first in range(0, d, TILE):
+        if stop[0] != 0:
+            return
         for r in range(0, ROWS, 4):
             for j in range(first, min(first + TILE, d)):
                 a, b, c, e = block[r, j], block[r + 1, j], block[r + 2, j], block[r + 3, j]
@@ -251,13 +267,15 @@ def _add_products(block: Floats, out: Floats) -> None:
 
 
 @kernel
-def _fill_products(X: Floats, mean: Floats, spread: Floats, out: Floats) -> None:
+def _fill_products(X: Floats, mean: Floats, spread: Floats, out: Floats, stop: workers.Stop) -> None:
     """Fill the upper triangle of the sums of products of standardised columns."""
     block = np.empty((ROWS, X.shape[1]))
     out.fill(0.0)
     for first in range(0, X.shape[0], ROWS):
         _load_block(X, first, mean, spread, block)
-        _add_products(block, out)
+        _add_products(block, out, stop)
+        if stop[0] != 0:
+            return
 
 
 def cross_products(X: Floats, mean: Floats, spread: Floats) -> Floats:
@@ -268,9 +286,17 @@ def cross_products(X: Floats, mean: Floats, spread: Floats) -> Floats:
     """
     rows = ROWS * -(-len(X) // (ROWS * PARTS))
     sums = np.empty((-(-len(X) // rows), X.shape[1], X.shape[1]))
-    workers.over_rows(len(X), rows, lambda begin, end: _fill_products(X[begin:end], mean, spread, sums[begin // rows]))
+    stop = workers.stop_flag()
+    workers.over_rows(
+        len(X), rows, lambda begin, end: _fill_products(X[begin:end], mean, spread, sums[begin // rows], stop)
+    )
+    workers.check()
     upper: Floats = np.triu(sums.sum(axis=0))
     return np.add(upper, np.triu(upper, 1).T)
+
+
+def _now(action: Callable[[], T]) -> T:
+    return action()
 
 
 def principal_axes(X: Floats, mean: Floats, spread: Floats) -> tuple[Floats, Floats]:
@@ -278,7 +304,9 @@ def principal_axes(X: Floats, mean: Floats, spread: Floats) -> tuple[Floats, Flo
 
     Axes without variance are left out. An axis points to where its largest entry is positive.
     """
-    values, axes = np.linalg.eigh(cross_products(X, mean, spread) / (len(X) - 1))
+    products = cross_products(X, mean, spread) / (len(X) - 1)
+    is_long = len(products) > QUICK_COLUMNS
+    values, axes = (workers.left_behind if is_long else _now)(lambda: np.linalg.eigh(products))
     kept = values > RANK_TOLERANCE * values.max()
     axes = axes[:, kept]
     # Entries of equal size, as any two columns have, must not leave the sign to rounding: the first decides.

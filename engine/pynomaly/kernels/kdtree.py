@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pynomaly import workers
 from pynomaly.kernels import kernel
+from pynomaly.kernels.order import lexicographic
 from pynomaly.kernels.vectors import LANES, Singles
 
 Floats = NDArray[np.float64]
@@ -45,7 +46,7 @@ def _in_order(Z: Floats) -> tuple[Integers, Integers]:
     same = np.diff(Z[order, 0]) == 0.0
     tied = np.append(same, False) | np.append(False, same)
     rows = order[tied]
-    order[tied] = rows[np.lexsort(Z[rows].T[::-1])]
+    order[tied] = rows[lexicographic(Z[rows])]
     again = np.append(False, same)
     again[again] = (Z[order[again]] == Z[order[np.flatnonzero(again) - 1]]).all(axis=1)
     first = np.flatnonzero(~again)
@@ -131,6 +132,7 @@ def _blocks(values: Floats, middle: Floats, share: int) -> Singles:
 
 def _around(low: Floats, high: Floats) -> tuple[Floats, Floats]:
     """The corners of the boxes around `LANES` boxes each."""
+    workers.check()
     firsts = np.arange(0, len(low), LANES)
     return np.minimum.reduceat(low, firsts), np.maximum.reduceat(high, firsts)
 
@@ -146,6 +148,7 @@ def build_tree(Z: Floats) -> Tree:
     low, high = (
         np.concatenate([_blocks(box[i], m, LANES) for box, m in zip(boxes, middles, strict=False)]) for i in (0, 1)
     )
+    workers.check()
     radius = [np.linalg.norm(np.maximum(b - m, m - a), axis=1) for (a, b), m in zip(boxes[1:], middles, strict=True)]
     return Tree(
         rows,

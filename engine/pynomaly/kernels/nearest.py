@@ -26,8 +26,7 @@ UNBOUNDED = 1e300  # above any sum of squares
 ROUNDING = 2.0**-24  # the largest relative error of a number in single precision
 FARTHEST_SINGLE = 1e19  # a distance whose square is above what single precision holds
 NEAREST_SINGLE = 1e-18  # one whose square is near the least that it holds with all digits
-CELLS = 500_000_000  # that a block of queries is compared with at most, so that a stop is seen in time
-QUERIES = 512  # of a block at most
+QUERIES = 512  # of a block
 
 
 @borrowing
@@ -192,12 +191,16 @@ def _search(tree: Tree, q: Floats, want: int, worst: float, room: Scratch) -> in
 
 
 @kernel
-def _fill_nearest(tree: Tree, Q: Floats, own: Flags, worst: float, out: Floats, where: Counts) -> None:
+def _fill_nearest(
+    tree: Tree, Q: Floats, own: Flags, worst: float, out: Floats, where: Counts, stop: workers.Stop
+) -> None:
     """Fill what `nearest` says, among the rows of squares up to `worst`; slot -1 where there are too few."""
     k = out.shape[1]
     room = _scratch(tree, k)
     where.fill(-1)
     for i in range(Q.shape[0]):
+        if stop[0] != 0:
+            return
         held, used = _search(tree, Q[i], k + int(own[i]), worst, room), 0
         for at in range(held):
             slot, square = room.slots[at], room.squares[at]
@@ -209,13 +212,12 @@ def _fill_nearest(tree: Tree, Q: Floats, own: Flags, worst: float, out: Floats, 
 
 def _nearest(tree: Tree, Q: Floats, own: Flags, k: int, worst: float) -> tuple[Floats, Counts]:
     """The k nearest rows of squares up to `worst`, on as many threads as there are."""
-    out, where = np.empty((len(Q), k)), np.empty((len(Q), k), np.int32)
+    out, where, stop = np.empty((len(Q), k)), np.empty((len(Q), k), np.int32), workers.stop_flag()
 
     def fill(first: int, end: int) -> None:
-        _fill_nearest(tree, Q[first:end], own[first:end], worst, out[first:end], where[first:end])
+        _fill_nearest(tree, Q[first:end], own[first:end], worst, out[first:end], where[first:end], stop)
 
-    block = CELLS // tree.rows.size
-    workers.over_rows(len(Q), min(max(block, 1), QUERIES), fill)
+    workers.over_rows(len(Q), QUERIES, fill)
     return out, where
 
 

@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pynomaly.kernels import kernel
+from pynomaly import workers
+from pynomaly.kernels import columns, kernel
 from pynomaly.kernels.kdtree import Tree, build_tree
 from pynomaly.kernels.nearest import find, nearest
 
@@ -17,7 +18,6 @@ Counts = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 
 FARTHEST = 1e140  # standardised values end here, so that sums of squares stay finite
-FLAT = 2.3e-308  # below the smallest normal number a spread is rounding
 
 
 def column_scales(X: Floats) -> tuple[Floats, Floats]:
@@ -26,34 +26,29 @@ def column_scales(X: Floats) -> tuple[Floats, Floats]:
     A flat column has spread 1 and its value as the mean: it separates a row only where the row differs.
     A column of gaps has mean 0 and an infinite spread: it separates nothing.
     """
-    center, spread = np.zeros(X.shape[1]), np.full(X.shape[1], np.inf)
-    for j in range(X.shape[1]):
-        values = X[~np.isnan(X[:, j]), j]
-        if len(values):
-            center[j], spread[j] = _scale(values)
-    return center, spread
-
-
-def _scale(values: Floats) -> tuple[float, float]:
-    """Mean and spread of one column; halves and shares keep the widest values finite."""
-    if values.min() == values.max():
-        return float(values[0]), 1.0
-    mean = float(np.sum(values / len(values)))
-    away = 0.5 * values - 0.5 * mean
-    reach = float(np.abs(away).max())
-    spread = reach * (2.0 * float(np.sqrt(np.mean(np.square(away / reach))))) if reach > FLAT else 0.0
-    return mean, spread if spread > FLAT else 1.0
+    center, spread = columns.moments(X)
+    return center, np.where(spread > 0.0, spread, 1.0)
 
 
 @kernel
-def standardised(X: Floats, center: Floats, spread: Floats) -> tuple[Floats, Flags]:
-    """(x - center) / spread, kept within `FARTHEST`, 0 for a gap; and whether all of a row's cells are gaps."""
-    out, empty = np.zeros(X.shape), np.ones(X.shape[0], np.bool_)
+def _fill_standardised(X: Floats, center: Floats, spread: Floats, out: Floats, empty: Flags) -> None:
     for i in range(X.shape[0]):
+        empty[i] = True
         for j in range(X.shape[1]):
+            out[i, j] = 0.0
             if X[i, j] == X[i, j]:
                 out[i, j] = min(max((X[i, j] - center[j]) / spread[j], -FARTHEST), FARTHEST)
                 empty[i] = False
+
+
+def standardised(X: Floats, center: Floats, spread: Floats) -> tuple[Floats, Flags]:
+    """(x - center) / spread, kept within `FARTHEST`, 0 for a gap; and whether all of a row's cells are gaps."""
+    out, empty = np.empty(X.shape), np.empty(len(X), np.bool_)
+
+    def fill(first: int, end: int) -> None:
+        _fill_standardised(X[first:end], center, spread, out[first:end], empty[first:end])
+
+    workers.over_rows(len(X), columns.BATCH, fill)
     return out, empty
 
 

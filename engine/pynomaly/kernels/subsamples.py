@@ -7,6 +7,7 @@ and a row that was drawn is at distance 0 from itself.
 import numpy as np
 from numpy.typing import NDArray
 
+from pynomaly import workers
 from pynomaly.kernels import hashing, kernel
 
 Floats = NDArray[np.float64]
@@ -22,7 +23,10 @@ def draw(Z: Floats, empty: Flags, n_samples: int, size: int, rng: np.random.Gene
     """
     known = np.arange(len(Z)) if empty.all() else np.flatnonzero(~empty)
     size = min(size, len(known))
-    drawn = np.array([rng.choice(len(known), size, replace=False) for _ in range(n_samples)])
+    drawn = np.empty((n_samples, size), np.int64)
+    for sample in drawn:
+        workers.check()
+        sample[:] = rng.choice(len(known), size, replace=False)
     points: Floats = Z[known[drawn]]
     return points
 
@@ -31,6 +35,7 @@ def count_copies(Z: Floats, empty: Flags, points: Floats) -> Floats:
     """How many rows that are not `empty` have the values of each drawn row, by their hashes. O(n (d + log n))."""
     rows = _hashes(Z[~empty])
     rows.sort()
+    workers.check()
     wanted = _hashes(points.reshape(-1, points.shape[2]))
     counts = np.searchsorted(rows, wanted, "right") - np.searchsorted(rows, wanted, "left")
     copies: Floats = np.maximum(counts, 1).reshape(points.shape[:2]).astype(np.float64)
@@ -44,16 +49,24 @@ def _hashes(Z: Floats) -> NDArray[np.uint64]:
     return out
 
 
-@kernel
 def radii(points: Floats) -> tuple[Floats, NDArray[np.int64]]:
     """Squared distance of each drawn row to the nearest other of its sample, and which that is: [samples, size] each.
 
     Of several the first; a row that is alone has 0 and itself.
     """
+    squares, nearest = np.full(points.shape[:2], np.inf), np.zeros(points.shape[:2], np.int64)
+    _fill_radii(points, squares, nearest, workers.stop_flag())
+    workers.check()
+    return squares, nearest
+
+
+@kernel
+def _fill_radii(points: Floats, squares: Floats, nearest: NDArray[np.int64], stop: workers.Stop) -> None:
     n_samples, size, d = points.shape
-    squares, nearest = np.full((n_samples, size), np.inf), np.zeros((n_samples, size), np.int64)
     for t in range(n_samples):
         for a in range(size):
+            if stop[0] != 0:
+                return
             for b in range(size):
                 square = 0.0
                 for j in range(d):
@@ -63,7 +76,6 @@ def radii(points: Floats) -> tuple[Floats, NDArray[np.int64]]:
                     squares[t, a], nearest[t, a] = square, b
             if size == 1:
                 squares[t, a] = 0.0
-    return squares, nearest
 
 
 @kernel
@@ -124,19 +136,25 @@ def _nearest_of_block(
             weight[i] = copies[s] if is_same else weight[i]
 
 
-@kernel
 def mean_nearest(Z: Floats, empty: Flags, own: Flags, points: Floats, copies: Floats) -> Floats:
     """Mean over the samples of each row's distance to the nearest drawn row. O(samples size n d).
 
     A row that is flagged `own` is not compared with itself. Rows of equal values share the score that they
     have in the mean: where one of c such rows was drawn, it is itself for one of them and at distance 0 from the rest.
     """
+    return _mean_nearest(Z, empty, own, points, copies, workers.stop_flag())
+
+
+@kernel
+def _mean_nearest(Z: Floats, empty: Flags, own: Flags, points: Floats, copies: Floats, stop: workers.Stop) -> Floats:
     block, squares = np.zeros((Z.shape[1], ROWS)), np.empty(ROWS)
     least, same, weight = np.empty(ROWS), np.empty(ROWS), np.ones(ROWS)
     out = np.zeros(Z.shape[0])
     for first in range(0, Z.shape[0], ROWS):
         count = load(Z, first, block)
         for t in range(points.shape[0]):
+            if stop[0] != 0:
+                return out
             _nearest_of_block(block, points[t], copies[t], squares, least, same, weight)
             for i in range(count):
                 away = np.sqrt(least[i]) if least[i] < np.inf else 0.0

@@ -291,7 +291,7 @@ def fit(X: Floats) -> tuple[Sample, Signs]:
     def fit_columns(begin: int, end: int) -> None:
         values = room.values[begin:end, PAD:-PAD]
         values[:] = X[:, begin:end].T
-        values.sort(axis=1)
+        columns.sort_rows(values)
         _fit_columns(room, used, skewness, begin, end)
 
     workers.over_rows(X.shape[1], columns.together(X.shape[1]), fit_columns)

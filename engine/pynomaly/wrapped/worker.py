@@ -29,9 +29,8 @@ from threading import Lock, Thread, Timer
 from typing import Any, NamedTuple
 
 from pynomaly import workers
-from pynomaly.errors import InternalFailure, PynomalyError
+from pynomaly.errors import InternalFailure
 
-POLL_SECONDS = 0.05
 REST_SECONDS = 300.0
 BOOT = "import sys; sys.path[:] = sys.argv[1:]; from pynomaly.wrapped.worker import serve; serve()"
 Failure = tuple[type[BaseException], tuple[Any, ...], list[str]]  # class, arguments, notes
@@ -96,7 +95,7 @@ class Worker:
         answer: Future[Answer] = Future()
         try:
             Thread(target=self._exchange, args=(job, answer), daemon=True).start()
-            while not wait([answer], POLL_SECONDS).done:
+            while not wait([answer], workers.POLL_SECONDS).done:
                 workers.check()
             return answer.result()
         except (EOFError, OSError) as error:
@@ -228,7 +227,7 @@ def _told(caught: list[warnings.WarningMessage]) -> list[tuple[str, type[Warning
 
 def _portable(error: BaseException) -> Failure:
     """What the error is made of, if that makes it again; one of ours that tells it if not."""
-    kind, args = type(error), (error.cause, error.mend) if isinstance(error, PynomalyError) else error.args
+    kind, args = type(error), error.args
     notes = [*getattr(error, "__notes__", ()), "".join(traceback.format_exception(error))]
     try:
         pickle.dumps((kind, args))
