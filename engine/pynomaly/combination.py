@@ -12,6 +12,7 @@ from pynomaly.cutoffs import estimated_threshold
 
 TAIL_SHARE = 0.1  # of the training scores, whose mean excess tells how fast a tail falls beyond the last of them
 MAJORITY = 0.5
+ROUNDING = 1e-12  # of the largest training score: scores that differ by less are equal but for rounding
 
 
 class Scale(State, frozen=True):
@@ -41,7 +42,7 @@ def scale_of(scores: Floats) -> Scale:
 def tail(scale: Scale, scores: Floats) -> Floats:
     """-log of the share of training scores that are as high; beyond the last, as an exponential tail goes on."""
     n = len(scale.ordered)
-    as_high = n - np.searchsorted(scale.ordered, scores, "left")
+    as_high = n - np.searchsorted(scale.ordered, scores - _rounding(scale), "left")
     beyond = np.maximum(scores - scale.ordered[-1], 0.0) / scale.excess
     return np.asarray(np.log((n + 1.0) / np.maximum(as_high, 1.0)) + beyond)
 
@@ -53,8 +54,14 @@ def standard(scale: Scale, scores: Floats) -> Floats:
 
 def rank(scale: Scale, scores: Floats) -> Floats:
     """The share of training scores that are lower, equal ones counting half."""
-    below = np.searchsorted(scale.ordered, scores, "left")
-    return np.asarray((below + np.searchsorted(scale.ordered, scores, "right")) / (2.0 * len(scale.ordered)))
+    rounding = _rounding(scale)
+    below = np.searchsorted(scale.ordered, scores - rounding, "left")
+    return np.asarray((below + np.searchsorted(scale.ordered, scores + rounding, "right")) / (2.0 * len(scale.ordered)))
+
+
+def _rounding(scale: Scale) -> float:
+    """How far scores may differ that would be equal in exact arithmetic, as distances on a grid are."""
+    return ROUNDING * float(np.abs(scale.ordered[[0, -1]]).max())
 
 
 def vote(scale: Scale, scores: Floats) -> Floats:
