@@ -20,7 +20,8 @@ from pynomaly.reasons import REASON, no_reasons, reasons
 from pynomaly.workers import Stop, Work, aside, check, current, never, over_rows, working
 
 MANY_GROUPS = 32  # a few groups are fitted one after another, each on all threads
-GROUPS_AT_ONCE = 8
+GROUPS_AT_ONCE = 32  # are encoded together
+ROWS_AT_ONCE = 65_536  # so that few large ones are not
 FITTED = pa.struct([("model", pa.int64()), ("threshold", pa.float64())])
 DESCRIPTION = pa.struct(
     [("column", pa.string()), ("used", pa.bool_()), ("encoding", pa.string()), ("why", pa.string())]
@@ -193,31 +194,38 @@ class Functions:
     def _fit_groups(self, lists: pa.ListArray, asked: Options, sizes: list[int]) -> list[int | None]:
         """The handles of the groups' models, fitted side by side where there are many."""
         handles: list[int | None] = [None] * len(sizes)
-        work = current()
+        starts, work = np.asarray(arrays.view(lists.offsets, np.int32)).tolist(), current()
+        blocks = _blocks(starts, sizes)
 
-        def fit(first: int, end: int) -> None:
-            for place in range(first, end):
-                handles[place] = self._fit_group(lists[place].values, asked, sizes[place], work)
+        def fit(begin: int, finish: int) -> None:
+            for first, end in blocks[begin:finish]:
+                handles[first:end] = self._fit_block(
+                    lists.values, starts[first : end + 1], asked, sizes[first:end], work
+                )
 
         if len(sizes) < MANY_GROUPS:
-            fit(0, len(sizes))
+            fit(0, len(blocks))
         else:
-            over_rows(len(sizes), GROUPS_AT_ONCE, fit)
+            over_rows(len(blocks), 1, fit)
         return handles
 
-    def _fit_group(self, rows: pa.StructArray, asked: Options, n_group: int, work: Work) -> int | None:
-        """The handle of a group's model; None for a group that is too small or has nothing to compare."""
+    def _fit_block(
+        self, rows: pa.StructArray, starts: list[int], asked: Options, sizes: list[int], work: Work
+    ) -> list[int | None]:
+        """The handles of neighbouring groups' models; None for a group that has nothing to compare."""
         from pynomaly import model
 
-        check()
-        if n_group < MINIMUM_ROWS:
-            return None
-        try:
-            return self._session.cache.put(model.fit(rows, asked, n_group), work)
-        except NoUsableColumn:
-            if asked.grouped:
-                return None
-            raise
+        handles: list[int | None] = []
+        block = rows.slice(starts[0], starts[-1] - starts[0])
+        for sample in model.samples(block, [start - starts[0] for start in starts], sizes, asked):
+            check()
+            try:
+                handles.append(self._session.cache.put(model.fit_sample(sample, asked), work))
+            except NoUsableColumn:
+                if not asked.grouped:
+                    raise
+                handles.append(None)
+        return handles
 
     def score(self, *args: pa.Array) -> pa.Array:
         """(handle, row) to the score, NULL for no opinion."""
@@ -324,6 +332,20 @@ def _by_model(
 def _no_opinion(type_: pa.DataType, n: int) -> pa.Array:
     """NULL for n rows; no reason where it would be reasons."""
     return no_reasons(n) if pa.types.is_list(type_) else pa.nulls(n, type_)
+
+
+def _blocks(starts: list[int], sizes: list[int]) -> list[tuple[int, int]]:
+    """The first and the end of neighbouring groups that are large enough for a model and are encoded together."""
+    blocks: list[tuple[int, int]] = []
+    for place, size in enumerate(sizes):
+        first, end = blocks[-1] if blocks else (0, -1)
+        if size < MINIMUM_ROWS:
+            continue
+        if end == place < first + GROUPS_AT_ONCE and starts[place + 1] - starts[first] <= ROWS_AT_ONCE:
+            blocks[-1] = first, place + 1
+        else:
+            blocks.append((place, place + 1))
+    return blocks
 
 
 def _integers(values: Sequence[int | None]) -> pa.Array:

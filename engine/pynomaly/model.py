@@ -1,6 +1,8 @@
 """A fitted model: the encoding of its columns, the algorithm's state, and its cut-off."""
 
 import pickle
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -10,11 +12,13 @@ from numpy.typing import NDArray
 from pynomaly import deviations, registry, workers
 from pynomaly.algorithm import Algorithm, Flags, Floats, State
 from pynomaly.cutoffs import estimated_threshold, threshold_for_share
-from pynomaly.encoding import Encoder, fit_encoder, without_nulls
+from pynomaly.encoding import Encoder, fit_encoders, without_nulls
 from pynomaly.errors import SourceSingleUse, TooManyRows
 from pynomaly.known import KnownRows, known_rows
 from pynomaly.options import Options
 from pynomaly.rows import hash_rows
+
+Hashes = NDArray[np.uint64]
 
 BLOCK = 4_096  # rows
 
@@ -79,52 +83,97 @@ class Model(msgspec.Struct, frozen=True, gc=False):
         return known + _nbytes(self.state) + _nbytes(self.deviations) + 4096
 
 
+class Sample(msgspec.Struct, frozen=True, gc=False):
+    """The sampled rows of a table (or of one group) as algorithms see them, in the order of their hashes.
+
+    The order of rows from a query changes from run to run; the order of their hashes does not.
+    """
+
+    encoder: Encoder
+    X: Floats
+    hashes: Hashes
+    n_rows: int  # of the whole table or group
+
+
+def samples(rows: pa.StructArray, starts: Sequence[int], n_rows: Sequence[int], options: Options) -> list[Sample]:
+    """Encode the sampled rows of groups: from one of the starts to the next, of `n_rows` rows each."""
+    rows = without_nulls(rows)
+    encoders = fit_encoders(rows, starts, n_rows, frozenset(options.features))
+    matrices = encoded(encoders, rows, starts, options.seed)
+    return list(map(_sample, encoders, matrices, n_rows))
+
+
+def _sample(encoder: Encoder, matrix: tuple[Floats, Hashes], n_rows: int) -> Sample:
+    encoded, hashes = matrix
+    order, X = hashes.argsort(), np.empty_like(encoded)
+    workers.over_rows(
+        len(X), BLOCK, lambda first, end: encoded.take(order[first:end], axis=0, out=X[first:end], mode="clip")
+    )
+    return Sample(encoder, X, hashes[order], n_rows)
+
+
+def encoded(
+    encoders: Sequence[Encoder], rows: pa.StructArray, starts: Sequence[int], seed: int
+) -> Iterator[tuple[Floats, Hashes]]:
+    """The matrix of each group's rows by its own encoder, and their hashes; neighbours that are alike in one go."""
+    first = 0
+    while first < len(encoders):
+        end = first + 1
+        while end < len(encoders) and encoders[end].is_like(encoders[first]):
+            end += 1
+        yield from _encoded_alike(encoders[first:end], rows, starts[first : end + 1], seed)
+        first = end
+
+
+def _encoded_alike(
+    encoders: Sequence[Encoder], rows: pa.StructArray, starts: Sequence[int], seed: int
+) -> Iterator[tuple[Floats, Hashes]]:
+    begin, n = starts[0], starts[-1] - starts[0]
+    X, hashes, untamed = np.empty((n, encoders[0].n_features)), np.empty(n, np.uint64), []
+
+    def encode(first: int, end: int) -> None:
+        untamed.append(encoders[0].fill(rows.slice(begin + first, end - first), X[first:end]))
+        hashes[first:end] = hash_rows(X[first:end], seed)
+
+    workers.over_rows(n, BLOCK, encode)
+    for encoder, (first, end) in zip(encoders, pairwise(starts), strict=True):
+        if len(encoders) == 1 or all(untamed):
+            yield X[first - begin : end - begin], hashes[first - begin : end - begin]
+        else:
+            yield from _encoded_alike([encoder], rows, (first, end), seed)
+
+
 def fit(rows: pa.StructArray, options: Options, n_rows: int) -> Model:
-    """Fit a model to the sampled rows of a table (or of one group) of `n_rows` rows."""
-    encoder = fit_encoder(rows, n_rows, frozenset(options.features))
+    """Fit a model to the sampled rows of a table of `n_rows` rows."""
+    return fit_sample(samples(rows, [0, len(rows)], [n_rows], options)[0], options)
+
+
+def fit_sample(sample: Sample, options: Options) -> Model:
+    """Fit a model to the sampled rows of a table or a group; NoUsableColumn when there is nothing to compare."""
+    encoder, X, n_rows = sample.encoder, sample.X, sample.n_rows
+    encoder.check_usable()
     algorithm = registry.resolve(options.algorithms or (registry.auto(n_rows),), options.combine)
     if encoder.n_features == 0:
         return _constant(algorithm, encoder, options)
-    _check_size(algorithm, len(rows), n_rows)
-    X, hashes = _canonical(encoder, rows, options.seed)
+    _check_size(algorithm, len(X), n_rows)
     params, notes = registry.parameters_for(algorithm, options.parameters, len(X))
     state = algorithm.fit(X, params, options.seed)
     scores = _training_scores(algorithm, state, X)
     threshold, cut_off = _cut_off(scores, options, algorithm)
-    is_whole = len(rows) == n_rows
+    is_whole = len(X) == n_rows
     is_spent = options.grouped and is_whole and not options.explain  # ten thousand forests would fill the memory
     return Model(
         algorithm=algorithm,
         encoder=encoder,
         state=None if is_spent else state,
         deviations=deviations.fit(registry.get, algorithm, X) if options.explain else None,
-        known=known_rows(hashes, scores) if algorithm.uses_own or is_whole else None,
+        known=known_rows(sample.hashes, scores) if algorithm.uses_own or is_whole else None,
         threshold=threshold,
         cut_off=cut_off,
         explain=options.explain,
         seed=options.seed,
         notes=notes,
     )
-
-
-def _canonical(encoder: Encoder, rows: pa.StructArray, seed: int) -> tuple[Floats, NDArray[np.uint64]]:
-    """The sample's matrix with its rows in the order of their hashes, and the hashes.
-
-    The order of rows from a query changes from run to run; the order of their hashes does not.
-    """
-    rows = without_nulls(rows)
-    encoded, hashes = np.empty((len(rows), encoder.n_features)), np.empty(len(rows), np.uint64)
-
-    def encode(first: int, end: int) -> None:
-        encoder.fill(rows.slice(first, end - first), encoded[first:end])
-        hashes[first:end] = hash_rows(encoded[first:end], seed)
-
-    workers.over_rows(len(rows), BLOCK, encode)
-    order, X = np.argsort(hashes), np.empty_like(encoded)
-    workers.over_rows(
-        len(rows), BLOCK, lambda first, end: encoded.take(order[first:end], axis=0, out=X[first:end], mode="clip")
-    )
-    return X, hashes[order]
 
 
 def _training_scores(algorithm: Algorithm, state: State, X: Floats) -> Floats:

@@ -76,10 +76,14 @@ def over_rows(n_rows: int, block: int, run: Callable[[int, int], object]) -> Non
     Raises Interrupted between blocks when the work is to stop, and what `run` raises.
     """
     work = _work.get()
+    if 0 < n_rows <= block:
+        work.check()
+        run(0, n_rows)
+        return
     starts = iter(range(0, n_rows, block))
 
     def deal() -> None:
-        with working(1 if n_rows > block else work.threads, work.stop):  # blocks share the threads: none has more
+        with working(1, work.stop):  # blocks share the threads: none has more
             for first in starts:
                 work.check()
                 run(first, min(first + block, n_rows))
