@@ -1,7 +1,8 @@
 """The functions that the macros call, as DuckDB sees them: Arrow arrays in, Arrow arrays out."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from itertools import groupby, pairwise
+from typing import Any, NamedTuple, Protocol
 
 import duckdb
 import msgspec
@@ -10,6 +11,7 @@ import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from pynomaly import arrays, options, registry, source
+from pynomaly.algorithm import Floats
 from pynomaly.cache import Entry, Fitted, ModelCache, Progress
 from pynomaly.cutoffs import DEFAULT_RULE, RULES
 from pynomaly.encoding import LeftOut, fit_encoder
@@ -64,6 +66,14 @@ COMPARED = pa.struct(
         ("error", pa.string()),
     ]
 )
+
+
+class Run(NamedTuple):
+    """Rows of a chunk that one model scores; handle 0 stands for none."""
+
+    handle: int
+    first: int
+    end: int
 
 
 class Session(Protocol):
@@ -229,11 +239,24 @@ class Functions:
 
     def score(self, *args: pa.Array) -> pa.Array:
         """(handle, row) to the score, NULL for no opinion."""
-        return _by_model(args, self._session.cache, self._score_chunk, pa.nulls(0, pa.float64()))
+        handles, rows = map(_contiguous, args)
+        runs = _runs(handles)
+        if len(runs) == 1 and runs[0].handle:
+            return self._score_chunk(self._session.cache.get(runs[0].handle), rows)
+        scores = np.full(len(rows), np.nan)
+        for has_model, neighbours in groupby(runs, lambda run: run.handle != 0):
+            if has_model:
+                self._score_runs(list(neighbours), rows, scores)
+        return arrays.floats(scores, np.isnan(scores))
 
     def reasons(self, *args: pa.Array) -> pa.Array:
         """(handle, row, score) to the reasons."""
-        return _by_model(args, self._session.cache, _explain_chunk, pa.nulls(0, pa.list_(REASON)))
+        handles, rows, scores = map(_contiguous, args)
+        parts = [pa.nulls(0, pa.list_(REASON))]
+        for handle, first, end in _runs(handles):
+            here = rows.slice(first, end - first), scores.slice(first, end - first)
+            parts.append(_explain(self._session.cache.get(handle), *here) if handle else no_reasons(end - first))
+        return pa.concat_arrays(parts)
 
     def comparison(self, *args: pa.Array) -> pa.Array:
         """The eight parameters of a comparison to their checked form, as JSON."""
@@ -288,17 +311,33 @@ class Functions:
         return pa.array([[_as_dict(parameter) for parameter in parameters]] * len(args[0]), pa.list_(PARAMETER))
 
     def _score_chunk(self, entry: Entry, rows: pa.StructArray) -> pa.Array:
-        from pynomaly.kernels.chunks import tally  # brings numba, which `import pynomaly` must not
-
         with working(entry.work.threads, entry.work.stop):
             scores, _ = entry.model.score(rows)
+        return arrays.floats(scores, np.isnan(scores) if self._count(entry, scores) else None)
+
+    def _score_runs(self, runs: list[Run], rows: pa.StructArray, out: Floats) -> None:
+        """Fill the scores of neighbouring runs of rows, each by a model of its own."""
+        from pynomaly import model
+
+        entries = [self._session.cache.get(run.handle) for run in runs]
+        starts = [run.first for run in runs] + [runs[-1].end]
+        with working(entries[0].work.threads, entries[0].work.stop):
+            found = model.score_each([entry.model for entry in entries], rows, starts)
+            for entry, run, scores in zip(entries, runs, found, strict=True):
+                out[run.first : run.end] = scores
+                self._count(entry, scores)
+
+    def _count(self, entry: Entry, scores: Floats) -> int:
+        """Add scored rows to a model's tally; how many of them have no score."""
+        from pynomaly.kernels.chunks import tally  # brings numba, which `import pynomaly` must not
+
         threshold = np.inf if entry.model.threshold is None else entry.model.threshold
         n_unknown, n_flagged = tally(scores, threshold)
-        self._session.cache.count(entry, len(rows), n_flagged, n_unknown)
-        return arrays.floats(scores, np.isnan(scores) if n_unknown else None)
+        self._session.cache.count(entry, len(scores), n_flagged, n_unknown)
+        return n_unknown
 
 
-def _explain_chunk(entry: Entry, rows: pa.StructArray, scores: pa.Array) -> pa.Array:
+def _explain(entry: Entry, rows: pa.StructArray, scores: pa.Array) -> pa.Array:
     with working(entry.work.threads, entry.work.stop):
         return reasons(entry.model, rows, np.asarray(arrays.doubles(scores)))
 
@@ -308,30 +347,16 @@ def decode_note(note: str) -> list[LeftOut]:
     return msgspec.json.decode(note, type=list[LeftOut])
 
 
-def _by_model(
-    args: tuple[pa.Array, ...], cache: ModelCache, evaluate: Callable[..., pa.Array], empty: pa.Array
-) -> pa.Array:
-    """Evaluate a chunk, each row by the model that its handle names; rows without a model get NULL, or no reason."""
+def _runs(handles: pa.Array) -> list[Run]:
+    """The runs of a chunk's rows; rows of a group come together."""
     from pynomaly.kernels.chunks import are_equal
 
-    handles, *columns = map(_contiguous, args)
     values = arrays.view(handles, np.int64)
     if handles.null_count:
         values = np.where(arrays.null_flags(handles), 0, values)
-    if are_equal(values) and len(values) and values[0]:
-        return evaluate(cache.get(int(values[0])), *columns)
-    edges = (np.flatnonzero(values[1:] != values[:-1]) + 1).tolist()  # rows of a group come together
-    parts = [empty]
-    for first, end in zip([0, *edges], [*edges, len(values)], strict=True):
-        rows = [column.slice(first, end - first) for column in columns]
-        handle = int(values[first]) if end > first else 0
-        parts.append(evaluate(cache.get(handle), *rows) if handle else _no_opinion(empty.type, end - first))
-    return pa.concat_arrays(parts)
-
-
-def _no_opinion(type_: pa.DataType, n: int) -> pa.Array:
-    """NULL for n rows; no reason where it would be reasons."""
-    return no_reasons(n) if pa.types.is_list(type_) else pa.nulls(n, type_)
+    inner = [] if are_equal(values) else (np.flatnonzero(values[1:] != values[:-1]) + 1).tolist()
+    edges = [0, *inner, len(values)] if len(values) else []
+    return [Run(int(values[first]), first, end) for first, end in pairwise(edges)]
 
 
 def _blocks(starts: list[int], sizes: list[int]) -> list[tuple[int, int]]:

@@ -48,10 +48,16 @@ class Model(msgspec.Struct, frozen=True, gc=False):
         X = self.encoder.transform(rows)
         if self.known is None:
             return self._new_scores(X), X
-        scores, known, missing = self.known.look_up(hash_rows(X, self.seed))
+        return self.encoded_scores(X, hash_rows(X, self.seed)), X
+
+    def encoded_scores(self, X: Floats, hashes: Hashes) -> Floats:
+        """The scores of rows that are encoded already, with their hashes."""
+        if self.known is None:
+            return self._new_scores(X)
+        scores, known, missing = self.known.look_up(hashes)
         if missing:
             scores[~known] = self._new_scores(X[~known])
-        return scores, X
+        return scores
 
     def _new_scores(self, X: Floats) -> Floats:
         """The scores of rows that are not looked up."""
@@ -101,6 +107,12 @@ def samples(rows: pa.StructArray, starts: Sequence[int], n_rows: Sequence[int], 
     encoders = fit_encoders(rows, starts, n_rows, frozenset(options.features))
     matrices = encoded(encoders, rows, starts, options.seed)
     return list(map(_sample, encoders, matrices, n_rows))
+
+
+def score_each(models: Sequence[Model], rows: pa.StructArray, starts: Sequence[int]) -> Iterator[Floats]:
+    """The scores of rows by several models of one query: each has those from one of the starts to the next."""
+    matrices = encoded([model.encoder for model in models], without_nulls(rows), starts, models[0].seed)
+    return (model.encoded_scores(*matrix) for model, matrix in zip(models, matrices, strict=True))
 
 
 def _sample(encoder: Encoder, matrix: tuple[Floats, Hashes], n_rows: int) -> Sample:
