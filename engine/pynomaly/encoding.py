@@ -201,16 +201,14 @@ def fit_encoders(
     sizes = [end - first for first, end in pairwise(starts)]
     found: list[list[Column | LeftOut]] = [[] for _ in rows.type]
 
-    def fit(place: int, _end: int) -> None:
-        name = rows.type[place].name
-        samples = [_Sample(name, n, of, name.lower() in named) for n, of in zip(sizes, n_rows, strict=True)]
-        found[place] = _fit_column(rows.field(place), samples, starts)
+    def fit(first: int, end: int) -> None:
+        for place in range(first, end):
+            name = rows.type[place].name
+            samples = [_Sample(name, n, of, name.lower() in named) for n, of in zip(sizes, n_rows, strict=True)]
+            found[place] = _fit_column(rows.field(place), samples, starts)
 
-    if len(rows) < WORTH_THREADS:
-        for place in range(len(found)):
-            fit(place, place + 1)
-    else:  # side by side, since sorting lets other threads run
-        workers.over_rows(len(found), 1, fit)
+    # side by side where that is worth it, since sorting lets other threads run
+    workers.over_rows(len(found), 1 if len(rows) >= WORTH_THREADS else max(len(found), 1), fit)
     return [_encoder(items) for items in zip(*found, strict=True)] if found else [Encoder((), ()) for _ in sizes]
 
 
@@ -237,24 +235,19 @@ def _fit_column(array: pa.Array, samples: list[_Sample], starts: Sequence[int]) 
 
 
 def _fit_scalars(values: Floats, samples: list[_Sample], starts: Sequence[int], kind: str) -> list[Column | LeftOut]:
+    from pynomaly.kernels.summary import summaries  # brings numba, which `import pynomaly` must not
+
     ordered = values.copy()
     for first, end in pairwise(starts):
         ordered[first:end].sort()  # gaps come last
-    found = zip(samples, pairwise(starts), _summaries(ordered, starts), strict=True)
+    found = zip(samples, pairwise(starts), summaries(ordered, starts), strict=True)
     return [_fit_scalar(sample, ordered[first:end], summary, kind) for sample, (first, end), summary in found]
-
-
-def _summaries(ordered: Floats, starts: Sequence[int]) -> list[Summary]:
-    from pynomaly.kernels.summary import summaries  # brings numba, which `import pynomaly` must not
-
-    return summaries(ordered, starts)
 
 
 def _fit_scalar(sample: _Sample, ordered: Floats, found: Summary, kind: str) -> Column | LeftOut:
     low, high = found.low, found.high
     if low < -LIMIT or high > LIMIT:
-        low, high, tamed = _tamed(ordered[: found.n_known], kind)
-        found = _summaries(tamed, [0, len(tamed)])[0]
+        low, high, found = _tamed(ordered[: found.n_known], kind)
     refused = sample.refused(found.n_distinct)
     if refused is not None:
         return refused
@@ -268,11 +261,14 @@ def _fit_scalar(sample: _Sample, ordered: Floats, found: Summary, kind: str) -> 
     return sample.built(kind, (VALUE,), n_gaps, CONSTANT, low=low, high=high, ranges=usual, **constants)
 
 
-def _tamed(known: Floats, kind: str) -> tuple[float, float, Floats]:
-    """The finite range of sorted values that leave it, and these values, infinite ones just outside of it."""
+def _tamed(known: Floats, kind: str) -> tuple[float, float, Summary]:
+    """The finite range of sorted values that leave it, and their summary, infinite ones just outside of it."""
+    from pynomaly.kernels.summary import summaries
+
     finite = np.clip(known[np.isfinite(known)], -LIMIT, LIMIT)
     low, high = (float(finite[0]), float(finite[-1])) if len(finite) else (0.0, 0.0)
-    return low, high, Column(name="", kind=kind, parts=(VALUE,), low=low, high=high).tame(known)
+    tamed = Column(name="", kind=kind, parts=(VALUE,), low=low, high=high).tame(known)
+    return low, high, summaries(tamed, [0, len(tamed)])[0]
 
 
 def _is_identifier(sample: _Sample, found: Summary) -> bool:

@@ -1,7 +1,6 @@
 """Isolation forest: anomalies are separated from the rest by few random splits (Liu, Ting & Zhou 2008)."""
 
 import math
-from functools import lru_cache
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -17,7 +16,6 @@ Indices = NDArray[np.int64]
 Rows = NDArray[np.uint32]
 
 SIZE_BITS = 20  # of a link to a leaf
-DRAWS = 32_000  # random numbers at a time, at least those of a tree; enough for a forest of 100 rows
 WALKED_ROWS = 1_000  # for no more rows a plan takes longer than it saves
 WALKERS = 128  # rows that walk through a tree together: with the tree they fit the first-level cache
 PATHS = 800_000  # that a thread follows before it looks whether to stop
@@ -197,29 +195,19 @@ def _room(n_trees: int, size: int, limit: int) -> Splits:
     return Splits(np.empty(most), np.empty(most, np.uint32), np.empty((most, 2), np.int32), root, _leaf(0, size))
 
 
-@lru_cache(maxsize=4)  # ten thousand groups share them
-def _first_draws(seed: int) -> Floats:
-    return np.random.default_rng(seed).random(DRAWS)
-
-
-def _later_draws(seed: int) -> np.random.Generator:
-    """What gives the numbers after the first."""
-    return np.random.Generator(np.random.PCG64(seed).advance(DRAWS))
-
-
 def _grow_forest(X: Floats, n_trees: int, size: int, limit: int, seed: int) -> Splits:
     """Grow the trees, each on rows drawn without replacement. O(n + n_trees size (limit + d))."""
     stack: Indices = np.empty((limit + 2, 4), np.int64)
     varying: Indices = np.empty(X.shape[1], np.int64)
     sample = np.ascontiguousarray(X.T) if size == len(X) else np.empty((X.shape[1], size))
     grower = Grower(sample, np.empty(size, np.uint32), stack, varying)
-    splits, order, draws, t = _room(n_trees, size, limit), np.arange(len(X)), _first_draws(seed), 0
+    splits, order, draws, t = _room(n_trees, size, limit), np.arange(len(X)), trees.first_draws(seed), 0
     rng: np.random.Generator | None = None
     while t < n_trees:
         workers.check()
         if len(draws) < 3 * size:
-            rng = rng or _later_draws(seed)
-            more = rng.random(max(min(DRAWS, 3 * size * (n_trees - t)), 3 * size) - len(draws))
+            rng = rng or trees.later_draws(seed)
+            more = rng.random(max(min(trees.DRAWS, 3 * size * (n_trees - t)), 3 * size) - len(draws))
             draws = np.concatenate([draws, more])
         t, used = _grow_trees(X, order, t, limit, draws, grower, splits)
         draws = draws[used:]
