@@ -509,13 +509,13 @@ def test_interleaved_groups_are_scored_group_by_group(engine: pynomaly.Engine, m
     from pynomaly.model import Model
 
     calls: list[int] = []
-    score = Model.score
+    score = Model.encoded_scores
 
-    def counted(self: Model, rows: pa.StructArray) -> tuple[Any, Any]:
-        calls.append(len(rows))
-        return score(self, rows)
+    def counted(self: Model, X: Any, hashes: Any) -> Any:
+        calls.append(len(X))
+        return score(self, X, hashes)
 
-    monkeypatch.setattr(Model, "score", counted)
+    monkeypatch.setattr(Model, "encoded_scores", counted)
     engine.execute("create table sales as select i % 100 as g, hash(i) % 1000 as x from range(20_000) r(i)")
     found = engine.execute(
         "select count(anomaly_score) from detect_anomalies('sales', \"by\" := 'g', algorithm := 'mad')"

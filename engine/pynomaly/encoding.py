@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -72,18 +74,31 @@ class Encoder(msgspec.Struct, frozen=True, dict=True):
         self.fill(without_nulls(rows), X)
         return X
 
-    def fill(self, rows: pa.StructArray, X: Floats) -> None:
-        """Write the features of rows, none of which is a NULL struct, into X, as `transform` gives them."""
+    def fill(self, rows: pa.StructArray, X: Floats) -> bool:
+        """Write the features of rows, none of which is a NULL struct, into X, as `transform` gives them.
+
+        Returns whether every value stayed as it is, so that encoders that are alike would give the same.
+        """
         from pynomaly.kernels.gather import gather  # brings numba, which `import pynomaly` must not
 
         doubles, others = self._plan(rows.type)
         for column, place in others:
             column.fill(rows.field(place), X[:, column.features])
         cells = np.array([_cells(rows.field(place), start) for place, start in doubles], np.int64).reshape(-1, 4)
-        if others:
-            self._tame(X)
-        if not gather(cells, X, LIMIT):
-            self._tame(X)
+        if gather(cells, X, LIMIT) and not (others and (np.abs(X) > LIMIT).any()):
+            return True
+        self._tame(X)
+        return False
+
+    def is_like(self, other: Encoder) -> bool:
+        """Whether both have the same columns, all of them numbers: they encode a row alike, unless they tame it."""
+        return len(self.columns) == len(other.columns) and all(map(_are_alike, self.columns, other.columns))
+
+    def check_usable(self) -> None:
+        """Raise NoUsableColumn when there is no column, unless that is because all are constant."""
+        if not self.columns and not any(item.why in (CONSTANT, EVENLY_SPREAD) for item in self.left_out):
+            told = "; ".join(f"`{item.column}`: {item.why}" for item in self.left_out) or "the source has no column"
+            raise NoUsableColumn(f"no column can be used as a feature ({told})", "name a usable column in `features`")
 
     def _tame(self, X: Floats) -> None:
         """Bring infinities and huge numbers in."""
@@ -95,21 +110,18 @@ class Encoder(msgspec.Struct, frozen=True, dict=True):
         """The places of doubles that are features as they are, with the feature; and the others. Kept for next time."""
         known = self.__dict__.get("_known_plan")
         if known is None or known[0] != type_:
-            types = [type_[place].type for place in range(type_.num_fields)]
-            known = self._remember(type_, [(place, types[place]) for place in self._places(type_)])
+            known = self.__dict__["_known_plan"] = type_, *self._planned(type_)
         return known[1], known[2]
 
-    def _remember(self, type_: pa.StructType, found: list[tuple[int, pa.DataType]]) -> tuple[Any, Any, Any]:
-        """Keep the plan for a struct in which each column has this place and type."""
+    def _planned(self, type_: pa.StructType) -> tuple[list[tuple[int, int]], list[tuple[Column, int]]]:
         doubles: list[tuple[int, int]] = []
         others: list[tuple[Column, int]] = []
-        for column, (place, cell) in zip(self.columns, found, strict=True):
-            if column.is_scalar and len(column.parts) == 1 and cell == DOUBLE:
+        for column, place in zip(self.columns, self._places(type_), strict=True):
+            if column.is_scalar and len(column.parts) == 1 and type_[place].type == DOUBLE:
                 doubles.append((place, column.start))
             else:
                 others.append((column, place))
-        self.__dict__["_known_plan"] = type_, doubles, others
-        return type_, doubles, others
+        return doubles, others
 
     def _places(self, type_: pa.StructType) -> list[int]:
         """Where a struct holds each column: under its name, or under its name in other letters, as in SQL."""
@@ -141,27 +153,27 @@ class Encoder(msgspec.Struct, frozen=True, dict=True):
         return [(column.name, column.describe()) for column in self.columns]
 
 
-class _Sample(msgspec.Struct, frozen=True):
-    """One column of the sample, with what is known of it from elsewhere."""
+class _Sample(msgspec.Struct, frozen=True, gc=False):
+    """What is known of one column of a group besides its values."""
 
     name: str
-    array: pa.Array
-    n_rows: int  # of the whole source
+    n: int  # rows in the sample
+    n_rows: int  # of the whole group
     forced: bool
 
-    def built(self, kind: str, parts: list[str], n_gaps: int, why: str, **constants: object) -> Column | LeftOut:
+    def built(self, kind: str, parts: tuple[str, ...], n_gaps: int, why: str, **constants: Any) -> Column | LeftOut:
         """The column with these parts, and a gap indicator where gaps are rare; left out when it has neither."""
-        if 0 < n_gaps <= RARE_GAPS * len(self.array):
-            parts = [*parts, GAP]
+        if 0 < n_gaps <= RARE_GAPS * self.n:
+            parts = (*parts, GAP)
         if not parts:
             return LeftOut(self.name, why)
-        return Column(name=self.name, kind=kind, parts=tuple(parts), **constants)  # type: ignore[arg-type]
+        return Column(name=self.name, kind=kind, parts=parts, **constants)
 
     def refused(self, n_distinct: int) -> LeftOut | None:
         """Why the number of different values alone rules the column out."""
         if n_distinct == 0:
             return LeftOut(self.name, ALL_MISSING)
-        if n_distinct == 2 and self.name.lower() in _LABELS and not self.forced:
+        if n_distinct == 2 and not self.forced and self.name.lower() in _LABELS:
             return LeftOut(self.name, f"two values under the name {self.name}: name it in features to use it")
         return None
 
@@ -173,91 +185,100 @@ def fit_encoder(rows: pa.StructArray, n_rows: int, forced: frozenset[str]) -> En
     out as identifiers or labels. Raises NoUsableColumn when no column is left, unless that is because they are
     constant: then the encoder has no features.
     """
-    rows = without_nulls(rows)
-    named = {name.lower() for name in forced}
-    type_ = rows.type
-    samples = [
-        _Sample(field.name, rows.field(place), n_rows, field.name.lower() in named) for place, field in enumerate(type_)
-    ]
-    found = _fit_columns(samples, len(rows))
-    left_out = tuple(item for item in found if isinstance(item, LeftOut))
-    encoder = Encoder(_placed([item for item in found if isinstance(item, Column)]), left_out)
-    places = [place for place, item in enumerate(found) if isinstance(item, Column)]
-    encoder._remember(type_, [(place, samples[place].array.type) for place in places])
-    if not encoder.columns and not any(item.why in (CONSTANT, EVENLY_SPREAD) for item in left_out):
-        told = "; ".join(f"`{item.column}`: {item.why}" for item in left_out) or "the source has no column"
-        raise NoUsableColumn(f"no column can be used as a feature ({told})", "name a usable column in `features`")
+    encoder = fit_encoders(without_nulls(rows), [0, len(rows)], [n_rows], forced)[0]
+    encoder.check_usable()
     return encoder
 
 
-def _fit_columns(samples: list[_Sample], n: int) -> list[Column | LeftOut]:
-    """Fit each column; those of large samples side by side, since sorting lets other threads run."""
-    if n < WORTH_THREADS:
-        return list(map(_fit_column, samples))
-    found: dict[int, Column | LeftOut] = {}
-    workers.over_rows(len(samples), 1, lambda place, _end: found.update({place: _fit_column(samples[place])}))
-    return [found[place] for place in range(len(samples))]
+def fit_encoders(
+    rows: pa.StructArray, starts: Sequence[int], n_rows: Sequence[int], forced: frozenset[str]
+) -> list[Encoder]:
+    """Fit an encoding to each group: rows from one of the starts to the next, in a sample without NULL structs.
+
+    Nothing is raised for a group of which no column can be used; see `Encoder.check_usable`.
+    """
+    named = {name.lower() for name in forced}
+    sizes = [end - first for first, end in pairwise(starts)]
+    found: list[list[Column | LeftOut]] = [[] for _ in rows.type]
+
+    def fit(first: int, end: int) -> None:
+        for place in range(first, end):
+            name = rows.type[place].name
+            samples = [_Sample(name, n, of, name.lower() in named) for n, of in zip(sizes, n_rows, strict=True)]
+            found[place] = _fit_column(rows.field(place), samples, starts)
+
+    # side by side where that is worth it, since sorting lets other threads run
+    workers.over_rows(len(found), 1 if len(rows) >= WORTH_THREADS else max(len(found), 1), fit)
+    return [_encoder(items) for items in zip(*found, strict=True)] if found else [Encoder((), ()) for _ in sizes]
 
 
-def _placed(columns: list[Column]) -> tuple[Column, ...]:
-    """The columns with their features side by side."""
-    start = 0
+def _encoder(found: tuple[Column | LeftOut, ...]) -> Encoder:
+    """The encoder of these columns, their features side by side."""
+    columns, start = [item for item in found if isinstance(item, Column)], 0
     for column in columns:  # just made, and nobody else's yet
         msgspec.structs.force_setattr(column, "start", start)
         start += len(column.parts)
-    return tuple(columns)
+    return Encoder(tuple(columns), tuple(item for item in found if isinstance(item, LeftOut)))
 
 
-def _fit_column(sample: _Sample) -> Column | LeftOut:
+def _fit_column(array: pa.Array, samples: list[_Sample], starts: Sequence[int]) -> list[Column | LeftOut]:
+    """One column of each group."""
     workers.check()
-    kind = family(sample.array.type)
+    kind = family(array.type)
     if kind is None:
-        return LeftOut(sample.name, why_unusable(sample.array.type))
+        return [LeftOut(sample.name, why_unusable(array.type)) for sample in samples]
     if kind == "nothing":
-        return LeftOut(sample.name, ALL_MISSING)
-    if kind == "text":
-        return _fit_text(sample)
-    return _fit_time(sample) if kind == "time" else _fit_scalar(sample, kind)
+        return [LeftOut(sample.name, ALL_MISSING) for sample in samples]
+    if kind not in ("text", "time"):
+        return _fit_scalars(numbers(array), samples, starts, kind)
+    fit = _fit_text if kind == "text" else _fit_time
+    return [fit(sample, array.slice(first, sample.n)) for sample, first in zip(samples, starts, strict=False)]
 
 
-def _fit_scalar(sample: _Sample, kind: str) -> Column | LeftOut:
-    from pynomaly.kernels.summary import summarised  # brings numba, which `import pynomaly` must not
+def _fit_scalars(values: Floats, samples: list[_Sample], starts: Sequence[int], kind: str) -> list[Column | LeftOut]:
+    from pynomaly.kernels.summary import summaries  # brings numba, which `import pynomaly` must not
 
-    ordered = np.sort(numbers(sample.array))  # gaps come last
-    found = summarised(ordered)
-    known = ordered[: found.n_known]
-    low, high, tamed = _tamed(known, kind)
-    if tamed is not known:
-        found = summarised(tamed)
+    ordered = values.copy()
+    for first, end in pairwise(starts):
+        ordered[first:end].sort()  # gaps come last
+    found = zip(samples, pairwise(starts), summaries(ordered, starts), strict=True)
+    return [_fit_scalar(sample, ordered[first:end], summary, kind) for sample, (first, end), summary in found]
+
+
+def _fit_scalar(sample: _Sample, ordered: Floats, found: Summary, kind: str) -> Column | LeftOut:
+    low, high = found.low, found.high
+    if low < -LIMIT or high > LIMIT:
+        low, high, found = _tamed(ordered[: found.n_known], kind)
     refused = sample.refused(found.n_distinct)
     if refused is not None:
         return refused
-    if kind == "number" and not sample.forced and _is_identifier(sample, tamed, found):
+    if kind == "number" and not sample.forced and _is_identifier(sample, found):
         return LeftOut(sample.name, IDENTIFIER)
-    n_gaps = len(ordered) - len(known)
+    n_gaps = sample.n - found.n_known
     if found.n_distinct == 1:
-        return sample.built(kind, [], n_gaps, CONSTANT)
-    constants = _boolean_shares(known) if kind == "boolean" else {}
+        return sample.built(kind, (), n_gaps, CONSTANT)
+    constants = _boolean_shares(ordered[: found.n_known]) if kind == "boolean" else {}
     usual = ((found.usual_low, found.usual_high),)
-    return sample.built(kind, [VALUE], n_gaps, CONSTANT, low=low, high=high, ranges=usual, **constants)
+    return sample.built(kind, (VALUE,), n_gaps, CONSTANT, low=low, high=high, ranges=usual, **constants)
 
 
-def _tamed(known: Floats, kind: str) -> tuple[float, float, Floats]:
-    """The finite range of sorted values, and the values within it or, for infinite ones, just outside."""
-    if not len(known) or (known[0] >= -LIMIT and known[-1] <= LIMIT):
-        return (float(known[0]), float(known[-1]), known) if len(known) else (0.0, 0.0, known)
+def _tamed(known: Floats, kind: str) -> tuple[float, float, Summary]:
+    """The finite range of sorted values that leave it, and their summary, infinite ones just outside of it."""
+    from pynomaly.kernels.summary import summaries
+
     finite = np.clip(known[np.isfinite(known)], -LIMIT, LIMIT)
     low, high = (float(finite[0]), float(finite[-1])) if len(finite) else (0.0, 0.0)
-    return low, high, Column(name="", kind=kind, parts=(VALUE,), low=low, high=high).tame(known)
+    tamed = Column(name="", kind=kind, parts=(VALUE,), low=low, high=high).tame(known)
+    return low, high, summaries(tamed, [0, len(tamed)])[0]
 
 
-def _is_identifier(sample: _Sample, ordered: Floats, found: Summary) -> bool:
+def _is_identifier(sample: _Sample, found: Summary) -> bool:
     """Whole numbers, (almost) all different, that are called an identifier or count rows."""
-    n = len(ordered)
-    if n < SMALL or found.n_distinct < 0.999 * n or not found.is_whole:
+    n = found.n_known
+    if found.n_broken or n < SMALL or found.n_distinct < 0.999 * n:
         return False
-    is_counter = ordered[-1] - ordered[0] + 1.0 <= 2.0 * sample.n_rows
-    return bool(is_counter) or _IDENTIFIER_NAME.search(sample.name) is not None
+    is_counter = found.high - found.low + 1.0 <= 2.0 * sample.n_rows
+    return is_counter or _IDENTIFIER_NAME.search(sample.name) is not None
 
 
 def _boolean_shares(known: Floats) -> dict[str, object]:
@@ -266,8 +287,8 @@ def _boolean_shares(known: Floats) -> dict[str, object]:
     return {"categories": tuple(text for text, _ in ordered), "shares": tuple(share for _, share in ordered)}
 
 
-def _fit_time(sample: _Sample) -> Column | LeftOut:
-    found = moments(sample.array)
+def _fit_time(sample: _Sample, array: pa.Array) -> Column | LeftOut:
+    found = moments(array)
     n_gaps = int(found.gaps.sum())
     seconds = np.sort(found.seconds[~found.gaps])
     offset = int(seconds[len(seconds) // 2]) if len(seconds) else 0
@@ -280,7 +301,7 @@ def _fit_time(sample: _Sample) -> Column | LeftOut:
     if n_distinct > 1 and (not parts or _has_tail(ordered[POSITION])):
         parts.append(POSITION)
     ranges = tuple(_usual(ordered[part]) for part in parts)
-    return sample.built("time", parts, n_gaps, CONSTANT, offset=offset, ranges=ranges)
+    return sample.built("time", tuple(parts), n_gaps, CONSTANT, offset=offset, ranges=ranges)
 
 
 def _has_tail(ordered: Floats) -> bool:
@@ -294,8 +315,8 @@ def _has_tail(ordered: Floats) -> bool:
     return len(ordered) < SMALL or bool(ordered[0] < lower - reach or ordered[-1] > upper + reach)
 
 
-def _fit_text(sample: _Sample) -> Column | LeftOut:
-    places, texts = codes(sample.array)
+def _fit_text(sample: _Sample, array: pa.Array) -> Column | LeftOut:
+    places, texts = codes(array)
     counts: Counter[str | None] = Counter()
     for text, count in zip(texts, np.bincount(places, minlength=len(texts)).tolist(), strict=True):
         counts[text] += count
@@ -329,7 +350,7 @@ def _encoded_text(sample: _Sample, ordered: list[tuple[str, int]], n_known: int,
     else:
         kind, parts = "frequency", [RARITY] if most > least else []
     why = CONSTANT if len(ordered) == 1 else EVENLY_SPREAD
-    return sample.built(kind, parts, n_gaps, why, categories=categories, shares=shares, n_known=n_known)
+    return sample.built(kind, tuple(parts), n_gaps, why, categories=categories, shares=shares, n_known=n_known)
 
 
 def _n_distinct(ordered: Floats) -> int:
@@ -353,6 +374,10 @@ def _cells(array: pa.Array, start: int) -> tuple[int, int, int, int]:
     """Where a column of doubles lies in memory, for `gather`, and the feature that it is."""
     bits, values = array.buffers()
     return values.address if values else 0, bits.address if bits else 0, array.offset, start
+
+
+def _are_alike(a: Column, b: Column) -> bool:
+    return a.is_scalar and a.name == b.name and a.parts == b.parts and a.kind == b.kind
 
 
 def without_nulls(rows: pa.StructArray) -> pa.StructArray:

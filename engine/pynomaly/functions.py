@@ -1,7 +1,8 @@
 """The functions that the macros call, as DuckDB sees them: Arrow arrays in, Arrow arrays out."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from itertools import groupby, pairwise
+from typing import Any, NamedTuple, Protocol
 
 import duckdb
 import msgspec
@@ -10,6 +11,7 @@ import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from pynomaly import arrays, options, registry, source
+from pynomaly.algorithm import Floats
 from pynomaly.cache import Entry, Fitted, ModelCache, Progress
 from pynomaly.cutoffs import DEFAULT_RULE, RULES
 from pynomaly.encoding import LeftOut, fit_encoder
@@ -20,7 +22,8 @@ from pynomaly.reasons import REASON, no_reasons, reasons
 from pynomaly.workers import Stop, Work, aside, check, current, never, over_rows, working
 
 MANY_GROUPS = 32  # a few groups are fitted one after another, each on all threads
-GROUPS_AT_ONCE = 8
+GROUPS_AT_ONCE = 32  # are encoded together
+ROWS_AT_ONCE = 65_536  # so that few large ones are not
 FITTED = pa.struct([("model", pa.int64()), ("threshold", pa.float64())])
 DESCRIPTION = pa.struct(
     [("column", pa.string()), ("used", pa.bool_()), ("encoding", pa.string()), ("why", pa.string())]
@@ -63,6 +66,14 @@ COMPARED = pa.struct(
         ("error", pa.string()),
     ]
 )
+
+
+class Run(NamedTuple):
+    """Rows of a chunk that one model scores; handle 0 stands for none."""
+
+    handle: int
+    first: int
+    end: int
 
 
 class Session(Protocol):
@@ -194,39 +205,59 @@ class Functions:
     def _fit_groups(self, lists: pa.ListArray, asked: Options, sizes: list[int]) -> list[int | None]:
         """The handles of the groups' models, fitted side by side where there are many."""
         handles: list[int | None] = [None] * len(sizes)
-        work = current()
+        starts, work = np.asarray(arrays.view(lists.offsets, np.int32)).tolist(), current()
+        blocks = _blocks(starts, sizes)
 
-        def fit(first: int, end: int) -> None:
-            for place in range(first, end):
-                handles[place] = self._fit_group(lists[place].values, asked, sizes[place], work)
+        def fit(begin: int, finish: int) -> None:
+            for first, end in blocks[begin:finish]:
+                handles[first:end] = self._fit_block(
+                    lists.values, starts[first : end + 1], asked, sizes[first:end], work
+                )
 
         if len(sizes) < MANY_GROUPS:
-            fit(0, len(sizes))
+            fit(0, len(blocks))
         else:
-            over_rows(len(sizes), GROUPS_AT_ONCE, fit)
+            over_rows(len(blocks), 1, fit)
         return handles
 
-    def _fit_group(self, rows: pa.StructArray, asked: Options, n_group: int, work: Work) -> int | None:
-        """The handle of a group's model; None for a group that is too small or has nothing to compare."""
+    def _fit_block(
+        self, rows: pa.StructArray, starts: list[int], asked: Options, sizes: list[int], work: Work
+    ) -> list[int | None]:
+        """The handles of neighbouring groups' models; None for a group that has nothing to compare."""
         from pynomaly import model
 
-        check()
-        if n_group < MINIMUM_ROWS:
-            return None
-        try:
-            return self._session.cache.put(model.fit(rows, asked, n_group), work)
-        except NoUsableColumn:
-            if asked.grouped:
-                return None
-            raise
+        handles: list[int | None] = []
+        block = rows.slice(starts[0], starts[-1] - starts[0])
+        for sample in model.samples(block, [start - starts[0] for start in starts], sizes, asked):
+            check()
+            try:
+                handles.append(self._session.cache.put(model.fit_sample(sample, asked), work))
+            except NoUsableColumn:
+                if not asked.grouped:
+                    raise
+                handles.append(None)
+        return handles
 
     def score(self, *args: pa.Array) -> pa.Array:
         """(handle, row) to the score, NULL for no opinion."""
-        return _by_model(args, self._session.cache, self._score_chunk, pa.nulls(0, pa.float64()))
+        handles, rows = map(_contiguous, args)
+        runs = _runs(handles)
+        if len(runs) == 1 and runs[0].handle:
+            return self._score_chunk(self._session.cache.get(runs[0].handle), rows)
+        scores = np.full(len(rows), np.nan)
+        for has_model, neighbours in groupby(runs, lambda run: run.handle != 0):
+            if has_model:
+                self._score_runs(list(neighbours), rows, scores)
+        return arrays.floats(scores, np.isnan(scores))
 
     def reasons(self, *args: pa.Array) -> pa.Array:
         """(handle, row, score) to the reasons."""
-        return _by_model(args, self._session.cache, _explain_chunk, pa.nulls(0, pa.list_(REASON)))
+        handles, rows, scores = map(_contiguous, args)
+        parts = [pa.nulls(0, pa.list_(REASON))]
+        for handle, first, end in _runs(handles):
+            here = rows.slice(first, end - first), scores.slice(first, end - first)
+            parts.append(_explain(self._session.cache.get(handle), *here) if handle else no_reasons(end - first))
+        return pa.concat_arrays(parts)
 
     def comparison(self, *args: pa.Array) -> pa.Array:
         """The eight parameters of a comparison to their checked form, as JSON."""
@@ -281,17 +312,33 @@ class Functions:
         return pa.array([[_as_dict(parameter) for parameter in parameters]] * len(args[0]), pa.list_(PARAMETER))
 
     def _score_chunk(self, entry: Entry, rows: pa.StructArray) -> pa.Array:
-        from pynomaly.kernels.chunks import tally  # brings numba, which `import pynomaly` must not
-
         with working(entry.work.threads, entry.work.stop):
             scores, _ = entry.model.score(rows)
+        return arrays.floats(scores, np.isnan(scores) if self._count(entry, scores) else None)
+
+    def _score_runs(self, runs: list[Run], rows: pa.StructArray, out: Floats) -> None:
+        """Fill the scores of neighbouring runs of rows, each by a model of its own."""
+        from pynomaly import model
+
+        entries = [self._session.cache.get(run.handle) for run in runs]
+        starts = [run.first for run in runs] + [runs[-1].end]
+        with working(entries[0].work.threads, entries[0].work.stop):
+            found = model.score_each([entry.model for entry in entries], rows, starts)
+            for entry, run, scores in zip(entries, runs, found, strict=True):
+                out[run.first : run.end] = scores
+                self._count(entry, scores)
+
+    def _count(self, entry: Entry, scores: Floats) -> int:
+        """Add scored rows to a model's tally; how many of them have no score."""
+        from pynomaly.kernels.chunks import tally  # brings numba, which `import pynomaly` must not
+
         threshold = np.inf if entry.model.threshold is None else entry.model.threshold
         n_unknown, n_flagged = tally(scores, threshold)
-        self._session.cache.count(entry, len(rows), n_flagged, n_unknown)
-        return arrays.floats(scores, np.isnan(scores) if n_unknown else None)
+        self._session.cache.count(entry, len(scores), n_flagged, n_unknown)
+        return n_unknown
 
 
-def _explain_chunk(entry: Entry, rows: pa.StructArray, scores: pa.Array) -> pa.Array:
+def _explain(entry: Entry, rows: pa.StructArray, scores: pa.Array) -> pa.Array:
     with working(entry.work.threads, entry.work.stop):
         return reasons(entry.model, rows, np.asarray(arrays.doubles(scores)))
 
@@ -301,30 +348,30 @@ def decode_note(note: str) -> list[LeftOut]:
     return msgspec.json.decode(note, type=list[LeftOut])
 
 
-def _by_model(
-    args: tuple[pa.Array, ...], cache: ModelCache, evaluate: Callable[..., pa.Array], empty: pa.Array
-) -> pa.Array:
-    """Evaluate a chunk, each row by the model that its handle names; rows without a model get NULL, or no reason."""
+def _runs(handles: pa.Array) -> list[Run]:
+    """The runs of a chunk's rows; rows of a group come together."""
     from pynomaly.kernels.chunks import are_equal
 
-    handles, *columns = map(_contiguous, args)
     values = arrays.view(handles, np.int64)
     if handles.null_count:
         values = np.where(arrays.null_flags(handles), 0, values)
-    if are_equal(values) and len(values) and values[0]:
-        return evaluate(cache.get(int(values[0])), *columns)
-    edges = (np.flatnonzero(values[1:] != values[:-1]) + 1).tolist()  # rows of a group come together
-    parts = [empty]
-    for first, end in zip([0, *edges], [*edges, len(values)], strict=True):
-        rows = [column.slice(first, end - first) for column in columns]
-        handle = int(values[first]) if end > first else 0
-        parts.append(evaluate(cache.get(handle), *rows) if handle else _no_opinion(empty.type, end - first))
-    return pa.concat_arrays(parts)
+    inner = [] if are_equal(values) else (np.flatnonzero(values[1:] != values[:-1]) + 1).tolist()
+    edges = [0, *inner, len(values)] if len(values) else []
+    return [Run(int(values[first]), first, end) for first, end in pairwise(edges)]
 
 
-def _no_opinion(type_: pa.DataType, n: int) -> pa.Array:
-    """NULL for n rows; no reason where it would be reasons."""
-    return no_reasons(n) if pa.types.is_list(type_) else pa.nulls(n, type_)
+def _blocks(starts: list[int], sizes: list[int]) -> list[tuple[int, int]]:
+    """The first and the end of neighbouring groups that are large enough for a model and are encoded together."""
+    blocks: list[tuple[int, int]] = []
+    for place, size in enumerate(sizes):
+        first, end = blocks[-1] if blocks else (0, -1)
+        if size < MINIMUM_ROWS:
+            continue
+        if end == place < first + GROUPS_AT_ONCE and starts[place + 1] - starts[first] <= ROWS_AT_ONCE:
+            blocks[-1] = first, place + 1
+        else:
+            blocks.append((place, place + 1))
+    return blocks
 
 
 def _integers(values: Sequence[int | None]) -> pa.Array:

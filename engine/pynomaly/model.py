@@ -2,6 +2,8 @@
 
 import pickle
 import time
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -11,11 +13,13 @@ from numpy.typing import NDArray
 from pynomaly import deviations, registry, workers
 from pynomaly.algorithm import Algorithm, Flags, Floats, State
 from pynomaly.cutoffs import estimated_threshold, threshold_for_share
-from pynomaly.encoding import Encoder, fit_encoder, without_nulls
+from pynomaly.encoding import Encoder, fit_encoders, without_nulls
 from pynomaly.errors import SourceSingleUse, TooManyRows
 from pynomaly.known import KnownRows, known_rows
 from pynomaly.options import Options
 from pynomaly.rows import hash_rows
+
+Hashes = NDArray[np.uint64]
 
 BLOCK = 4_096  # rows that are scored at a time
 CELLS = 1 << 19  # that are encoded at a time: a thread that waits for the interpreter between blocks waits long
@@ -52,10 +56,16 @@ class Model(msgspec.Struct, frozen=True, gc=False):
         X = self.encoder.transform(rows)
         if self.known is None:
             return self._new_scores(X), X
-        scores, known, missing = self.known.look_up(hash_rows(X, self.seed))
+        return self.encoded_scores(X, hash_rows(X, self.seed)), X
+
+    def encoded_scores(self, X: Floats, hashes: Hashes) -> Floats:
+        """The scores of rows that are encoded already, with their hashes."""
+        if self.known is None:
+            return self._new_scores(X)
+        scores, known, missing = self.known.look_up(hashes)
         if missing:
             scores[~known] = self._new_scores(X[~known])
-        return scores, X
+        return scores
 
     def _new_scores(self, X: Floats) -> Floats:
         """The scores of rows that are not looked up."""
@@ -88,20 +98,97 @@ class Model(msgspec.Struct, frozen=True, gc=False):
         return known + _nbytes(self.state) + _nbytes(self.deviations) + 4096
 
 
+class Sample(msgspec.Struct, frozen=True, gc=False):
+    """The sampled rows of a table (or of one group) as algorithms see them, in the order of their hashes.
+
+    The order of rows from a query changes from run to run; the order of their hashes does not.
+    """
+
+    encoder: Encoder
+    X: Floats
+    hashes: Hashes
+    n_rows: int  # of the whole table or group
+
+
+def samples(rows: pa.StructArray, starts: Sequence[int], n_rows: Sequence[int], options: Options) -> list[Sample]:
+    """Encode the sampled rows of groups: from one of the starts to the next, of `n_rows` rows each."""
+    rows = without_nulls(rows)
+    encoders = fit_encoders(rows, starts, n_rows, frozenset(options.features))
+    matrices = encoded(encoders, rows, starts, options.seed)
+    return list(map(_sample, encoders, matrices, n_rows))
+
+
+def score_each(models: Sequence[Model], rows: pa.StructArray, starts: Sequence[int]) -> Iterator[Floats]:
+    """The scores of rows by several models of one query: each has those from one of the starts to the next."""
+    matrices = encoded([model.encoder for model in models], without_nulls(rows), starts, models[0].seed)
+    return (model.encoded_scores(*matrix) for model, matrix in zip(models, matrices, strict=True))
+
+
+def _sample(encoder: Encoder, matrix: tuple[Floats, Hashes], n_rows: int) -> Sample:
+    encoded, hashes = matrix
+    order, X = hashes.argsort(), np.empty_like(encoded)
+    workers.over_rows(
+        len(X),
+        _rows_at_once(encoder),
+        lambda first, end: encoded.take(order[first:end], axis=0, out=X[first:end], mode="clip"),
+    )
+    return Sample(encoder, X, hashes[order], n_rows)
+
+
+def encoded(
+    encoders: Sequence[Encoder], rows: pa.StructArray, starts: Sequence[int], seed: int
+) -> Iterator[tuple[Floats, Hashes]]:
+    """The matrix of each group's rows by its own encoder, and their hashes; neighbours that are alike in one go."""
+    first = 0
+    while first < len(encoders):
+        end = first + 1
+        while end < len(encoders) and encoders[end].is_like(encoders[first]):
+            end += 1
+        yield from _encoded_alike(encoders[first:end], rows, starts[first : end + 1], seed)
+        first = end
+
+
+def _encoded_alike(
+    encoders: Sequence[Encoder], rows: pa.StructArray, starts: Sequence[int], seed: int
+) -> Iterator[tuple[Floats, Hashes]]:
+    begin, n = starts[0], starts[-1] - starts[0]
+    X, hashes, untamed = np.empty((n, encoders[0].n_features)), np.empty(n, np.uint64), []
+
+    def encode(first: int, end: int) -> None:
+        untamed.append(encoders[0].fill(rows.slice(begin + first, end - first), X[first:end]))
+        hashes[first:end] = hash_rows(X[first:end], seed)
+
+    workers.over_rows(n, _rows_at_once(encoders[0]), encode)
+    for encoder, (first, end) in zip(encoders, pairwise(starts), strict=True):
+        if len(encoders) == 1 or all(untamed):
+            yield X[first - begin : end - begin], hashes[first - begin : end - begin]
+        else:
+            yield from _encoded_alike([encoder], rows, (first, end), seed)
+
+
+def _rows_at_once(encoder: Encoder) -> int:
+    return max(CELLS // max(encoder.n_features, 1), BLOCK)
+
+
 def fit(rows: pa.StructArray, options: Options, n_rows: int) -> Model:
-    """Fit a model to the sampled rows of a table (or of one group) of `n_rows` rows."""
-    encoder = fit_encoder(rows, n_rows, frozenset(options.features))
+    """Fit a model to the sampled rows of a table of `n_rows` rows."""
+    return fit_sample(samples(rows, [0, len(rows)], [n_rows], options)[0], options)
+
+
+def fit_sample(sample: Sample, options: Options) -> Model:
+    """Fit a model to the sampled rows of a table or a group; NoUsableColumn when there is nothing to compare."""
+    encoder, X, n_rows = sample.encoder, sample.X, sample.n_rows
+    encoder.check_usable()
     algorithm = registry.resolve(options.algorithms or (registry.auto(n_rows),), options.combine)
     if encoder.n_features == 0:
         return _constant(algorithm, encoder, options)
-    _check_size(algorithm, len(rows), n_rows)
-    X, hashes = _canonical(encoder, rows, options.seed)
+    _check_size(algorithm, len(X), n_rows)
     params, notes = registry.parameters_for(algorithm, options.parameters, len(X))
     state = algorithm.fit(X, params, options.seed)
     block = _block(algorithm, state, X)
     scores = _scores(algorithm, state, X, True, block)
     threshold, cut_off = _cut_off(scores, options, algorithm)
-    is_whole = len(rows) == n_rows
+    is_whole = len(X) == n_rows
     is_closed = options.grouped and is_whole
     is_spent = is_closed and not options.explain  # ten thousand forests would fill the memory
     return Model(
@@ -110,7 +197,7 @@ def fit(rows: pa.StructArray, options: Options, n_rows: int) -> Model:
         state=None if is_spent else state,
         deviations=deviations.fit(registry.get, algorithm, X) if options.explain else None,
         block=block,
-        known=known_rows(hashes, scores) if algorithm.uses_own or is_whole else None,
+        known=known_rows(sample.hashes, scores) if algorithm.uses_own or is_whole else None,
         is_closed=is_closed,
         threshold=threshold,
         cut_off=cut_off,
@@ -118,27 +205,6 @@ def fit(rows: pa.StructArray, options: Options, n_rows: int) -> Model:
         seed=options.seed,
         notes=(*notes, *_ties(scores, threshold, options)),
     )
-
-
-def _canonical(encoder: Encoder, rows: pa.StructArray, seed: int) -> tuple[Floats, NDArray[np.uint64]]:
-    """The sample's matrix with its rows in the order of their hashes, and the hashes.
-
-    The order of rows from a query changes from run to run; the order of their hashes does not.
-    """
-    rows = without_nulls(rows)
-    encoded, hashes = np.empty((len(rows), encoder.n_features)), np.empty(len(rows), np.uint64)
-
-    def encode(first: int, end: int) -> None:
-        encoder.fill(rows.slice(first, end - first), encoded[first:end])
-        hashes[first:end] = hash_rows(encoded[first:end], seed)
-
-    block = max(CELLS // encoder.n_features, BLOCK)
-    workers.over_rows(len(rows), block, encode)
-    order, X = np.argsort(hashes), np.empty_like(encoded)
-    workers.over_rows(
-        len(rows), block, lambda first, end: encoded.take(order[first:end], axis=0, out=X[first:end], mode="clip")
-    )
-    return X, hashes[order]
 
 
 def _block(algorithm: Algorithm, state: State, X: Floats) -> int:

@@ -249,7 +249,9 @@ class hbos:
         low, high, known = columns.ranges(X)
         _fill_edges(low, high, edges)
         scale = _scales(edges)
-        workers.over_rows(d, columns.together(d), lambda begin, end: _fill_counts(X, begin, end, edges, scale, counts))
+        workers.over_rows(
+            d, columns.together(len(X), d), lambda begin, end: _fill_counts(X, begin, end, edges, scale, counts)
+        )
         spread = columns.moments_within(X, low, high, known)[1]
         _fill_levels(counts, edges, known, spread, params.alpha, levels)
         return HbosState(edges, scale, levels, params.tol)

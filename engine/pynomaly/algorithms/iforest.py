@@ -16,7 +16,6 @@ Indices = NDArray[np.int64]
 Rows = NDArray[np.uint32]
 
 SIZE_BITS = 20  # of a link to a leaf
-DRAWS = 16_000  # random numbers at a time, at least those of a tree
 WALKED_ROWS = 1_000  # for no more rows a plan takes longer than it saves
 WALKERS = 128  # rows that walk through a tree together: with the tree they fit the first-level cache
 PATHS = 800_000  # that a thread follows before it looks whether to stop
@@ -196,17 +195,20 @@ def _room(n_trees: int, size: int, limit: int) -> Splits:
     return Splits(np.empty(most), np.empty(most, np.uint32), np.empty((most, 2), np.int32), root, _leaf(0, size))
 
 
-def _grow_forest(X: Floats, n_trees: int, size: int, limit: int, rng: np.random.Generator) -> Splits:
+def _grow_forest(X: Floats, n_trees: int, size: int, limit: int, seed: int) -> Splits:
     """Grow the trees, each on rows drawn without replacement. O(n + n_trees size (limit + d))."""
     stack: Indices = np.empty((limit + 2, 4), np.int64)
     varying: Indices = np.empty(X.shape[1], np.int64)
     sample = np.ascontiguousarray(X.T) if size == len(X) else np.empty((X.shape[1], size))
     grower = Grower(sample, np.empty(size, np.uint32), stack, varying)
-    splits, order, draws, t = _room(n_trees, size, limit), np.arange(len(X)), np.empty(0), 0
+    splits, order, draws, t = _room(n_trees, size, limit), np.arange(len(X)), trees.first_draws(seed), 0
+    rng: np.random.Generator | None = None
     while t < n_trees:
         workers.check()
-        more = rng.random(max(min(DRAWS, 3 * size * (n_trees - t)), 3 * size) - len(draws))
-        draws = np.concatenate([draws, more]) if len(draws) else more
+        if len(draws) < 3 * size:
+            rng = rng or trees.later_draws(seed)
+            more = rng.random(max(min(trees.DRAWS, 3 * size * (n_trees - t)), 3 * size) - len(draws))
+            draws = np.concatenate([draws, more])
         t, used = _grow_trees(X, order, t, limit, draws, grower, splits)
         draws = draws[used:]
     end = splits.root[-1]
@@ -359,7 +361,7 @@ class iforest:
         """Grow the trees, each on rows drawn without replacement."""
         size = min(params.max_samples, len(X))
         limit, expected = math.ceil(math.log2(size)), trees.expected_paths(size)
-        splits = _grow_forest(X, params.n_trees, size, limit, np.random.default_rng(seed))
+        splits = _grow_forest(X, params.n_trees, size, limit, seed)
 
         is_planned = len(X) > WALKED_ROWS and trees.has_plan(splits, X.shape[1])
         plan: Any = (

@@ -17,6 +17,7 @@ T = TypeVar("T")
 Floats = NDArray[np.float64]
 
 LINE = 8  # cells of a row that a cache line holds: so many columns are copied and sorted together
+FEW_CELLS = 10_000  # of a table that one thread sorts
 SHARES = 6  # parts of a table that are dealt out to threads, at least, where it has as many columns
 LARGEST = float(np.finfo(np.float64).max)
 STRANGE = 1e6  # spreads that a cell counts for when it differs from the one value of a flat column
@@ -29,9 +30,12 @@ QUICK_COLUMNS = 400  # whose axes take less than a tenth of a second
 RANK_TOLERANCE = 1e-12  # below this share of the largest variance, a principal axis is rounding
 
 
-def together(n_columns: int) -> int:
-    """Columns to copy and sort at a time: some for every thread, at most as many as a cache line holds."""
-    return min(-(-n_columns // SHARES), LINE)
+def together(n_rows: int, n_columns: int) -> int:
+    """Columns to copy and sort at a time: some for every thread, at most as many as a cache line holds.
+
+    All of a small table, whose columns are sorted sooner than handed out.
+    """
+    return n_columns if n_rows * n_columns <= FEW_CELLS else min(-(-n_columns // SHARES), LINE)
 
 
 def ordered_columns(X: Floats) -> Iterator[tuple[slice, Floats]]:

@@ -1,5 +1,6 @@
 """What the encoding needs to know of a column of numbers, in one pass over its sorted values."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from pynomaly.kernels import kernel
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 
 class Summary(NamedTuple):
@@ -15,7 +17,9 @@ class Summary(NamedTuple):
 
     n_known: int
     n_distinct: int
-    is_whole: bool  # every value is a whole number
+    n_broken: int  # values that are no whole numbers
+    low: float
+    high: float
     usual_low: float  # linear 5 % quantile
     usual_high: float  # linear 95 % quantile
 
@@ -31,22 +35,26 @@ def _quantile(known: Floats, share: float) -> float:
 
 
 @kernel
-def _summarised(ordered: Floats) -> tuple[int, int, bool, float, float]:
-    """The fields of `Summary`; the quantiles are NaN where there is no value."""
-    n_known = ordered.size
-    while n_known > 0 and ordered[n_known - 1] != ordered[n_known - 1]:
-        n_known -= 1
-    known = ordered[:n_known]
-    n_distinct, n_broken = min(n_known, 1), 0
-    for i in range(1, n_known):
-        n_distinct += int(known[i] != known[i - 1])
-    for value in known:
-        n_broken += int(value != np.trunc(value))
-    if n_known == 0:
-        return 0, 0, True, np.nan, np.nan
-    return n_known, n_distinct, n_broken == 0, _quantile(known, 0.05), _quantile(known, 0.95)
+def _fill_summaries(ordered: Floats, starts: Counts, counts: Counts, values: Floats) -> None:
+    """Fill the fields of each group's summary, counts and values; the values are 0 where a group has none."""
+    for g in range(starts.size - 1):
+        n_known, n_broken = starts[g + 1] - starts[g], 0
+        while n_known > 0 and np.isnan(ordered[starts[g] + n_known - 1]):
+            n_known -= 1
+        known = ordered[starts[g] : starts[g] + n_known]
+        n_distinct = min(n_known, 1)
+        for i in range(1, n_known):
+            n_distinct += int(known[i] != known[i - 1])
+        for value in known:
+            n_broken += int(value != np.trunc(value))
+        counts[g, 0], counts[g, 1], counts[g, 2] = n_known, n_distinct, n_broken
+        if n_known > 0:
+            values[g, 0], values[g, 1] = known[0], known[n_known - 1]
+            values[g, 2], values[g, 3] = _quantile(known, 0.05), _quantile(known, 0.95)
 
 
-def summarised(ordered: Floats) -> Summary:
-    """The summary of sorted values with the gaps, NaN, at the end."""
-    return Summary(*_summarised(ordered))
+def summaries(ordered: Floats, starts: Sequence[int]) -> list[Summary]:
+    """The summary of each group of a column: sorted values from one start to the next, gaps, NaN, at their end."""
+    counts, values = np.zeros((len(starts) - 1, 3), np.int64), np.zeros((len(starts) - 1, 4))
+    _fill_summaries(ordered, np.array(starts), counts, values)
+    return [Summary(*few, *others) for few, others in zip(counts.tolist(), values.tolist(), strict=True)]

@@ -278,8 +278,8 @@ def _room(n: int, d: int) -> Sample:
 
 def _packed(room: Any, used: NDArray[np.int64]) -> Any:
     """The used part of each row, one after the other."""
-    if (used == room.shape[1]).all():
-        return room.reshape(-1)
+    if (used == used[0]).all():
+        return room[:, : used[0]].reshape(-1)
     return np.concatenate([row[:count] for row, count in zip(room, used, strict=True)])
 
 
@@ -294,7 +294,7 @@ def fit(X: Floats) -> tuple[Sample, Signs]:
         columns.sort_rows(values)
         _fit_columns(room, used, skewness, begin, end)
 
-    workers.over_rows(X.shape[1], columns.together(X.shape[1]), fit_columns)
+    workers.over_rows(X.shape[1], columns.together(*X.shape), fit_columns)
     np.cumsum(used, axis=0, out=room.start[1:])
     values, below, first = (_packed(array, used[:, k]) for k, array in enumerate(room[:3]))
     return Sample(values, below, first, *room[3:]), skewness

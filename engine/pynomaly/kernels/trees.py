@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ Labels = NDArray[np.uint8]
 Links = NDArray[np.int32]
 
 ROWS = 512  # that go through the trees together; their codes stay in the cache
+DRAWS = 32_000  # random numbers at a time: enough for a hundred trees on a hundred rows
 MOST_LEAVES = 256  # of a tree, so that a label takes a byte
 LANE = 255  # thresholds that a byte tells apart
 CELLS = 8  # for each threshold of a column, in the mean
@@ -47,6 +49,17 @@ def shuffle(order: Indices, size: int, end: int, rng: np.random.Generator) -> No
     for i in range(size):
         j = i + int(rng.random() * (end - i))
         order[i], order[j] = order[j], order[i]
+
+
+@lru_cache(maxsize=4)  # ten thousand groups share them
+def first_draws(seed: int) -> Floats:
+    """The first random numbers of a seed, not to be written to."""
+    return np.random.Generator(np.random.PCG64(seed)).random(DRAWS)
+
+
+def later_draws(seed: int) -> np.random.Generator:
+    """The generator of the numbers that follow."""
+    return np.random.Generator(np.random.PCG64(seed).advance(DRAWS))
 
 
 class Splits(NamedTuple):
