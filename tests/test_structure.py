@@ -13,7 +13,7 @@ TOP_LEVEL = {
 }  # fmt: skip
 # The layers from the inside out; a module may import its own layer and those before it.
 LAYERS = (
-    ("kernels", "errors", "workers"),
+    ("kernels", "errors", "garbage", "workers"),
     ("algorithm", "arrays", "rows", "known", "memory"),
     ("cutoffs", "metrics"),
     ("combination",),

@@ -1,5 +1,6 @@
 """The engine's own threads: every row once, errors told, a stop seen."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from pynomaly import workers
 from pynomaly.errors import Interrupted
+from pynomaly.garbage import uncollected
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -79,3 +81,16 @@ def test_a_forked_program_has_a_pool_of_its_own() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "7\n"
+
+
+def test_the_collector_rests_until_the_last_block_ends_and_stays_off_where_it_was() -> None:
+    with uncollected(), uncollected():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

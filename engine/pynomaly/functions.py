@@ -16,12 +16,14 @@ from pynomaly.cache import Entry, Fitted, ModelCache, Progress
 from pynomaly.cutoffs import DEFAULT_RULE, RULES
 from pynomaly.encoding import LeftOut, fit_encoder
 from pynomaly.errors import BadParameter, KeyNotUnique, NoUsableColumn, TooFewRows
+from pynomaly.garbage import uncollected
 from pynomaly.options import MINIMUM_ROWS, Options
 from pynomaly.quoting import identifier
 from pynomaly.reasons import REASON, no_reasons, reasons
 from pynomaly.workers import Stop, Work, aside, check, current, never, over_rows, working
 
 MANY_GROUPS = 32  # a few groups are fitted one after another, each on all threads
+CHUNK = 2_048  # rows of DuckDB's chunks: where one is full there are others, on its own threads
 GROUPS_AT_ONCE = 32  # are encoded together
 ROWS_AT_ONCE = 65_536  # so that few large ones are not
 FITTED = pa.struct([("model", pa.int64()), ("threshold", pa.float64())])
@@ -214,10 +216,11 @@ class Functions:
                     lists.values, starts[first : end + 1], asked, sizes[first:end], work
                 )
 
-        if len(sizes) < MANY_GROUPS:
-            fit(0, len(blocks))
-        else:
-            over_rows(len(blocks), 1, fit)
+        with uncollected():
+            if MANY_GROUPS <= len(sizes) < CHUNK:
+                over_rows(len(blocks), 1, fit)
+            else:
+                fit(0, len(blocks))
         return handles
 
     def _fit_block(
