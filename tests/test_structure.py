@@ -13,7 +13,7 @@ TOP_LEVEL = {
 }  # fmt: skip
 # The layers from the inside out; a module may import its own layer and those before it.
 LAYERS = (
-    ("kernels", "errors", "garbage", "workers"),
+    ("kernels", "errors", "garbage", "layout", "workers", "version"),
     ("algorithm", "arrays", "rows", "known", "memory"),
     ("cutoffs", "metrics"),
     ("combination",),
@@ -22,7 +22,7 @@ LAYERS = (
     ("features", "columns", "encoding", "quoting"),
     ("source", "options"),
     ("model",),
-    ("comparison", "cache", "reasons", "frames", "paths", "translate"),
+    ("comparison", "cache", "reasons", "frames", "paths", "stored", "translate"),
     ("functions", "result"),
     ("engine",),
     ("__init__", "cli", "__main__"),

@@ -4,6 +4,16 @@ from pynomaly.engine import Engine, attach, connect
 from pynomaly.errors import PynomalyError
 from pynomaly.result import Comparison, Result, Verdict
 from pynomaly.translate import translate
+from pynomaly.version import __version__
 
-__version__ = "0.1.0"
-__all__ = ["Comparison", "Engine", "PynomalyError", "Result", "Verdict", "attach", "connect", "translate"]
+__all__ = [
+    "Comparison",
+    "Engine",
+    "PynomalyError",
+    "Result",
+    "Verdict",
+    "__version__",
+    "attach",
+    "connect",
+    "translate",
+]

@@ -20,7 +20,14 @@ class NoParams(Params, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True, gc=False):
-    """Base of every algorithm's fitted state: named arrays and numbers, which the garbage collector need not visit."""
+    """Base of every algorithm's fitted state: named arrays and numbers, which the garbage collector need not visit.
+
+    A state whose class says in `check` what its kernels rely on is stored without a signature; see
+    `pynomaly.stored`. The fields are arrays, numbers, texts, states, tuples of these, or None, and typed so.
+    """
+
+    def check(self, d: int) -> None:
+        """Raise ModelCorrupt unless the kernels can score and explain rows of d features with this state."""
 
 
 class Algorithm(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +36,8 @@ class Algorithm(msgspec.Struct, frozen=True, kw_only=True):
     `X` is float64[n, d], finite or NaN where a cell is a gap. Scores are float64[n]; larger is more
     anomalous, NaN means no opinion. `caveat` says where a far row may fail to score high; `cut_off` is the
     score above which a row is anomalous by definition, where there is one; `limit_reason` is why there is
-    `max_rows`; `requires` names the packages that must be installed.
+    `max_rows`; `requires` names the packages that must be installed; `members` and `rule` are those of a
+    combination.
     """
 
     name: str
@@ -52,6 +60,8 @@ class Algorithm(msgspec.Struct, frozen=True, kw_only=True):
     neighbors: str | None = None
     caveat: str | None = None
     cut_off: float | None = None
+    members: tuple[str, ...] = ()
+    rule: str | None = None
 
 
 def algorithm(**record: Any) -> Callable[[type], Algorithm]:

@@ -7,6 +7,7 @@ from functools import reduce
 import msgspec
 import numpy as np
 
+from pynomaly import layout
 from pynomaly.algorithm import Floats, State
 from pynomaly.cutoffs import estimated_threshold
 
@@ -23,6 +24,11 @@ class Scale(State, frozen=True):
     spread: float  # population standard deviation, 1 where all are equal
     excess: float  # mean distance above the (1 - TAIL_SHARE) quantile of those above it
     threshold: float  # above which the member by itself would flag a row
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        n = layout.shapes(self, d, ordered="n")
+        layout.require(n["n"] and self.spread > 0.0 and self.excess > 0.0, "`ordered` holds no scores")
 
 
 def scale_of(scores: Floats) -> Scale:

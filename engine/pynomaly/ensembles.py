@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from pynomaly import deviations, workers
+from pynomaly import deviations, layout, workers
 from pynomaly.algorithm import Algorithm, Flags, Floats, Params, State
 from pynomaly.combination import MAJORITY, RULES, SIMPLE_RULES, Scale, scale_of, tail
 from pynomaly.errors import TooManyRows
@@ -42,6 +42,17 @@ class Member(State, frozen=True):
     scale: Scale
     deviations: State | None  # where the algorithm has no reasons of its own
 
+    def check(self, d: int) -> None:
+        """See `State`."""
+        layout.shapes(self, d, columns="c", hashes="h", axes="d r" if self.axes.size else "a b")
+        layout.within(self.columns, 0, d, "columns")
+        seen = self.axes.shape[1] if self.axes.size else len(self.columns)
+        layout.require(seen and (not self.axes.size or len(self.columns) == d), "a member sees nothing")
+        self.scale.check(d)
+        self.state.check(seen)
+        if self.deviations is not None:
+            self.deviations.check(seen)
+
 
 class EnsembleState(State, frozen=True):
     """The members, and how the columns are standardised for those that see projections."""
@@ -52,6 +63,20 @@ class EnsembleState(State, frozen=True):
     spread: Floats  # [d]
     members: tuple[Member, ...]
     buckets: tuple[tuple[int, ...], ...]  # of members, for aom and moa
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        layout.shapes(self, d, center="d", spread="d")
+        layout.finite(self.center, "center")
+        layout.require((self.spread > 0.0).all(), "`spread` is not positive")
+        layout.require(
+            self.members and (not RULES[self.rule].takes_buckets or self.buckets), "an ensemble has no members"
+        )
+        for bucket in self.buckets:
+            layout.require(bucket, "a bucket is empty")
+            layout.within(bucket, 0, len(self.members), "buckets")
+        for member in self.members:
+            member.check(d)
 
 
 def combined(names: Sequence[str], rule: str, registry: Registry) -> Algorithm:
@@ -75,6 +100,8 @@ def combined(names: Sequence[str], rule: str, registry: Registry) -> Algorithm:
         uses_own=any(found.uses_own for found in algorithms),
         max_rows=min(limits, default=None),
         cut_off=MAJORITY if rule == "vote" else None,
+        members=tuple(names),
+        rule=rule,
     )
 
 

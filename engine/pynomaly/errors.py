@@ -118,6 +118,48 @@ class ModelEvicted(PynomalyError):
     status = 503
 
 
+class ModelCorrupt(PynomalyError):
+    """The bytes of a stored model are damaged, or were never a model."""
+
+    code = "model_corrupt"
+    status = 422
+
+
+class ModelNewer(PynomalyError):
+    """The model was stored by a newer release, which knows what this one does not."""
+
+    code = "model_newer"
+    status = 409
+
+
+class ModelUntrusted(PynomalyError):
+    """The model runs code when it is read, and is not signed with the key that is here."""
+
+    code = "model_untrusted"
+    status = 403
+
+
+class LibraryChanged(PynomalyError):
+    """The model belongs to another version of the library behind it than the one that is installed."""
+
+    code = "library_changed"
+    status = 409
+
+
+class ModelNotStorable(PynomalyError):
+    """The model cannot score rows that it was not fitted to, or its algorithm cannot be stored."""
+
+    code = "model_not_storable"
+    status = 422
+
+
+class ModelKeyUnavailable(PynomalyError):
+    """The key that signs models cannot be read or made."""
+
+    code = "model_key_unavailable"
+    status = 422
+
+
 class Interrupted(PynomalyError):
     """The query was interrupted."""
 

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pynomaly import layout
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import clusters, kernel
 from pynomaly.kernels import neighbors as nb
@@ -64,6 +65,12 @@ class CblofState(State, frozen=True):
     spread: Floats  # [d]
     mean: Floats  # [n_large, d]
     start: NDArray[np.int64]  # the rows, of those that were clustered, that the means began at
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        nb.check_scales(self, d)
+        n = layout.shapes(self, d, mean="k d", start="s")
+        layout.require(n["k"], "`mean` holds no cluster")
 
 
 @algorithm(

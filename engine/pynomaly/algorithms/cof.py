@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from pynomaly import workers
+from pynomaly import layout, workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import kernel
 from pynomaly.kernels import neighbors as nb
@@ -60,6 +60,11 @@ class CofState(nb.Neighborhood, State, frozen=True):
     def reduce(self, _Z: Floats, squares: Floats, slots: nb.Counts) -> Floats:
         """Score of rows with these neighbours."""
         return _factors(_chaining_distances(squares, slots, self.rows), slots, self.chaining)
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        super().check(d)
+        layout.shapes(self, d, rows="n d", chaining="n")
 
 
 @algorithm(

@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from pynomaly import layout
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import neighbors as nb
 from pynomaly.kernels.kdtree import build_tree
@@ -30,6 +31,13 @@ class DbscanState(nb.Index, State, frozen=True):
 
     reach: Floats  # [slots], distance to the neighbour that makes a row a core row
     eps: float
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        super().check(d)
+        layout.shapes(self, d, rows="n d", reach="n")
+        self.check_number(1)
+        layout.require(self.eps > 0.0, "`eps` is not positive")
 
 
 def _radius(reach: Floats, asked: float | None) -> float:

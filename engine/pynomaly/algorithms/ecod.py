@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pynomaly import layout
 from pynomaly.algorithm import Flags, Floats, NoParams, State, algorithm
 from pynomaly.kernels import columns, kernel, tails
 
@@ -81,6 +82,11 @@ class EcodState(State, frozen=True):
     def sample(self) -> tails.Sample:
         """The arrays as the kernels take them."""
         return tails.Sample(*msgspec.structs.astuple(self)[:-1])
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        tails.check(self.sample, d)
+        layout.shapes(self, d, symmetric="d")
 
 
 @algorithm(

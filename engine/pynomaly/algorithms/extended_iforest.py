@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pynomaly import workers
+from pynomaly import layout, workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import kernel, trees
 from pynomaly.kernels import neighbors as nb
@@ -222,6 +222,20 @@ class ExtendedIforestState(State, frozen=True):
     def forest(self) -> Forest:
         """The trees as the kernels take them."""
         return Forest(self.child, self.cut, self.path, self.root, self.columns, self.normals, self.points)
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        nb.check_scales(self, d)
+        cuts = dict.fromkeys(("columns", "normals", "points"), "c s")
+        n = layout.shapes(self, d, child="m", cut="m", path="m", root="t+1", **cuts)
+        layout.require(
+            n["t"] and n["m"] and self.path[0] > 0.0 and 0 <= self.limit <= layout.DEEPEST, "`limit` is out of range"
+        )
+        layout.within(self.root[:-1], 0, n["m"], "root")
+        layout.within(self.columns, 0, d, "columns")
+        layout.within(self.cut, 0, n["c"], "cut")
+        is_cut = self.cut > 0
+        layout.within(self.child.astype(np.int64)[is_cut], np.flatnonzero(is_cut) + 1, n["m"] - 1, "child")
 
 
 def _room(n_trees: int, limit: int, taken: int, rng: np.random.Generator) -> Forest:

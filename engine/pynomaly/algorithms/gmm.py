@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pynomaly import workers
+from pynomaly import layout, workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import columns, kernel
 from pynomaly.kernels import neighbors as nb
@@ -363,6 +363,11 @@ class GmmState(State, frozen=True):
     def mixture(self) -> Mixture:
         """The arrays as the kernels take them."""
         return Mixture(self.mean, self.whitening, self.peak)
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        n = layout.shapes(self, d, center="d", spread="d", mean="k d", whitening="k d w", peak="k", start="s")
+        layout.require(n["k"] and n["w"] in (1, d), "`whitening` holds no distribution")
 
 
 @algorithm(

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pynomaly import workers
+from pynomaly import layout, workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import columns, kernel
 
@@ -229,6 +229,21 @@ class HalfSpaceTreesState(State, frozen=True):
     def forest(self) -> Forest:
         """The trees as the kernels take them."""
         return Forest(*(getattr(self, name) for name in Forest._fields))
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        nodes = dict.fromkeys(("threshold", "column", "child", "gap_second", "level"), "m")
+        n = layout.shapes(self, d, root="t+1", low="t d", high="t d", width="t d", **nodes)
+        layout.require(
+            n["t"] and (self.width > 0.0).all() and 0 <= self.depth <= layout.DEEPEST, "`depth` is out of range"
+        )
+        layout.within(self.root[:-1], 0, n["m"], "root")
+        layout.within(self.column, 0, d, "column")
+        node, child = np.arange(n["m"]), self.child.astype(np.int64)
+        is_leaf = child == node
+        ends = np.isnan(self.threshold[is_leaf]) & (self.gap_second[is_leaf] == 0)
+        layout.require(ends.all(), "a leaf has a threshold")
+        layout.within(child[~is_leaf], node[~is_leaf] + 1, n["m"] - 1, "child")
 
 
 def _room(n_trees: int, size: int, params: HalfSpaceTreesParams, d: int) -> Forest:

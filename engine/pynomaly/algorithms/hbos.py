@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pynomaly import workers
+from pynomaly import layout, workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import columns, kernel
 
@@ -222,6 +222,11 @@ class HbosState(State, frozen=True):
     def model(self) -> Model:
         """The arrays as the kernels take them."""
         return Model(self.edges, self.scale, self.levels, self.tolerance)
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        n = layout.shapes(self, d, edges="d b+1", scale="d", levels="d b+2")
+        layout.require(n["b"], "`edges` holds no bin")
 
 
 @algorithm(

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pynomaly import workers
+from pynomaly import layout, workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import kernel
 from pynomaly.kernels import neighbors as nb
@@ -112,6 +112,12 @@ class IdkState(State, frozen=True):
         balls = self.centers, self.squares, self.mass, self.n_rows
         _evaluate(Z, empty, *balls, scores, shares, workers.stop_flag())
         return scores, shares
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        nb.check_scales(self, d)
+        n = layout.shapes(self, d, centers="t m d", squares="t m", mass="t m")
+        layout.require(n["t"] and n["m"] and self.n_rows > 0, "`centers` holds no sample")
 
 
 @algorithm(

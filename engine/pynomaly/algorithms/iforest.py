@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pynomaly import workers
+from pynomaly import layout, workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import columns, kernel, trees
 from pynomaly.kernels.trees import Links, Plan, Splits
@@ -338,6 +338,18 @@ class IforestState(State, frozen=True):
     def plan(self) -> Plan:
         """The trees as many rows take them."""
         return Plan(*(getattr(self, name) for name in Plan._fields))
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        n = layout.shapes(self, d, threshold="k", column="k", link="k 2", root="t+1", expected="m+1")
+        layout.require(
+            n["t"] and self.expected[-1] > 0.0 and 0 <= self.limit <= layout.DEEPEST, "`limit` is out of range"
+        )
+        layout.within(self.column, 0, 2 * d, "column")
+        layout.within(_size(self.whole), 0, n["m"] + 1 if self.whole < 0 else 0, "whole")
+        trees.check_splits(self.splits, self.limit, n["m"], lambda links: ~links & ((1 << SIZE_BITS) - 1))
+        if len(self.first_leaf) > 1:
+            trees.check_plan(self.plan, d, n["t"])
 
 
 @algorithm(

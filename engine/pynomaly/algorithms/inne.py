@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pynomaly import workers
+from pynomaly import layout, workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import kernel
 from pynomaly.kernels import neighbors as nb
@@ -95,6 +95,12 @@ class InneState(State, frozen=True):
     centers: Floats  # [n_estimators, max_samples, d], standardised
     squares: Floats  # [n_estimators, max_samples], squared radii
     isolation: Floats  # [n_estimators, max_samples]
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        nb.check_scales(self, d)
+        n = layout.shapes(self, d, centers="t m d", squares="t m", isolation="t m")
+        layout.require(n["t"] and n["m"], "`centers` holds no sample")
 
 
 @algorithm(

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pynomaly import layout
 from pynomaly.algorithm import Flags, Floats, NoParams, State, algorithm
 from pynomaly.kernels import columns, kernel
 
@@ -27,6 +28,10 @@ class IqrState(State, frozen=True):
     low: Floats  # [d], first quartile
     high: Floats  # [d], third quartile
     spread: Floats  # [d], interquartile range; 0 where the column is flat
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        layout.shapes(self, d, low="d", high="d", spread="d")
 
 
 @algorithm(

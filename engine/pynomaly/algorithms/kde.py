@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
-from pynomaly import workers
+from pynomaly import layout, workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import balltree
 from pynomaly.kernels import neighbors as nb
@@ -47,6 +47,12 @@ class KdeState(State, frozen=True):
         """The tree as the kernels take it."""
         balls = (self.ball_center, self.ball_radius, self.ball_terms)
         return balltree.BallTree(self.rows, self.copies, *balls, self.starts, 0.5 / self.width**2)
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        nb.check_scales(self, d)
+        layout.require(0.0 < self.width < math.inf and self.n_rows > 0, "`width` is none")
+        balltree.check(self.tree, d)
 
 
 @algorithm(

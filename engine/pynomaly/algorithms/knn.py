@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
+from pynomaly import layout
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import kernel
 from pynomaly.kernels import neighbors as nb
@@ -46,6 +47,11 @@ class KnnState(nb.Neighborhood, State, frozen=True):
     def reduce(self, _Z: Floats, squares: Floats, _slots: nb.Counts) -> Floats:
         """Score of rows with these neighbours."""
         return _reduce(squares, self.method)
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        super().check(d)
+        layout.require(0 <= self.method < len(METHODS), "`method` is unknown")
 
 
 @algorithm(

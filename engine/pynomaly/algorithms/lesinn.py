@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from pynomaly import layout
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import neighbors as nb
 from pynomaly.kernels import subsamples as sub
@@ -26,6 +27,12 @@ class LesinnState(State, frozen=True):
     spread: Floats  # [d]
     points: Floats  # [n_estimators, max_samples, d], standardised
     copies: Floats  # [n_estimators, max_samples]
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        nb.check_scales(self, d)
+        n = layout.shapes(self, d, points="t m d", copies="t m")
+        layout.require(n["t"], "`points` holds no sample")
 
 
 @algorithm(

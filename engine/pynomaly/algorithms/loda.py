@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pynomaly import workers
+from pynomaly import layout, workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import columns, kernel
 
@@ -339,6 +339,13 @@ class LodaState(State, frozen=True):
     def model(self) -> Model:
         """The arrays as the kernels take them."""
         return Model(*msgspec.structs.astuple(self))
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        layout.shapes(self, d, mean="d", spread="d", drawn="k s", weights="k s")
+        n = layout.shapes(self, d, drawn="k s", low="k", scale="k", n_bins="k", levels="k b+2", empty="k")
+        layout.within(self.drawn, 0, d, "drawn")
+        layout.within(self.n_bins, 0, n["b"] + 1, "n_bins")
 
 
 def _empty(X: Floats, params: LodaParams, seed: int) -> Model:

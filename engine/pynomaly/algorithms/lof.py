@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from pynomaly import layout
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import kernel
 from pynomaly.kernels import neighbors as nb
@@ -51,6 +52,12 @@ class LofState(nb.Neighborhood, State, frozen=True):
     def reduce(self, _Z: Floats, squares: Floats, slots: nb.Counts) -> Floats:
         """Score of rows with these neighbours."""
         return _factors(_densities(squares, slots, self.reach), slots, self.density)
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        super().check(d)
+        layout.shapes(self, d, rows="n d", reach="n", density="n")
+        layout.require(((self.reach >= 0.0) & (self.reach < np.inf)).all(), "`reach` holds no distances")
 
 
 @algorithm(

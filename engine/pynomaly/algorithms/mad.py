@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pynomaly import layout
 from pynomaly.algorithm import Flags, Floats, NoParams, State, algorithm
 from pynomaly.kernels import columns, kernel
 
@@ -52,6 +53,10 @@ class MadState(State, frozen=True):
 
     center: Floats  # [d], median
     spread: Floats  # [d], an estimate of sigma; 0 where the column is flat
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        layout.shapes(self, d, center="d", spread="d")
 
 
 @algorithm(

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pynomaly import layout
 from pynomaly.algorithm import Flags, Floats, NoParams, State, algorithm
 from pynomaly.kernels import columns, kernel
 
@@ -50,6 +51,10 @@ class MahalanobisState(State, frozen=True):
     mean: Floats  # [d]
     spread: Floats  # [d], population standard deviation; 0 where the column is flat
     axes: Floats  # [d, k], principal axes over the standard deviation along them
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        layout.shapes(self, d, mean="d", spread="d", axes="d k")
 
 
 @algorithm(

@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 import numpy as np
 
-from pynomaly import workers
+from pynomaly import layout, workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import columns, kernel
 from pynomaly.kernels import neighbors as nb
@@ -218,6 +218,12 @@ class OcsvmState(State, frozen=True):
         """The machine as the kernels take it."""
         frequencies = _frequencies(self.drawn, self.gamma)
         return Machine(frequencies, self.size, self.phase, self.low, self.high, self.gamma, self.rho)
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        nb.check_scales(self, d)
+        layout.shapes(self, d, drawn="d k", size="k", phase="k", low="d", high="d")
+        layout.require(self.gamma > 0.0, "`gamma` is not positive")
 
 
 def _frequencies(drawn: Floats, gamma: float) -> Floats:

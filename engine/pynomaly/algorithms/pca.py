@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pynomaly import layout
 from pynomaly.algorithm import Flags, Floats, NoParams, State, algorithm
 from pynomaly.kernels import columns, kernel
 
@@ -62,6 +63,10 @@ class PcaState(State, frozen=True):
     spread: Floats  # [d], population standard deviation; 0 where the column is flat
     axes: Floats  # [d, k], unit vectors
     weights: Floats  # [k], total variance over the variance along the axis
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        layout.shapes(self, d, mean="d", spread="d", axes="d k", weights="k")
 
 
 @algorithm(

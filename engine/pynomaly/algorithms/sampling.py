@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from pynomaly import layout
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import neighbors as nb
 from pynomaly.kernels import subsamples as sub
@@ -23,6 +24,11 @@ class SamplingState(State, frozen=True):
     spread: Floats  # [d]
     points: Floats  # [1, n_samples, d], standardised
     copies: Floats  # [1, n_samples]
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        nb.check_scales(self, d)
+        layout.shapes(self, d, points="1 m d", copies="1 m")
 
 
 @algorithm(

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pynomaly import workers
+from pynomaly import layout, workers
 from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import kernel
 from pynomaly.kernels import neighbors as nb
@@ -247,6 +247,17 @@ class SodState(nb.Index, State, frozen=True):
         slots = nearest(self.tree, Q, itself >= 0, self.n_neighbors)[1]
         holders = Holders(self.start, self.holder, self.times)
         return _evaluate(Q, slots, itself, self.tree, holders, self.ref_set, self.alpha, shares)
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        super().check(d)
+        n = layout.shapes(self, d, rows="n d", start="n+1", holder="h", times="h", training="n")
+        self.check_number(self.n_neighbors)
+        layout.require(1 <= self.ref_set <= self.n_neighbors, "`ref_set` is out of range")
+        layout.within(self.holder, 0, n["n"], "holder")
+        of = np.repeat(np.arange(n["n"]), layout.runs(self.start, n["h"], "start"))
+        again = (np.diff(of) == 0) & (np.diff(self.holder) <= 0)
+        layout.require(not again.any() and (self.times > 0).all(), "`holder` lists a row twice")
 
 
 @algorithm(

@@ -1,5 +1,6 @@
 """z-score by column: the largest distance from the mean, in standard deviations."""
 
+from pynomaly import layout
 from pynomaly.algorithm import Flags, Floats, NoParams, State, algorithm
 from pynomaly.kernels import columns
 
@@ -9,6 +10,10 @@ class ZscoreState(State, frozen=True):
 
     mean: Floats  # [d]
     spread: Floats  # [d], population standard deviation; 0 where the column is flat
+
+    def check(self, d: int) -> None:
+        """See `State`."""
+        layout.shapes(self, d, mean="d", spread="d")
 
 
 @algorithm(

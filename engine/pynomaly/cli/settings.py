@@ -17,6 +17,7 @@ from cyclopts import Parameter
 from pynomaly.cli.console import Voice
 from pynomaly.engine import Engine, connect
 from pynomaly.errors import BadParameter, UnknownSource, did_you_mean
+from pynomaly.paths import config_folder
 
 Format = Literal["table", "json", "jsonl", "csv", "parquet", "arrow"]
 STANDARD_INPUT = "/dev/stdin"  # what a lone dash on the command line stands for
@@ -117,8 +118,7 @@ def resolve(common: Common, environment: Mapping[str, str] = os.environ) -> Sett
 
 
 def _user_file(environment: Mapping[str, str]) -> Path:
-    folder = environment.get("XDG_CONFIG_HOME")
-    return (Path(folder) if folder else Path("~/.config").expanduser()) / "pynomaly" / FILE_NAME
+    return config_folder(environment) / FILE_NAME
 
 
 def _from_file(path: Path) -> Settings:

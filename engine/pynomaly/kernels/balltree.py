@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pynomaly import workers
+from pynomaly import layout, workers
 from pynomaly.kernels import kernel
 from pynomaly.kernels.order import lexicographic
 
@@ -106,6 +106,21 @@ def build(Z: Floats, scale: float) -> BallTree:
     for level in range(1, len(starts) if terms.size else 0):
         _fill_terms(tree, distinct, copies, starts[level - 1], FAN**level)
     return tree
+
+
+def check(tree: BallTree, d: int) -> None:
+    """Raise ModelCorrupt unless sums and searches stay within the tree."""
+    n = layout.shapes(tree, d, rows="l d 64", copies="l 64", center="c d 64", radius="c 64", terms="c p 64", starts="v")
+    levels = layout.levels(n["l"], FAN, False)
+    fits = n["l"] and n["p"] == (DEGREE if d == 1 else 0) and len(levels) < LEVELS
+    layout.require(fits and tree.starts.tolist() == [0, *np.cumsum(levels)], "a tree has another form")
+    layout.require(n["c"] == sum(levels), "a tree has another form")
+    layout.finite(tree.center, "ball_center")
+    for start, end, below in zip(tree.starts[:-1], tree.starts[1:], [n["l"], *levels], strict=False):
+        radius, last = tree.radius[start:end].ravel(), (below - 1) % FAN
+        fillings = tree.center[end - 1, :, last:]
+        is_filled = (radius[:below] >= 0.0).all() and (radius[below:] == -1.0).all()
+        layout.require(is_filled and (fillings == fillings[:, :1]).all(), "a filling counts")
 
 
 @kernel

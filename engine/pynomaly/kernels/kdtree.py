@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pynomaly import workers
+from pynomaly import layout, workers
 from pynomaly.kernels import kernel
 from pynomaly.kernels.order import lexicographic
 from pynomaly.kernels.vectors import LANES, Singles
@@ -17,6 +17,8 @@ from pynomaly.kernels.vectors import LANES, Singles
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Counts = NDArray[np.int32]
+
+FARTHEST = 1e140  # standardised values end here, so that sums of squares stay finite
 
 
 class Tree(NamedTuple):
@@ -175,3 +177,31 @@ def _arranged(Z: Floats) -> tuple[Integers, Counts, Counts]:
     copies = copies[slots]
     copies[len(places) :] = 0
     return slots, rank[slots], copies
+
+
+def check_tree(tree: Tree, d: int) -> None:
+    """Raise ModelCorrupt unless a search stays within the tree, and finds each row that it looks for.
+
+    A lane that stands for nothing holds NaN in its first column, which is what a search goes by.
+    """
+    shapes = {"leaves": "l e 16", "low": "c e 16", "high": "c e 16", "middle": "c d", "radius": "c", "starts": "v"}
+    n = layout.shapes(tree, d, rows="n d", copies="n", rank="n", **shapes)
+    levels = layout.levels(n["l"], LANES, True)
+    fits = n["n"] == LANES * n["l"] and n["e"] == d + d % 2 and tree.starts.tolist() == [0, *np.cumsum(levels)]
+    layout.require(n["l"] and fits and n["c"] == sum(levels), "a tree has another form")
+    layout.require((np.abs(tree.rows) <= FARTHEST).all(), "`rows` holds no numbers")
+    layout.finite(tree.middle, "middle")
+    layout.require(((tree.radius >= 0.0) & (tree.radius < np.inf)).all(), "`radius` holds no distances")
+    _check_lanes(tree.leaves, tree.copies > 0)
+    layout.require((tree.copies >= 0).all(), "`copies` counts less than none")
+    for start, end, below in zip(tree.starts[:-1], tree.starts[1:], [n["l"], *levels], strict=False):
+        is_child = np.arange((end - start) * LANES) < below
+        _check_lanes(tree.low[start:end], is_child)
+        _check_lanes(tree.high[start:end], is_child)
+
+
+def _check_lanes(blocks: Singles, is_used: NDArray[np.bool_]) -> None:
+    """Raise ModelCorrupt unless the lanes that are used hold numbers, and the others NaN in the first column."""
+    lanes = np.moveaxis(blocks, 1, 2).reshape(len(is_used), -1)
+    layout.require(np.isnan(lanes[~is_used, 0]).all(), "a node has too many children")
+    layout.finite(lanes[is_used], "leaves, low and high")

@@ -7,9 +7,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pynomaly import workers
+from pynomaly import layout, workers
 from pynomaly.kernels import columns, kernel
-from pynomaly.kernels.kdtree import Tree, build_tree
+from pynomaly.kernels.kdtree import FARTHEST, Tree, build_tree, check_tree
 from pynomaly.kernels.nearest import find, nearest
 
 Floats = NDArray[np.float64]
@@ -17,7 +17,7 @@ Singles = NDArray[np.float32]
 Counts = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 
-FARTHEST = 1e140  # standardised values end here, so that sums of squares stay finite
+MOST_NEIGHBORS = 10_000
 
 
 def column_scales(X: Floats) -> tuple[Floats, Floats]:
@@ -52,6 +52,13 @@ def standardised(X: Floats, center: Floats, spread: Floats) -> tuple[Floats, Fla
     return out, empty
 
 
+def check_scales(state: Any, d: int) -> None:
+    """Raise ModelCorrupt unless rows of d columns can be standardised."""
+    layout.shapes(state, d, center="d", spread="d")
+    layout.finite(state.center, "center")
+    layout.require((state.spread > 0.0).all(), "`spread` is not positive")
+
+
 class Index(msgspec.Struct, frozen=True):
     """The columns' scales and the tree of standardised rows: the part of a state that neighbours are found with."""
 
@@ -71,6 +78,16 @@ class Index(msgspec.Struct, frozen=True):
     def tree(self) -> Tree:
         """The tree as the kernels take it."""
         return Tree(*(getattr(self, field) for field in Tree._fields))
+
+    def check(self, d: int) -> None:
+        """Raise ModelCorrupt unless rows of d columns can be looked for: see `pynomaly.layout`."""
+        check_scales(self, d)
+        check_tree(self.tree, d)
+
+    def check_number(self, n_neighbors: int) -> None:
+        """Raise ModelCorrupt unless each row has so many others for neighbours."""
+        most = min(int(self.copies.sum(dtype=np.int64)) - 1, MOST_NEIGHBORS)
+        layout.require(1 <= n_neighbors <= most, "`n_neighbors` is out of range")
 
     def fields(self) -> dict[str, Any]:
         """The fields by name, for the state that the index becomes a part of."""
@@ -92,6 +109,12 @@ class Neighborhood(Index, frozen=True):
 
     training: Floats  # [n_slots]
     n_neighbors: int
+
+    def check(self, d: int) -> None:
+        """As for the index, and unless each row has a score and enough neighbours."""
+        super().check(d)
+        layout.shapes(self, d, rows="n d", training="n")
+        self.check_number(self.n_neighbors)
 
     def reduce(self, Z: Floats, squares: Floats, slots: Counts) -> Floats:
         """Scores of standardised rows with these neighbours."""

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pynomaly import workers
+from pynomaly import layout, workers
 from pynomaly.kernels import columns, kernel
 
 Floats = NDArray[np.float64]
@@ -298,3 +298,23 @@ def fit(X: Floats) -> tuple[Sample, Signs]:
     np.cumsum(used, axis=0, out=room.start[1:])
     values, below, first = (_packed(array, used[:, k]) for k, array in enumerate(room[:3]))
     return Sample(values, below, first, *room[3:]), skewness
+
+
+def check(sample: Sample, d: int) -> None:
+    """Raise ModelCorrupt unless every cell of d columns is looked up within the arrays."""
+    shapes = {"start": "d+1 3", "known": "d", "grid": "d 2", "pieces": "d 4 p"}
+    n = layout.shapes(sample, d, values="v", below="b", first="f", **shapes)
+    counts, ties, buckets = (layout.runs(sample.start[:, k], n[x], "start") for k, x in enumerate("vbf"))
+    counts, buckets, is_known = counts - 2 * PAD, buckets - 1, sample.known > 0
+    layout.require((counts >= is_known).all() and (buckets >= is_known).all(), "a column has no values")
+    layout.require(n["p"] and ((ties == 0) | (ties == counts + 1)).all(), "`below` is out of order")
+    around = np.arange(PAD)
+    before, after = sample.start[:-1, :1] + around, sample.start[1:, :1] - 1 - around
+    is_padded = (sample.values[before] == -np.inf).all() and (sample.values[after] == np.inf).all()
+    n_finite = np.isfinite(sample.values).sum()
+    layout.require(is_padded and n_finite == counts.sum(), "`values` does not end in infinities")
+    layout.within(sample.first, 0, np.repeat(counts, buckets + 1) + 1, "first")
+    places = sample.pieces[is_known, 2:]
+    layout.require(
+        ((places >= 0.0) & (places < buckets[is_known, np.newaxis, np.newaxis])).all(), "`pieces` leads astray"
+    )

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pynomaly import layout
 from pynomaly.kernels import kernel
 
 Floats = NDArray[np.float64]
@@ -272,3 +273,42 @@ NO_PLAN = Plan(
     np.zeros(0),
     _NO_IDS,
 )
+
+
+def check_splits(splits: Splits, limit: int, most: int, size: Callable[[Links], Links]) -> None:
+    """Raise ModelCorrupt unless the splits are trees that end after `limit` steps in leaves of `most` rows in all.
+
+    `size` tells the rows of a leaf from the link to it.
+    """
+    link, starts = splits.link, layout.runs(splits.root, len(splits.link), "root")
+    of, (parent, side) = np.repeat(np.arange(len(starts)), starts), np.nonzero(link >= 0)
+    child = link[parent, side]
+    layout.within(child, parent + 1, len(link), "link")
+    is_tree = (of[child] == of[parent]).all() and np.bincount(child, minlength=1).max() < 2
+    layout.require(is_tree, "`link` makes no tree")
+    levels: list[Any] = [splits.root[:-1][starts > 0]]
+    while len(levels[-1]) and len(levels) <= limit:
+        following = link[levels[-1]].ravel()
+        levels.append(following[following >= 0])
+    layout.require(not len(levels[-1]), "`link` leads too deep")
+    sizes = np.zeros(len(link), np.int64)
+    for level in reversed(levels):
+        following = link[level]
+        sizes[level] = np.where(following >= 0, sizes[np.maximum(following, 0)], size(following)).sum(axis=1)
+    layout.within(sizes, 0, most + 1, "expected")
+
+
+def check_plan(plan: Plan, d: int, n_trees: int) -> None:
+    """Raise ModelCorrupt unless rows of d columns go through the plan of so many trees within its arrays."""
+    shapes = {"grid": "d 2", "cells": "d c+1", "first_point": "d+1", "first_split": "t+1", "first_leaf": "t+1"}
+    n = layout.shapes(plan, d, points="p", lane="s", code="s", label="s", other="s", value="v", **shapes)
+    counts = layout.runs(plan.first_point, n["p"], "first_point") - 1
+    layout.require(n["t"] == n_trees and n["c"] and (counts >= 0).all(), "a plan has another form")
+    layout.require(np.isnan(plan.points[plan.first_point[1:] - 1]).all(), "`points` has no end")
+    layout.within(plan.cells, 0, counts[:, np.newaxis] + 1, "cells")
+    layout.within(plan.lane, 0, 2 * (-(-counts // LANE)).sum(), "lane")
+    splits = layout.runs(plan.first_split, n["s"], "first_split")
+    layout.require(
+        (splits % UNROLLED == 0).all() and layout.runs(plan.first_leaf, n["v"], "first_leaf").all(), "no leaf"
+    )
+    layout.within(np.repeat(plan.first_leaf[:-1], splits) + plan.other, 0, n["v"], "other")
