@@ -21,7 +21,7 @@ def shown(engine: pynomaly.Engine, sql: str) -> str:
     *before, last = [statement.strip() for statement in sql.split(";") if statement.strip()]
     for statement in before:
         engine.execute(statement)
-    if last.startswith(("create", "update")):
+    if last.startswith(("create", "update", "insert")):
         engine.execute(last)
         return ""
     return str(engine.sql(last).relation())

@@ -5,6 +5,7 @@ than most queries.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -63,6 +64,18 @@ def texts(values: Sequence[str | None]) -> pa.StringArray:
     valid = _valid(np.array([text is None for text in values], np.bool_))
     buffers = [valid, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
     return pa.Array.from_buffers(pa.string(), len(values), buffers)
+
+
+def contiguous(column: pa.Array | pa.ChunkedArray) -> Any:
+    """A column in one piece, as DuckDB mostly gives it."""
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def constants(columns: Sequence[pa.Array]) -> list[Any]:
+    """The first value of each column: constants of the query."""
+    return [column[0].as_py() for column in columns]
 
 
 def _valid(nulls: Flags | None) -> pa.Buffer | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
+from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,7 @@ class ModelCache:
         self._entries: OrderedDict[int, tuple[Entry, int]] = OrderedDict()
         self._n_bytes = 0
         self._handles = itertools.count(1)
+        self._named: dict[object, int] = {}
         self._lock = Lock()
 
     def put(self, model: Model, work: Work) -> int:
@@ -72,6 +74,19 @@ class ModelCache:
             while self._n_bytes > self._limit and len(self._entries) > 1:
                 self._n_bytes -= self._entries.popitem(last=False)[1][1]
             return handle
+
+    def keep(self, name: object, load: Callable[[], Model], work: Work) -> int:
+        """The handle of a model that lasts: the one under this name, or a new one for what `load` gives."""
+        with self._lock:
+            handle = self._named.get(name, 0)
+            if handle in self._entries:
+                self._entries.move_to_end(handle)
+                return handle
+        handle = self.put(load(), work)
+        with self._lock:
+            self._named = {key: value for key, value in self._named.items() if value in self._entries}
+            self._named[name] = handle
+        return handle
 
     def get(self, handle: int) -> Entry:
         """The model under a handle; ModelEvicted when it had to leave."""

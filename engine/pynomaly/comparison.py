@@ -51,7 +51,7 @@ def compare(rows: pa.StructArray, label: pa.Array, asked: Comparison, report: Re
 
     `label` is all NULL where there is none; rows without a label do not count in the metrics.
     """
-    labelled, anomalous = _truth(label)
+    labelled, anomalous = truth_of(label)
     done: list[Scored | Compared] = []
     for place, name in enumerate(asked.algorithms):
         report(place, len(asked.algorithms), name)
@@ -62,7 +62,7 @@ def compare(rows: pa.StructArray, label: pa.Array, asked: Comparison, report: Re
     return [_judged(item, labelled, anomalous, consensus) if isinstance(item, Scored) else item for item in done]
 
 
-def _truth(label: pa.Array) -> tuple[Flags, Flags]:
+def truth_of(label: pa.Array) -> tuple[Flags, Flags]:
     """Which rows have a label, and which of them are anomalous: true, or the larger of two numbers."""
     known = np.asarray(label.is_valid())
     if not known.any():
@@ -84,9 +84,10 @@ def _tried(rows: pa.StructArray, asked: Options, name: str) -> Scored | Compared
     """One algorithm's scores, or a record that says why there are none."""
     try:
         with contextlib.suppress(PynomalyError):  # too few rows for it, or the error that comes below
-            _run(rows.slice(0, WARM_UP_ROWS), asked)
+            few = rows.slice(0, WARM_UP_ROWS)
+            fitted_and_scored(few, asked, len(few))
         memory, started = PeakMemory(), time.perf_counter()
-        fitted, scores = _run(rows, asked)
+        fitted, scores = fitted_and_scored(rows, asked, len(rows))
         seconds = time.perf_counter() - started
         peak = memory.rise()
     except Interrupted:
@@ -108,9 +109,9 @@ def _tried(rows: pa.StructArray, asked: Options, name: str) -> Scored | Compared
     return Scored(scores, flags, found)
 
 
-def _run(rows: pa.StructArray, asked: Options) -> tuple[model.Model, Floats]:
-    """Fit to the rows and score them, as a detection does."""
-    fitted = model.fit(rows, asked, len(rows))
+def fitted_and_scored(rows: pa.StructArray, asked: Options, n_rows: int) -> tuple[model.Model, Floats]:
+    """Fit to the sampled rows of a source of `n_rows` rows, and score them, as a detection does."""
+    fitted = model.fit(rows, asked, n_rows)
     parts = [fitted.score(rows.slice(at, model.BLOCK))[0] for at in range(0, len(rows), model.BLOCK)]
     return fitted, np.concatenate(parts)
 
@@ -119,26 +120,20 @@ def _consensus(scored: list[Scored]) -> Floats | None:
     """The mean rank that the algorithms give each row; no opinion ranks lowest."""
     if len(scored) < 2:
         return None
-    return np.asarray(np.mean([metrics.ranks(_ranked(item.scores)) for item in scored], axis=0))
+    return np.asarray(np.mean([metrics.ranks(ranked(item.scores)) for item in scored], axis=0))
 
 
-def _ranked(scores: Floats) -> Floats:
+def ranked(scores: Floats) -> Floats:
+    """Scores that can be ranked: no opinion is the lowest."""
     return np.where(np.isnan(scores), -np.inf, scores)
 
 
 def _judged(item: Scored, labelled: Flags, anomalous: Flags, consensus: Floats | None) -> Compared:
     """The record with what the labels and the other algorithms say."""
-    correlation = None if consensus is None else metrics.rank_correlation(_ranked(item.scores), consensus)
+    correlation = None if consensus is None else metrics.rank_correlation(ranked(item.scores), consensus)
     if not labelled.any():
         return msgspec.structs.replace(item.record, consensus_correlation=correlation)
-    truth, scores, flags = anomalous[labelled], _ranked(item.scores)[labelled], item.flags[labelled]
-    precision, recall, f1 = metrics.precision_recall(truth, flags)
+    truth, scores, flags = anomalous[labelled], ranked(item.scores)[labelled], item.flags[labelled]
     return msgspec.structs.replace(
-        item.record,
-        auroc=metrics.auroc(truth, scores),
-        average_precision=metrics.average_precision(truth, scores),
-        precision=precision,
-        recall=recall,
-        f1=f1,
-        consensus_correlation=correlation,
+        item.record, consensus_correlation=correlation, **metrics.judged(truth, scores, flags)
     )

@@ -14,13 +14,15 @@ from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
 import duckdb
+import msgspec
 
 from pynomaly import frames, functions
 from pynomaly.cache import Fitted, ModelCache, Progress
+from pynomaly.catalog.migrations import migrate
 from pynomaly.errors import BadParameter, InvalidSql, PynomalyError, TransactionAborted, did_you_mean
 from pynomaly.paths import macro_files
 from pynomaly.quoting import literal
-from pynomaly.result import Comparison, Query, Result, Rows, Verdict, verdict
+from pynomaly.result import Comparison, ModelRow, Query, Result, Rows, Verdict, verdict
 from pynomaly.source import DATA_SUFFIXES
 from pynomaly.translate import translate
 from pynomaly.workers import Stop, never
@@ -48,6 +50,10 @@ COMPARISON_OPTIONS = (
     *("algorithms", "label", "features", "exclude", "key", "contamination", "threshold", "sample_rows", "seed"),
     "parameters",
 )  # the parameters of compare_detectors, likewise
+TRAINING_OPTIONS = (
+    *("algorithm", "combine", "features", "exclude", "label", "contamination", "threshold", "sample_rows", "seed"),
+    "parameters",
+)  # the parameters of train_detector, likewise
 _SPACE = r"(?:^|;)(?:\s|/\*.*?\*/|--[^\n]*\n)*"
 _COMMIT = re.compile(_SPACE + r"(?:commit|end)\b", re.IGNORECASE | re.DOTALL)
 _ROLLBACK = re.compile(_SPACE + r"(?:rollback|abort)\b", re.IGNORECASE | re.DOTALL)
@@ -73,11 +79,16 @@ def connect(
         con = duckdb.connect(str(path), read_only=read_only, config={**config, "python_scan_all_frames": True})
     except duckdb.Error as error:
         raise _connect_error(error, str(path)) from None
+    try:
+        migrate(con, read_only)
+    except PynomalyError:
+        con.close()
+        raise
     return Engine(con, Session(con), owns=True)
 
 
 def attach(con: duckdb.DuckDBPyConnection) -> "Engine":
-    """Serve a connection that the user already has; nothing is written to its file."""
+    """Serve a connection that the user already has; nothing is written to its file until a model is stored."""
     if not isinstance(con, duckdb.DuckDBPyConnection):
         raise BadParameter(f"the connection is {con!r}", "give one that duckdb.connect() returned")
     try:
@@ -253,6 +264,66 @@ class Engine:
             table = self.sql(run.sql).arrow()
         return Comparison(table, run.sql, run.id, self._con)
 
+    def train(self, name: str, source: object, **options: Any) -> ModelRow:
+        """Train a model and keep it as the next version of its name; return its row.
+
+        `source` is as in `detect`; `options` are the parameters of the macro `train_detector`. Raises a PynomalyError.
+        """
+        self._guard(lambda: migrate(self._con))
+        with self._as_name(source) as known:
+            return self._kept(_call("train_detector", TRAINING_OPTIONS, (name, known), options))
+
+    def score(self, source: object, model: str, version: int | None = None, explain: int = 0) -> Result:
+        """Score a source with a trained model and return the rows with the verdict.
+
+        Without a version the champion scores, or the newest where none was promoted. `source` is as in `detect`.
+        Raises a PynomalyError.
+        """
+        options = {"version": version, "explain": explain}
+        with self._as_name(source) as name, self.recorded() as run:
+            run.sql = f"from {_call('score_anomalies', tuple(options), (name, model), options)}"
+            run.asked = options
+            table = self.sql(run.sql).arrow()
+        return Result(table, run.verdict, run.id, self._con)
+
+    def promote(self, model: str, version: int, stage: str = "champion") -> None:
+        """Bring a version to a stage: draft, staging, champion or retired; a champion that is replaced retires."""
+        self._change(_call("promote_model", ("stage",), (model, version), {"stage": stage}))
+
+    def retire(self, model: str, version: int) -> None:
+        """Bring a version to the stage retired."""
+        self._change(_call("retire_model", (), (model, version), {}))
+
+    def roll_back(self, model: str) -> None:
+        """Make the champion before the present one champion again."""
+        self._change(_call("roll_back_model", (), (model,), {}))
+
+    def export_model(self, model: str, path: str | Path, version: int | None = None) -> None:
+        """Write a model to one file, Parquet with its row; without a version the champion or the newest."""
+        call = _call("export_model", ("version",), (model,), {"version": version})
+        self.execute(f"copy (from {call}) to {literal(str(path))} (format parquet)").fetchall()
+
+    def import_model(self, path: str | Path, name: str | None = None) -> ModelRow:
+        """Keep the model in a file as the next version of its name, or of another name; return its row."""
+        self._guard(lambda: migrate(self._con))
+        return self._kept(_call("import_model", ("model",), (str(path),), {"model": name}))
+
+    def export_detector_sql(self, model: str, version: int | None = None, called: str | None = None) -> str:
+        """A statement of plain SQL that makes a model a macro, called like the model or as told."""
+        call = _call("export_detector_sql", ("version", "called"), (model,), {"version": version, "called": called})
+        return str(self.execute(f"select {call}").fetchall()[0][0])
+
+    def _kept(self, call: str) -> ModelRow:
+        """Insert a model and return its row."""
+        columns = ModelRow.__struct_fields__
+        inserted = f"insert into pynomaly.models by name from {call} returning {', '.join(columns)}"
+        found = dict(zip(columns, self.execute(inserted).fetchall()[0], strict=True))
+        return msgspec.convert({**found, "metrics": msgspec.json.decode(found["metrics"] or "null")}, ModelRow)
+
+    def _change(self, call: str) -> None:
+        self._guard(lambda: migrate(self._con))
+        self.execute(f"insert into pynomaly.model_stages by name from {call}").fetchall()
+
     @property
     def progress(self) -> Progress | None:
         """How far the recorded run is that this engine is in, for another thread to show; None where there is none."""
@@ -391,19 +462,19 @@ def _ctrl_c(interrupt: Callable[[], None]) -> Iterator[None]:
 
 def call(source: str, **options: Any) -> str:
     """The call of `detect_anomalies` on a source, as SQL text; options that are None are left out."""
-    return _call("detect_anomalies", OPTIONS, source, options)
+    return _call("detect_anomalies", OPTIONS, (source,), options)
 
 
 def compare_call(source: str, **options: Any) -> str:
     """The call of `compare_detectors` on a source, likewise."""
-    return _call("compare_detectors", COMPARISON_OPTIONS, source, options)
+    return _call("compare_detectors", COMPARISON_OPTIONS, (source,), options)
 
 
-def _call(macro: str, known: Sequence[str], source: str, options: dict[str, Any]) -> str:
+def _call(macro: str, known: Sequence[str], leading: Sequence[object], options: dict[str, Any]) -> str:
     for name in options:
         if name not in known:
             raise BadParameter(f"`{name}` is no parameter of {macro}", did_you_mean(name, known))
-    given = [literal(source)]
+    given = [literal(value) for value in leading]
     given += [f"{name} := {literal(value)}" for name, value in options.items() if value is not None]
     return f"{macro}({', '.join(given)})"
 

@@ -111,11 +111,25 @@ class KeyNotUnique(PynomalyError):
     status = 422
 
 
+class NotExportable(PynomalyError):
+    """The model cannot be written in another form."""
+
+    code = "not_exportable"
+    status = 422
+
+
 class ModelEvicted(PynomalyError):
     """The fitted model of a running query is no longer in the cache."""
 
     code = "model_evicted"
     status = 503
+
+
+class UnknownModel(PynomalyError):
+    """No trained model has this name, or no version of it this number."""
+
+    code = "unknown_model"
+    status = 404
 
 
 class ModelCorrupt(PynomalyError):
@@ -151,6 +165,34 @@ class ModelNotStorable(PynomalyError):
 
     code = "model_not_storable"
     status = 422
+
+
+class Conflict(PynomalyError):
+    """Another connection changed the same rows first; nothing of this change was kept."""
+
+    code = "conflict"
+    status = 409
+
+
+class CatalogNewer(PynomalyError):
+    """The database's catalogue was written by a newer release."""
+
+    code = "catalog_newer"
+    status = 409
+
+
+class CatalogOlder(PynomalyError):
+    """The database's catalogue is of an older release and cannot be upgraded, since it is open read-only."""
+
+    code = "catalog_older"
+    status = 409
+
+
+class CatalogChanged(PynomalyError):
+    """The database's catalogue was made by other statements than this release has."""
+
+    code = "catalog_changed"
+    status = 409
 
 
 class ModelKeyUnavailable(PynomalyError):

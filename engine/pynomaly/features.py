@@ -92,7 +92,7 @@ class Column(msgspec.Struct, frozen=True, dict=True, kw_only=True):
     def _category_features(self, array: pa.Array) -> Floats:
         places, texts = codes(array)
         rows = np.array([self._row_of.get(text, len(self.categories)) for text in texts], dtype=np.int64)
-        features: Floats = self._table[rows[places]]
+        features: Floats = self.table[rows[places]]
         return features
 
     @cached_property
@@ -100,7 +100,7 @@ class Column(msgspec.Struct, frozen=True, dict=True, kw_only=True):
         return {**{text: row for row, text in enumerate(self.categories)}, None: len(self.categories) + 1}
 
     @cached_property
-    def _table(self) -> Floats:
+    def table(self) -> Floats:
         """The features of each category, then of an unseen one, then of a gap.
 
         An unseen category is encoded as the rarest one, only further out: every feature lies on the same side

@@ -13,6 +13,7 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 from pynomaly import arrays, options, registry, source
 from pynomaly.algorithm import Floats
 from pynomaly.cache import Entry, Fitted, ModelCache, Progress
+from pynomaly.catalog.functions import TRAINED, CatalogFunctions
 from pynomaly.cutoffs import DEFAULT_RULE, RULES
 from pynomaly.encoding import LeftOut, fit_encoder
 from pynomaly.errors import BadParameter, KeyNotUnique, NoUsableColumn, TooFewRows
@@ -98,7 +99,7 @@ class Session(Protocol):
 
 def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
     """Register every function once for a database instance."""
-    functions = Functions(session)
+    functions, catalog = Functions(session), CatalogFunctions(session)
     # `_score` is volatile so that a filter on its result is not pushed below it, where it would score twice.
     for function, returns, volatile in (
         (functions.source, "varchar", False),
@@ -114,6 +115,19 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (functions.algorithms, f"{_sql_type(ALGORITHM)}[]", False),
         (functions.threshold_rules, f"{_sql_type(RULE)}[]", False),
         (functions.algorithm_parameters, f"{_sql_type(PARAMETER)}[]", False),
+        (catalog.catalog, "varchar", False),
+        (catalog.who, "varchar", True),
+        (catalog.train, _sql_type(TRAINED), True),
+        (catalog.model_version, "integer", False),
+        (catalog.model_name, "varchar", False),
+        (catalog.model_stage, "varchar", False),
+        (catalog.former_champion, "integer", False),
+        (catalog.model_file, "varchar", False),
+        (catalog.checked_model, "varchar", False),
+        (catalog.detector_sql, "varchar", False),
+        (catalog.row_score, "double", True),
+        (catalog.load_model, _sql_type(FITTED), True),
+        (catalog.model_features, "varchar[]", False),
     ):
         con.create_function(
             "_" + function.__name__,
@@ -142,7 +156,13 @@ def _sql_type(type_: pa.DataType) -> str:
         return f"struct({fields})"
     if pa.types.is_list(type_):
         return f"{_sql_type(type_.value_type)}[]"
-    return {pa.string(): "varchar", pa.bool_(): "boolean", pa.float64(): "double", pa.int64(): "bigint"}[type_]
+    return {
+        pa.string(): "varchar",
+        pa.bool_(): "boolean",
+        pa.float64(): "double",
+        pa.int64(): "bigint",
+        pa.binary(): "blob",
+    }[type_]
 
 
 class Functions:
@@ -157,7 +177,7 @@ class Functions:
 
     def source(self, *args: pa.Array) -> pa.Array:
         """(source, features, exclude, label, key, by, options) to the SELECT of the source."""
-        given = _constants(args)
+        given = arrays.constants(args)
         if not isinstance(given[0], str) or not given[0]:
             raise BadParameter(f"the source is {given[0]!r}", "give the name of a table, view, frame or file")
         self._session.refuse_single_use(given[0])
@@ -170,11 +190,11 @@ class Functions:
 
     def options(self, *args: pa.Array) -> pa.Array:
         """The eleven parameters of a detection to their checked form, as JSON."""
-        return arrays.texts([options.encode(options.check(*_constants(args)))] * len(args[0]))
+        return arrays.texts([options.encode(options.check(*arrays.constants(args)))] * len(args[0]))
 
     def checked_rows(self, *args: pa.Array) -> pa.Array:
         """(n_rows, grouped, n_keys) to n_rows; an empty or too small source and a repeated or NULL key are errors."""
-        n_rows, grouped, n_keys = _constants(args)
+        n_rows, grouped, n_keys = arrays.constants(args)
         if n_rows == 0:
             raise TooFewRows("the source has no rows", f"give a source of {MINIMUM_ROWS} rows or more")
         if n_rows < MINIMUM_ROWS and not grouped:
@@ -194,8 +214,8 @@ class Functions:
 
         The model is a handle, NULL under 5 rows; the threshold NULL where a rank decides.
         """
-        lists, notes, sizes = _contiguous(args[0]), args[1].to_pylist(), args[3].to_pylist()
-        asked, (run, cursor, threads) = options.decode(args[4][0].as_py()), _constants(args[5:])
+        lists, notes, sizes = arrays.contiguous(args[0]), args[1].to_pylist(), args[3].to_pylist()
+        asked, (run, cursor, threads) = options.decode(args[4][0].as_py()), arrays.constants(args[5:])
         with working(threads, self._session.stops.get(cursor, never())):
             handles = aside(lambda: self._fit_groups(lists, asked, sizes))
         entries = [self._session.cache.get(handle) if handle else None for handle in handles]
@@ -243,7 +263,7 @@ class Functions:
 
     def score(self, *args: pa.Array) -> pa.Array:
         """(handle, row) to the score, NULL for no opinion."""
-        handles, rows = map(_contiguous, args)
+        handles, rows = map(arrays.contiguous, args)
         runs = _runs(handles)
         if len(runs) == 1 and runs[0].handle:
             return self._score_chunk(self._session.cache.get(runs[0].handle), rows)
@@ -255,7 +275,7 @@ class Functions:
 
     def reasons(self, *args: pa.Array) -> pa.Array:
         """(handle, row, score) to the reasons."""
-        handles, rows, scores = map(_contiguous, args)
+        handles, rows, scores = map(arrays.contiguous, args)
         parts = [pa.nulls(0, pa.list_(REASON))]
         for handle, first, end in _runs(handles):
             here = rows.slice(first, end - first), scores.slice(first, end - first)
@@ -264,14 +284,14 @@ class Functions:
 
     def comparison(self, *args: pa.Array) -> pa.Array:
         """The eight parameters of a comparison to their checked form, as JSON."""
-        return arrays.texts([options.encode(options.check_comparison(*_constants(args)))] * len(args[0]))
+        return arrays.texts([options.encode(options.check_comparison(*arrays.constants(args)))] * len(args[0]))
 
     def compare(self, *args: pa.Array) -> pa.Array:
         """(rows, labels, options, run, cursor, threads) to one record an algorithm."""
         from pynomaly import comparison
 
-        rows, labels = (_contiguous(column)[0].values for column in args[:2])
-        asked, run, cursor, threads = _constants(args[2:])
+        rows, labels = (arrays.contiguous(column)[0].values for column in args[:2])
+        asked, run, cursor, threads = arrays.constants(args[2:])
         report, wanted = self._reporter(run), options.decode_comparison(asked)
         with working(threads, self._session.stops.get(cursor, never())):
             found = aside(lambda: comparison.compare(rows, labels, wanted, report))
@@ -289,8 +309,8 @@ class Functions:
 
     def describe(self, *args: pa.Array) -> pa.Array:
         """(rows, note, n_rows, features) to one description a column."""
-        rows = _contiguous(args[0])[0].values
-        note, n_rows, features = _constants(args[1:])
+        rows = arrays.contiguous(args[0])[0].values
+        note, n_rows, features = arrays.constants(args[1:])
         encoder = fit_encoder(rows, n_rows, frozenset(source.names(features, "features")))
         used = [(name, True, encoding, None) for name, encoding in encoder.describe()]
         left_out = [(item.column, False, None, item.why) for item in (*encoder.left_out, *decode_note(note))]
@@ -384,18 +404,6 @@ def _integers(values: Sequence[int | None]) -> pa.Array:
 def _numbers(values: Sequence[float | None]) -> pa.Array:
     nulls = np.array([value is None for value in values], np.bool_)
     return arrays.floats(np.array([value or 0.0 for value in values]), nulls)
-
-
-def _contiguous(column: pa.Array | pa.ChunkedArray) -> Any:
-    """A column in one piece, as DuckDB mostly gives it."""
-    if not isinstance(column, pa.ChunkedArray):
-        return column
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
-def _constants(args: tuple[pa.Array, ...]) -> list[Any]:
-    """The first value of each argument: constants of the query."""
-    return [arg[0].as_py() for arg in args]
 
 
 def _as_dict(record: msgspec.Struct) -> dict[str, Any]:

@@ -49,6 +49,18 @@ def precision_recall(anomalous: Flags, flagged: Flags) -> tuple[float | None, fl
     return precision, recall, 2.0 * hits / both if both else None
 
 
+def judged(anomalous: Flags, scores: Floats, flagged: Flags) -> dict[str, float | None]:
+    """AUROC, average precision, precision, recall and F1 of labelled rows, by name."""
+    precision, recall, f1 = precision_recall(anomalous, flagged)
+    return {
+        "auroc": auroc(anomalous, scores),
+        "average_precision": average_precision(anomalous, scores),
+        "precision": precision,
+        "recall": recall,
+        "f1": f1,
+    }
+
+
 def rank_correlation(a: Floats, b: Floats) -> float | None:
     """Spearman's rho of two sets of values; None where one of them is constant."""
     x, y = ranks(a), ranks(b)

@@ -18,6 +18,11 @@ def macro_files() -> list[Path]:
     return sorted((sql_folder() / "macros").glob("*.sql"))
 
 
+def migration_files() -> list[Path]:
+    """The catalogue's migrations in the order in which they are applied."""
+    return sorted((sql_folder() / "migrations").glob("*.sql"))
+
+
 def config_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """The folder of the user's settings and keys, which need not exist; RuntimeError where there is no home."""
     folder = environment.get("XDG_CONFIG_HOME")

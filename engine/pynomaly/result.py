@@ -80,6 +80,29 @@ def verdict(fitted: list[Fitted], sql: str, seconds: float, asked: dict[str, Any
     )
 
 
+class ModelRow(msgspec.Struct, frozen=True):
+    """A trained model as its row tells it."""
+
+    name: str
+    version: int
+    algorithm: str
+    features: list[str]
+    threshold: float | None
+    cut_off: str
+    metrics: dict[str, float | None] | None
+    fit_seconds: float
+    notes: list[str]
+    digest: str
+
+    def __str__(self) -> str:
+        """One sentence for a person."""
+        columns = "1 column" if len(self.features) == 1 else f"{len(self.features):,} columns"
+        auroc = (self.metrics or {}).get("auroc")
+        told = f"; AUROC {auroc:.3f}" if auroc is not None else ""
+        fitted = f"{self.algorithm} on {columns} in {self.fit_seconds:.2f} s"
+        return f"{self.name} version {self.version}: {fitted}; {self.cut_off}{told}"
+
+
 class Computed:
     """Rows that are already computed, in any form."""
 

@@ -62,6 +62,10 @@ def _by_text(text: str, names: Names) -> PynomalyError | None:
         )
     if "read-only mode" in text:
         return errors.ReadOnlyDatabase("the database is open read-only", "open it without read_only")
+    if re.search(
+        r"Failed to commit|[Cc]onflict on|write-write conflict|Duplicate key \"name: .*, (version|number): ", text
+    ):
+        return errors.Conflict("another connection changed the same rows first", "run the statement again")
     if "transaction is aborted" in text:
         return errors.TransactionAborted("an earlier error undid this transaction", "roll back and run it again")
     return None

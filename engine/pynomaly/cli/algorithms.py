@@ -1,6 +1,5 @@
 """`pynomaly algorithms`: what a detection can run, and with which parameters."""
 
-import sys
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -57,22 +56,15 @@ def _record(name: str) -> str:
 
 def _tell(engine: Engine, name: str) -> None:
     """Print a record and the table of its parameters."""
-    from rich.console import Console
-
     parameters = engine.sql(f"from algorithm_parameters({literal(name)})")
     shown = output.Shown(parameters.columns, parameters.fetchall(), False)
     query = engine.sql(f"from algorithms() where name = {literal(name)}")
     record = dict(zip(query.columns, query.fetchall()[0], strict=True))
-    console = Console(file=sys.stdout, highlight=False)
-    facts = table.plain_table("", "", show_header=False)
-    for field, value in record.items():
-        if value is not None:
-            facts.add_row(field, table.text(value))
-    console.print(facts)
+    table.facts(record)
     if shown.rows:
         _parameters(shown)
     else:
-        console.print("It has no parameters.")
+        print("It has no parameters.")  # noqa: T201 - the data of the verb
 
 
 def _parameters(shown: output.Shown) -> None:

@@ -70,7 +70,7 @@ class Detection:
         reasons = TABLE_REASONS if format_ == "table" else None
         columns = {name: split(getattr(self, name)) for name in ("features", "exclude", "label", "key", "by")}
         given = {
-            "algorithm": _one_or_all(split(self.algorithm)),
+            "algorithm": one_or_all(split(self.algorithm)),
             "combine": self.combine,
             **columns,
             "contamination": self.contamination,
@@ -84,7 +84,8 @@ class Detection:
         return {name: value for name, value in given.items() if value is not None}
 
 
-def _one_or_all(names: list[str] | None) -> str | list[str] | None:
+def one_or_all(names: list[str] | None) -> str | list[str] | None:
+    """The one name of a list as itself."""
     return names[0] if names and len(names) == 1 else names
 
 

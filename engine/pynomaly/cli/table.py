@@ -77,6 +77,18 @@ def reason(item: dict[str, Any]) -> str:
     return _printable(f"{item['feature']}: {short(item['value'])}, expected {item['expected']}")
 
 
+def facts(record: dict[str, Any]) -> None:
+    """Print a record, a line a field; one that is None is left out."""
+    from rich.console import Console
+    from rich.text import Text
+
+    listed = plain_table("", "", show_header=False)
+    for field, value in record.items():
+        if value is not None:
+            listed.add_row(field, Text(text(value)))
+    Console(highlight=False).print(listed)
+
+
 def plain_table(*headers: str, **options: Any) -> Table:
     """An empty table in the one style of the command line."""
     from rich import box

@@ -1,0 +1,235 @@
+"""The functions of the catalogue's macros, as DuckDB sees them."""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from pynomaly import arrays, options
+from pynomaly.cache import Fitted
+from pynomaly.catalog import migrations
+from pynomaly.errors import BadParameter, SourceUnreadable, UnknownModel, UnknownSource, did_you_mean
+from pynomaly.quoting import literal
+from pynomaly.workers import Work, aside, never, working
+
+if TYPE_CHECKING:
+    from pynomaly.functions import Session
+    from pynomaly.model import Model
+
+TRAINED = pa.struct(
+    [
+        ("algorithm", pa.string()),
+        ("parameters", pa.string()),
+        ("seed", pa.int64()),
+        ("features", pa.list_(pa.string())),
+        ("encodings", pa.string()),
+        ("source_rows", pa.int64()),
+        ("fitted_rows", pa.int64()),
+        ("fingerprint", pa.string()),
+        ("threshold", pa.float64()),
+        ("cut_off", pa.string()),
+        ("notes", pa.list_(pa.string())),
+        ("metrics", pa.string()),
+        ("libraries", pa.string()),
+        ("fit_seconds", pa.float64()),
+        ("peak_memory_bytes", pa.int64()),
+        ("state", pa.binary()),
+        ("digest", pa.string()),
+    ]
+)
+FITTED = pa.struct([("model", pa.int64()), ("threshold", pa.float64())])
+TABLES = ("models", "model_stages")
+_VERSIONS = """
+select stored.version, stored.digest, (
+    select arg_max(changes.stage, changes.number) from pynomaly.model_stages as changes
+    where changes.name = stored.name and changes.version = stored.version
+) = 'champion'
+from pynomaly.models as stored where stored.name = ?
+"""
+_NAMES = "select distinct stored.name from pynomaly.models as stored"
+_STATE = "select stored.state from pynomaly.models as stored where stored.name = ? and stored.version = ?"
+_FEATURES = "select stored.features from pynomaly.models as stored where stored.name = ? and stored.version = ?"
+STAGES = ("draft", "staging", "champion", "retired")
+
+
+class CatalogFunctions:
+    """The functions of one database instance; each takes and returns columns of a chunk."""
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+        self._is_there = False
+
+    def catalog(self, *args: pa.Array) -> pa.Array:
+        """(table) to a SELECT of that table of the catalogue, without rows where there is no catalogue."""
+        (table,) = arrays.constants(args)
+        with closing(self._session.lookup_cursor("")) as cursor:
+            known = table in TABLES and self._has_catalog(cursor)
+        return arrays.texts([f"from pynomaly.{table}" if known else migrations.empty_select(table)] * len(args[0]))
+
+    def who(self, *args: pa.Array) -> pa.Array:
+        """(user) to who is at work."""
+        from pynomaly.catalog.models import who
+
+        return arrays.texts([who(arrays.constants(args)[0])] * len(args[0]))
+
+    def train(self, *args: pa.Array) -> pa.Array:
+        """(rows, labels, n_rows, options, cursor, threads) to what training finds."""
+        from pynomaly.catalog import models
+
+        rows, labels = (arrays.contiguous(column)[0].values for column in args[:2])
+        n_rows, asked, cursor, threads = arrays.constants(args[2:])
+        with working(threads, self._session.stops.get(cursor, never())):
+            found = aside(lambda: models.train(rows, labels, n_rows, options.decode(asked)))
+        return pa.array([msgspec.structs.asdict(found)], TRAINED)
+
+    def model_name(self, *args: pa.Array) -> pa.Array:
+        """(name) to itself; BadParameter for what cannot be the name of a model."""
+        (name,) = arrays.constants(args)
+        if not isinstance(name, str) or not name.strip():
+            raise BadParameter(f"the name of the model is {name!r}", "give a name to find it by")
+        return args[0]
+
+    def model_version(self, *args: pa.Array) -> pa.Array:
+        """(model, version, names, versions, champion) to the version that is meant."""
+        model, version, names, versions, champion = arrays.constants(args)
+        _check_name(model)
+        chosen = _chosen(model, version, names or [], versions or [], champion)
+        return pa.array([chosen] * len(args[0]), pa.int32())
+
+    def model_stage(self, *args: pa.Array) -> pa.Array:
+        """(stage) to itself; BadParameter for what is no stage."""
+        (stage,) = arrays.constants(args)
+        if stage not in STAGES:
+            raise BadParameter(f"the stage is {stage!r}", f"give one of {', '.join(f'`{name}`' for name in STAGES)}")
+        return args[0]
+
+    def former_champion(self, *args: pa.Array) -> pa.Array:
+        """(model, versions) to the champion before the last one, of the versions in the order of their promotions."""
+        model, versions = arrays.constants(args)
+        _check_name(model)
+        former = [version for version in versions or () if version != versions[-1]]
+        if not former:
+            raise UnknownModel(f"`{model}` has no champion before the present one", "promote a version by its number")
+        return pa.array([former[-1]] * len(args[0]), pa.int32())
+
+    def load_model(self, *args: pa.Array) -> pa.Array:
+        """(state, digest, explain, run, cursor, threads) of a stored model to its handle and threshold."""
+        state, digest, explain, run, cursor, threads = (column[0] for column in args)
+        cache, work = self._session.cache, Work(threads.as_py(), self._session.stops.get(cursor.as_py(), never()))
+        handle = self._load(digest.as_py(), state.as_py, explain.as_py(), work)
+        entry = cache.get(handle)
+        if run.as_py() in self._session.runs:  # a run has a count of its own
+            handle = cache.put(entry.model, work)
+            entry = cache.get(handle)
+            self._session.runs[run.as_py()].fitted.append(Fitted(entry, 0, []))
+        return pa.array([{"model": handle, "threshold": entry.model.threshold}] * len(args[0]), FITTED)
+
+    def model_file(self, *args: pa.Array) -> pa.Array:
+        """(file) to a SELECT of the model in it; SourceUnreadable for a file that holds none."""
+        (file,) = arrays.constants(args)
+        if not isinstance(file, str) or not Path(file).is_file():
+            raise UnknownSource(f"file {file!r} does not exist", "give a file that was copied from export_model")
+        select = f"select {', '.join(migrations.columns('models'))} from read_parquet({literal(file)})"
+        try:
+            with closing(self._session.lookup_cursor("")) as cursor:
+                cursor.execute(f"describe {select}")
+        except duckdb.Error:
+            raise SourceUnreadable(
+                f"`{file}` holds no model", "give a file that was copied from export_model"
+            ) from None
+        return arrays.texts([select] * len(args[0]))
+
+    def checked_model(self, *args: pa.Array) -> pa.Array:
+        """(state, digest) of models to the digest; refused where a model cannot be read."""
+        from pynomaly.catalog.models import restored
+
+        states, digests = (column.to_pylist() for column in args)
+        for state, digest in zip(states, digests, strict=True):
+            restored(state, digest, 0)
+        return arrays.texts(digests)
+
+    def detector_sql(self, *args: pa.Array) -> pa.Array:
+        """(state, digest, name) of a model to the statement that makes it a macro of plain SQL."""
+        from pynomaly.catalog.models import restored
+        from pynomaly.export_sql import to_sql
+
+        rows = zip(*(column.to_pylist() for column in args), strict=True)
+        return arrays.texts([to_sql(restored(state, digest, 0), name) for state, digest, name in rows])
+
+    def row_score(self, *args: pa.Array) -> pa.Array:
+        """(model, version, row, cursor, threads) to the score by a committed model, NULL for no opinion.
+
+        A row by itself is scored faster so than by a query of the catalogue within its own.
+        """
+        rows = arrays.contiguous(args[2])
+        model, version, cursor, threads = arrays.constants((*args[:2], *args[3:]))
+        _check_name(model)
+        work = Work(threads, self._session.stops.get(cursor, never()))
+        with closing(self._session.lookup_cursor("")) as lookup:
+            handle = self._committed(lookup, model, version, work)
+        scores, _ = self._session.cache.get(handle).model.score(rows)
+        return arrays.floats(scores, np.isnan(scores))
+
+    def _committed(self, lookup: duckdb.DuckDBPyConnection, model: str, version: int | None, work: Work) -> int:
+        """The handle of a committed model."""
+        known = lookup.execute(_VERSIONS, [model]).fetchall() if self._has_catalog(lookup) else []
+        versions = [row[0] for row in known]
+        champion = next((row[0] for row in known if row[2]), None)
+        names = lookup.execute(_NAMES).fetchall() if not known and self._is_there else []
+        chosen = _chosen(model, version, [row[0] for row in names], versions, champion)
+        digest = known[versions.index(chosen)][1]
+        return self._load(digest, lambda: lookup.execute(_STATE, [model, chosen]).fetchall()[0][0], 0, work)
+
+    def _has_catalog(self, lookup: duckdb.DuckDBPyConnection) -> bool:
+        """Whether the database has the catalogue's tables; once seen they stay."""
+        self._is_there = self._is_there or bool(migrations.applied(lookup))
+        return self._is_there
+
+    def _load(self, digest: str, state: Callable[[], bytes], explain: int, work: Work) -> int:
+        """The handle of a stored model; its state is read only where the model is not at hand."""
+
+        def load() -> "Model":
+            from pynomaly.catalog.models import restored
+
+            return restored(state(), digest, explain)
+
+        return self._session.cache.keep((digest, explain, work.threads, id(work.stop)), load, work)
+
+    def model_features(self, *args: pa.Array) -> pa.Array:
+        """(model, version) to the columns that the model needs; NULL where the lookup cannot tell.
+
+        It sees committed models only: without a version, another one may be meant.
+        """
+        model, version = arrays.constants(args)
+        _check_name(model)
+        found = []
+        if version is not None:
+            with closing(self._session.lookup_cursor("")) as cursor:
+                if self._has_catalog(cursor):
+                    found = cursor.execute(_FEATURES, [model, version]).fetchall()
+        return pa.array([found[0][0] if found else None] * len(args[0]), pa.list_(pa.string()))
+
+
+def _chosen(model: str, version: int | None, names: list[str], versions: list[int], champion: int | None) -> int:
+    """The version that is meant: the champion or the newest where none is named."""
+    if not versions:
+        raise UnknownModel(f"there is no model `{model}`", did_you_mean(model, names) or "train it first")
+    chosen = version if version is not None else champion or max(versions)
+    if chosen not in versions:
+        raise UnknownModel(f"`{model}` has no version {chosen}", f"it has {_listed(versions)}")
+    return chosen
+
+
+def _check_name(model: object) -> None:
+    if not isinstance(model, str) or not model:
+        raise BadParameter(f"the model is {model!r}", "give the name of a trained model")
+
+
+def _listed(versions: Sequence[int]) -> str:
+    few = ", ".join(map(str, versions[-5:]))
+    return f"version {few}" if len(versions) == 1 else f"versions {'..., ' if len(versions) > 5 else ''}{few}"

@@ -1,0 +1,135 @@
+"""The catalogue's tables: numbered SQL files, each applied once and in one transaction."""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+import duckdb
+import msgspec
+
+from pynomaly.errors import CatalogChanged, CatalogNewer, CatalogOlder
+from pynomaly.paths import migration_files
+
+_LEDGER = """
+create schema if not exists pynomaly;
+create table if not exists pynomaly.migrations (
+    number integer primary key,
+    name varchar not null,
+    checksum varchar not null,
+    applied_at timestamptz not null default now()
+);
+comment on table pynomaly.migrations is 'The migrations that made this catalogue, one a row';
+comment on column pynomaly.migrations.number is 'Number of the migration; they are applied in this order';
+comment on column pynomaly.migrations.name is 'Name of its file';
+comment on column pynomaly.migrations.checksum is 'SHA-256 of its text';
+comment on column pynomaly.migrations.applied_at is 'When it was applied to this database';
+"""
+
+
+class Migration(msgspec.Struct, frozen=True):
+    """One migration: its number, the name and the text of its file, and the SHA-256 of that text."""
+
+    number: int
+    name: str
+    sql: str
+    checksum: str
+
+
+@cache
+def migrations() -> tuple[Migration, ...]:
+    """Every migration of this release in its order."""
+    return tuple(map(_read, migration_files()))
+
+
+def _read(path: Path) -> Migration:
+    sql = path.read_text(encoding="utf-8")
+    return Migration(int(path.stem.partition("_")[0]), path.stem, sql, hashlib.sha256(sql.encode()).hexdigest())
+
+
+def applied(con: duckdb.DuckDBPyConnection) -> dict[int, str]:
+    """The checksums of the migrations that a database has, by number; none where there is no catalogue."""
+    # A table that is not there would be looked for among the variables of Python.
+    there = con.execute(
+        "select 1 from duckdb_tables() where database_name = current_database() and schema_name = 'pynomaly' "
+        "and table_name = 'migrations'"
+    ).fetchall()
+    if not there:
+        return {}
+    rows = con.execute("select number, checksum from pynomaly.migrations order by number").fetchall()
+    return {int(number): str(checksum) for number, checksum in rows}
+
+
+def migrate(con: duckdb.DuckDBPyConnection, read_only: bool = False) -> None:
+    """Bring the catalogue up to this release.
+
+    Raises CatalogNewer for one of a newer release, CatalogChanged where a migration was another one, and
+    CatalogOlder where the database is read-only and of an older release; one without a catalogue is none of them.
+    """
+    there, known = applied(con), migrations()
+    check(there, known)
+    missing = [migration for migration in known if migration.number not in there]
+    if missing and read_only and there:
+        raise CatalogOlder("the catalogue is of an older release", "open the database once without read_only")
+    if not read_only:
+        for migration in missing:
+            _apply(con, migration)
+
+
+def check(there: dict[int, str], known: tuple[Migration, ...]) -> None:
+    """Raise CatalogNewer or CatalogChanged unless what is there was made by these migrations."""
+    checksums = {migration.number: migration.checksum for migration in known}
+    newer = [number for number in there if number not in checksums]
+    if newer:
+        raise CatalogNewer(
+            f"the catalogue has migration {max(newer)} and this release knows {max(checksums, default=0)}",
+            "upgrade Pynomaly to the release that wrote the database",
+        )
+    for number, checksum in there.items():
+        if checksums[number] != checksum:
+            raise CatalogChanged(
+                f"migration {number} of this database is not the one of this release",
+                "restore the database from a copy, or export its models and import them into a new one",
+            )
+
+
+def _apply(con: duckdb.DuckDBPyConnection, migration: Migration) -> None:
+    """Apply a migration whole or not at all: in the open transaction, or in one of its own."""
+    if _is_in_transaction(con):
+        _run(con, migration)
+        return
+    con.execute("begin")
+    try:
+        _run(con, migration)
+        con.execute("commit")
+    except BaseException:
+        con.execute("rollback")
+        raise
+
+
+def _is_in_transaction(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the caller's transaction is open: outside of one every statement has another."""
+    first, second = (con.execute("select txid_current()").fetchone() for _ in range(2))
+    return first == second
+
+
+def _run(con: duckdb.DuckDBPyConnection, migration: Migration) -> None:
+    con.execute(_LEDGER)
+    con.execute(migration.sql)
+    con.execute(
+        "insert into pynomaly.migrations (number, name, checksum) values (?, ?, ?)",
+        [migration.number, migration.name, migration.checksum],
+    )
+
+
+@cache
+def columns(table: str) -> dict[str, str]:
+    """The columns of a catalogue table with their types."""
+    with duckdb.connect() as con:
+        migrate(con)
+        described = con.execute(f"describe pynomaly.{table}").fetchall()
+    return {str(row[0]): str(row[1]) for row in described}
+
+
+def empty_select(table: str) -> str:
+    """A SELECT without rows that has the columns of a catalogue table, for a database that has no catalogue."""
+    return f"select {', '.join(f'null::{kind} as {name}' for name, kind in columns(table).items())} where false"

@@ -1,0 +1,123 @@
+"""A trained model as the row that it becomes."""
+
+import getpass
+import hashlib
+import importlib.metadata
+import os
+import platform
+import time
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from pynomaly import comparison, metrics, registry, stored
+from pynomaly.algorithm import Algorithm
+from pynomaly.encoding import Encoder, without_nulls
+from pynomaly.errors import ModelCorrupt, ModelNotStorable
+from pynomaly.memory import PeakMemory
+from pynomaly.model import Model
+from pynomaly.options import Options
+from pynomaly.registry import DISTRIBUTIONS
+from pynomaly.rows import hash_rows
+
+LIBRARIES = ("pynomaly", "duckdb", "numpy", "numba", "pyarrow")
+REASONS = 3  # a model that lasts can always say why
+
+
+class Trained(msgspec.Struct, frozen=True):
+    """What training finds, under the names of the columns of `pynomaly.models`."""
+
+    algorithm: str
+    parameters: str
+    seed: int
+    features: list[str]
+    encodings: str
+    source_rows: int
+    fitted_rows: int
+    fingerprint: str
+    threshold: float | None
+    cut_off: str
+    notes: list[str]
+    metrics: str | None
+    libraries: str
+    fit_seconds: float
+    peak_memory_bytes: int | None
+    state: bytes
+    digest: str
+
+
+def train(rows: pa.StructArray, label: pa.Array, n_rows: int, asked: Options) -> Trained:
+    """Fit a model to the sampled rows of a source of `n_rows` rows; ModelNotStorable for one that is of no later use.
+
+    `label` is all NULL where there is none.
+    """
+    algorithm = registry.resolve(asked.algorithms or (registry.auto(n_rows),), asked.combine)
+    _refuse_passing(algorithm)
+    labelled, anomalous = comparison.truth_of(label)
+    memory, started = PeakMemory(), time.perf_counter()
+    fitted, scores = comparison.fitted_and_scored(rows, msgspec.structs.replace(asked, explain=REASONS), n_rows)
+    seconds = time.perf_counter() - started
+    flags, ranked = fitted.flags(scores), comparison.ranked(scores)
+    judged = metrics.judged(anomalous[labelled], ranked[labelled], flags[labelled]) if labelled.any() else None
+    state = stored.dump(fitted)
+    return Trained(
+        algorithm=algorithm.name,
+        parameters=_json(registry.parameters_for(algorithm, asked.parameters, len(rows))[0]),
+        seed=asked.seed,
+        features=[column.name for column in fitted.encoder.columns],
+        encodings=_json(dict(fitted.encoder.describe())),
+        source_rows=n_rows,
+        fitted_rows=len(rows),
+        fingerprint=fingerprint(fitted.encoder, rows),
+        threshold=fitted.threshold,
+        cut_off=fitted.cut_off,
+        notes=[*fitted.notes, *(f"`{item.column}` left out: {item.why}" for item in fitted.encoder.left_out)],
+        metrics=_json(judged) if judged is not None else None,
+        libraries=_json(libraries(algorithm)),
+        fit_seconds=seconds,
+        peak_memory_bytes=memory.rise(),
+        state=state,
+        digest=stored.digest(state),
+    )
+
+
+def _refuse_passing(algorithm: Algorithm) -> None:
+    if not algorithm.scores_new_rows:
+        raise ModelNotStorable(
+            f"`{algorithm.name}` scores the rows that it was fitted to and no others",
+            "use it in detect_anomalies, or train an algorithm whose `scores_new_rows` is true in algorithms()",
+        )
+
+
+def fingerprint(encoder: Encoder, rows: pa.StructArray) -> str:
+    """SHA-256 of the rows' features in a canonical order."""
+    hashes = np.sort(hash_rows(encoder.transform(without_nulls(rows)), 0))
+    return hashlib.sha256(hashes.astype("<u8").tobytes()).hexdigest()
+
+
+def libraries(algorithm: Algorithm) -> dict[str, str]:
+    """The versions of what a fit depends on."""
+    packages = [*LIBRARIES, *(DISTRIBUTIONS.get(name, name) for name in algorithm.requires)]
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in packages}}
+
+
+def who(user: str | None) -> str:
+    """Who is at work: the user that a server named, or PYNOMALY_USER, or the login name."""
+    if user or os.environ.get("PYNOMALY_USER"):
+        return user or os.environ["PYNOMALY_USER"]
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number without a name
+        return f"user {os.getuid()}"
+
+
+def restored(data: bytes, digest: str, explain: int) -> Model:
+    """The model in a row, with so many reasons for each scored row."""
+    if stored.digest(data) != digest:
+        raise ModelCorrupt("the digest of the model does not match its state", "restore the row from a copy")
+    return msgspec.structs.replace(stored.load(data), explain=explain)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,44 @@
+-- train_detector(model, source, ...): a source's detector as a row for the table pynomaly.models.
+--
+--   insert into pynomaly.models by name from train_detector('fraud', 'payments', algorithm := 'iforest');
+--
+-- A SELECT by itself trains and keeps nothing. The version is one above the highest under the name.
+
+create or replace temp macro train_detector(
+    model, source, algorithm := 'auto', combine := null, features := null, exclude := null, label := null,
+    contamination := null, threshold := null, sample_rows := 262144, seed := 0, parameters := null
+) as table
+    with input as not materialized (
+        from query(_source(
+            source, features, exclude, label, null, null,
+            _options(
+                algorithm, combine, contamination, threshold, null, 0, sample_rows, seed, parameters, features, null
+            )
+        ))
+    ),
+    total as materialized (
+        select _checked_rows(count(*), false, null) as _pynomaly_rows from input
+    ),
+    sampled as not materialized (
+        select _pynomaly_row, _pynomaly_label, _pynomaly_rows
+        from (select *, row_number() over () as _pynomaly_number from input), total
+        where hash(_pynomaly_number + seed) <= 18446744073709551615 * (sample_rows / greatest(_pynomaly_rows, sample_rows))
+    ),
+    trained as (
+        select
+            unnest(_train(
+                list(_pynomaly_row), list(_pynomaly_label), any_value(_pynomaly_rows),
+                _options(
+                    algorithm, combine, contamination, threshold, null, 0, sample_rows, seed, parameters, features, null
+                ),
+                getvariable('pynomaly_cursor'), current_setting('threads')
+            ))
+        from sampled
+    )
+    select
+        _model_name(model) as name,
+        (
+            select coalesce(max(stored.version), 0) + 1 from query(_catalog('models')) as stored where stored.name = model
+        )::integer as version,
+        source as source, trained.*, now() as created_at, _who(getvariable('pynomaly_user')) as created_by
+    from trained;
