@@ -198,6 +198,11 @@ def test_a_score_says_what_was_flagged(engine: pynomaly.Engine) -> None:
     assert engine.score("payments", "fraud").verdict.n_rows == 500
 
 
+def test_a_variable_may_be_called_like_a_table_of_the_catalogue(engine: pynomaly.Engine) -> None:
+    models = engine.sql("select amount from payments").pl()
+    assert engine.detect("models").verdict.n_rows == len(models)
+
+
 def test_a_dropped_catalogue_is_told(engine: pynomaly.Engine) -> None:
     engine.train("fraud", "payments")
     engine.execute("drop table pynomaly.model_stages").fetchall()

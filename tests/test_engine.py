@@ -360,12 +360,12 @@ def test_long_text_in_many_rows_stays_small(tmp_path: Path) -> None:
 def test_no_string_parameter_is_run_as_sql(hostile: str, parameter: str) -> None:
     with pynomaly.connect() as engine:
         engine.execute("create table t as " + ROWS.format(n=30))
+        tables = engine.execute("from information_schema.tables").fetchall()
         options = {parameter: hostile} if parameter != "source" else {}
         with contextlib.suppress(*NAMED):
             engine.detect(hostile if parameter == "source" else "t", **options)
         assert engine.execute("select count(*) from t").fetchone() == (30,)
-        tables = engine.execute("select table_name from information_schema.tables").fetchall()
-        assert tables == [("t",)]
+        assert engine.execute("from information_schema.tables").fetchall() == tables
 
 
 def test_compare_gives_a_row_an_algorithm() -> None:

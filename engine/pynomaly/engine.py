@@ -57,6 +57,7 @@ TRAINING_OPTIONS = (
 _SPACE = r"(?:^|;)(?:\s|/\*.*?\*/|--[^\n]*\n)*"
 _COMMIT = re.compile(_SPACE + r"(?:commit|end)\b", re.IGNORECASE | re.DOTALL)
 _ROLLBACK = re.compile(_SPACE + r"(?:rollback|abort)\b", re.IGNORECASE | re.DOTALL)
+_USER_TABLES = "select table_name from information_schema.tables where table_schema <> 'pynomaly'"
 _SESSIONS: weakref.WeakValueDictionary[str, "Session"] = weakref.WeakValueDictionary()
 _FRAMES = itertools.count(1)  # numbers the sources given by value: threads may detect side by side
 
@@ -149,7 +150,7 @@ class Session:
         """Whether a name is a frame in a Python variable; the query may yet see an uncommitted table of that name."""
         if name in self.frames or frames.find(name) is None:
             return False
-        tables = "select count(*) from information_schema.tables where lower(table_name) = lower(?)"
+        tables = f"select count(*) from ({_USER_TABLES}) where lower(table_name) = lower(?)"
         return cursor.execute(tables, [name]).fetchall() == [(0,)]
 
     def refuse_single_use(self, name: str) -> None:
@@ -370,7 +371,7 @@ class Engine:
     def _names(self) -> list[str]:
         """The tables, views and frames that this connection sees."""
         try:
-            rows = self._con.execute("select table_name from information_schema.tables").fetchall()
+            rows = self._con.execute(_USER_TABLES).fetchall()
         except duckdb.Error:
             return []
         return [str(row[0]) for row in rows] + list(self._session.frames)

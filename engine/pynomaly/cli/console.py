@@ -31,6 +31,7 @@ EXIT_CODES = {
     "bad_parameter": 2,
     "unknown_source": 3,
     "unknown_algorithm": 3,
+    "unknown_model": 3,
     "unknown_column": 3,
     "database_locked": 5,
     "interrupted": INTERRUPTED,
