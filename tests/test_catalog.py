@@ -3,12 +3,13 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import duckdb
 import pytest
 
 import pynomaly
-from pynomaly.catalog import migrations
+from pynomaly.catalog import migrations, models
 from pynomaly.cli import main
 
 ROWS = """
@@ -188,6 +189,13 @@ def test_a_fingerprint_is_that_of_the_rows(engine: pynomaly.Engine) -> None:
 def test_a_model_without_a_name_is_refused_before_it_is_trained(engine: pynomaly.Engine) -> None:
     with pytest.raises(pynomaly.PynomalyError, match="give a name"):
         engine.train(" ", "payments")
+
+
+def test_a_training_fits_once(engine: pynomaly.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    fits = Mock(wraps=models.train)
+    monkeypatch.setattr(models, "train", fits)
+    engine.train("fraud", "payments")
+    assert fits.call_count == 1
 
 
 def test_a_score_says_what_was_flagged(engine: pynomaly.Engine) -> None:

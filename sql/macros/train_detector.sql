@@ -24,21 +24,25 @@ create or replace temp macro train_detector(
         from (select *, row_number() over () as _pynomaly_number from input), total
         where hash(_pynomaly_number + seed) <= 18446744073709551615 * (sample_rows / greatest(_pynomaly_rows, sample_rows))
     ),
-    trained as (
+    -- Kept as one value: taken apart at once, it would be computed for each of its fields.
+    trained as materialized (
         select
-            unnest(_train(
+            _train(
                 list(_pynomaly_row), list(_pynomaly_label), any_value(_pynomaly_rows),
                 _options(
                     algorithm, combine, contamination, threshold, null, 0, sample_rows, seed, parameters, features, null
                 ),
                 getvariable('pynomaly_cursor'), current_setting('threads')
-            ))
+            ) as found
         from sampled
+    ),
+    fields as not materialized (
+        select unnest(found) from trained
     )
     select
         _model_name(model) as name,
         (
             select coalesce(max(stored.version), 0) + 1 from query(_catalog('models')) as stored where stored.name = model
         )::integer as version,
-        source as source, trained.*, now() as created_at, _who(getvariable('pynomaly_user')) as created_by
-    from trained;
+        source as source, fields.*, now() as created_at, _who(getvariable('pynomaly_user')) as created_by
+    from fields;

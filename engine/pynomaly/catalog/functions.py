@@ -44,12 +44,12 @@ TRAINED = pa.struct(
 )
 FITTED = pa.struct([("model", pa.int64()), ("threshold", pa.float64())])
 TABLES = ("models", "model_stages")
-_VERSIONS = """
-select stored.version, stored.digest, (
-    select arg_max(changes.stage, changes.number) from pynomaly.model_stages as changes
-    where changes.name = stored.name and changes.version = stored.version
-) = 'champion'
-from pynomaly.models as stored where stored.name = ?
+_VERSIONS = "select stored.version, stored.digest from pynomaly.models as stored where stored.name = ?"
+_CHAMPION = """
+select version from (
+    select changes.version, arg_max(changes.stage, changes.number) as stage
+    from pynomaly.model_stages as changes where changes.name = ? group by all
+) where stage = 'champion'
 """
 _NAMES = "select distinct stored.name from pynomaly.models as stored"
 _STATE = "select stored.state from pynomaly.models as stored where stored.name = ? and stored.version = ?"
@@ -179,7 +179,8 @@ class CatalogFunctions:
         """The handle of a committed model."""
         known = lookup.execute(_VERSIONS, [model]).fetchall() if self._has_catalog(lookup) else []
         versions = [row[0] for row in known]
-        champion = next((row[0] for row in known if row[2]), None)
+        promoted = lookup.execute(_CHAMPION, [model]).fetchall() if version is None and len(versions) > 1 else []
+        champion = promoted[0][0] if promoted else None
         names = lookup.execute(_NAMES).fetchall() if not known and self._is_there else []
         chosen = _chosen(model, version, [row[0] for row in names], versions, champion)
         digest = known[versions.index(chosen)][1]
