@@ -22,7 +22,7 @@ def sql(path: Path, algorithm: str, threads: int = 0, on_disk: bool = False, **o
     """The whole query: every score is computed and looked at. From a table in memory, or from the file."""
     engine = _engine(threads)
     engine.execute("set memory_limit = '1GB'" if on_disk else f"create table t as from '{path}'")
-    from pynomaly.engine import call
+    from pynomaly.calls import call
 
     detection = call(str(path) if on_disk else "t", algorithm=algorithm, **options)
     query = f"select sum(anomaly_score), count(*) filter (is_anomaly) from {detection}"

@@ -123,8 +123,9 @@ def test_a_migration_that_fails_leaves_nothing(file: Path, monkeypatch: pytest.M
     sql = "create table pynomaly.later (x integer); select 1 / nothing"
     broken = migrations.Migration(len(known) + 1, "9999_broken", sql, "broken")
     monkeypatch.setattr(migrations, "migrations", lambda: (*known, broken))
-    with pytest.raises(duckdb.Error):
+    with pytest.raises(pynomaly.PynomalyError) as raised:
         pynomaly.connect(file)
+    assert raised.value.code == "invalid_sql"
     monkeypatch.undo()
     with pynomaly.connect(file) as engine:
         tables = "select count(*) from duckdb_tables() where table_name = 'later'"

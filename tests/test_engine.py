@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pynomaly
-from pynomaly.engine import OPTIONS, call
+from pynomaly.calls import OPTIONS, call
 from pynomaly.errors import (
     BadParameter,
     DatabaseLocked,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import pynomaly
 from pynomaly import registry
-from pynomaly.engine import call
+from pynomaly.calls import call
 
 NATIVE = [name for name in registry.names() if not name.startswith(("pyod_", "sklearn_"))]
 WRAPPED = [record.name for record in registry.records() if record.available and record.name not in NATIVE]

@@ -16,13 +16,15 @@ from typing import Any, TypeVar
 import duckdb
 import msgspec
 
-from pynomaly import frames, functions
-from pynomaly.cache import Fitted, ModelCache, Progress
+from pynomaly import frames
+from pynomaly.cache import Fitted, Progress
+from pynomaly.calls import TRAINING_OPTIONS, call, compare_call, macro_call
 from pynomaly.catalog.migrations import migrate
-from pynomaly.errors import BadParameter, InvalidSql, PynomalyError, TransactionAborted, did_you_mean
+from pynomaly.errors import BadParameter, InvalidSql, PynomalyError, TransactionAborted
 from pynomaly.paths import macro_files
 from pynomaly.quoting import literal
 from pynomaly.result import Comparison, ModelRow, Query, Result, Rows, Verdict, verdict
+from pynomaly.session import USER_TABLES, Session
 from pynomaly.source import DATA_SUFFIXES
 from pynomaly.translate import translate
 from pynomaly.workers import Stop, never
@@ -30,35 +32,9 @@ from pynomaly.workers import Stop, never
 T = TypeVar("T")
 Parameters = Sequence[object] | dict[str, object] | None
 
-OPTIONS = (
-    *(
-        "algorithm",
-        "combine",
-        "features",
-        "exclude",
-        "label",
-        "key",
-        "by",
-        "contamination",
-        "threshold",
-        "top_k",
-        "explain",
-    ),
-    *("sample_rows", "seed", "parameters"),
-)  # the parameters of the macro, without their defaults
-COMPARISON_OPTIONS = (
-    *("algorithms", "label", "features", "exclude", "key", "contamination", "threshold", "sample_rows", "seed"),
-    "parameters",
-)  # the parameters of compare_detectors, likewise
-TRAINING_OPTIONS = (
-    *("algorithm", "combine", "features", "exclude", "label", "contamination", "threshold", "sample_rows", "seed"),
-    "parameters",
-)  # the parameters of train_detector, likewise
 _SPACE = r"(?:^|;)(?:\s|/\*.*?\*/|--[^\n]*\n)*"
 _COMMIT = re.compile(_SPACE + r"(?:commit|end)\b", re.IGNORECASE | re.DOTALL)
 _ROLLBACK = re.compile(_SPACE + r"(?:rollback|abort)\b", re.IGNORECASE | re.DOTALL)
-_USER_TABLES = "select table_name from information_schema.tables where table_schema <> 'pynomaly'"
-_SESSIONS: weakref.WeakValueDictionary[str, "Session"] = weakref.WeakValueDictionary()
 _FRAMES = itertools.count(1)  # numbers the sources given by value: threads may detect side by side
 
 
@@ -82,9 +58,9 @@ def connect(
         raise _connect_error(error, str(path)) from None
     try:
         migrate(con, read_only)
-    except PynomalyError:
+    except (PynomalyError, duckdb.Error) as error:
         con.close()
-        raise
+        raise translate(error) from None
     return Engine(con, Session(con), owns=True)
 
 
@@ -112,57 +88,6 @@ def _connect_error(error: duckdb.Error, path: str) -> PynomalyError:
     if not isinstance(error, duckdb.IOException | duckdb.SerializationException | duckdb.ConnectionException):
         return BadParameter(found.cause, "check memory_limit, threads and the file's other connections")
     return DatabaseUnreadable(f"`{path}` cannot be opened: {found.cause}", "check the path, its rights and its format")
-
-
-class Session:
-    """What all cursors of one database instance share: the functions, the fitted models, the frames."""
-
-    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
-        self.id = uuid.uuid4().hex
-        self.cache = ModelCache()
-        self.runs: dict[str, Progress] = {}
-        self.stops: dict[str, Stop] = {}
-        self.frames: dict[str, object] = {}
-        self.cursors: weakref.WeakSet[Engine] = weakref.WeakSet()
-        self._con = con.cursor()
-        with contextlib.suppress(duckdb.Error):  # a locked configuration keeps its own setting
-            self._con.execute("set python_scan_all_frames = true")
-        # The functions live as long as the connection that registers them, and hold `self`.
-        functions.register(con, self)
-        _SESSIONS[self.id] = self
-
-    @classmethod
-    def of(cls, con: duckdb.DuckDBPyConnection) -> "Session":
-        """The session of a connection's database instance; a new one where nothing is registered yet."""
-        found = con.execute("select count(*) from duckdb_functions() where function_name = '_session'").fetchall()
-        if found == [(0,)]:
-            return cls(con)
-        return _SESSIONS[str(con.execute("select _session(null)").fetchall()[0][0])]
-
-    def lookup_cursor(self, name: str) -> duckdb.DuckDBPyConnection:
-        """A cursor that sees the database, and the frame registered under a name if there is one."""
-        cursor = self._con.cursor()
-        if name in self.frames:
-            cursor.register(name, self.frames[name])
-        return cursor
-
-    def is_variable(self, cursor: duckdb.DuckDBPyConnection, name: str) -> bool:
-        """Whether a name is a frame in a Python variable; the query may yet see an uncommitted table of that name."""
-        if name in self.frames or frames.find(name) is None:
-            return False
-        tables = f"select count(*) from ({_USER_TABLES}) where lower(table_name) = lower(?)"
-        return cursor.execute(tables, [name]).fetchall() == [(0,)]
-
-    def refuse_single_use(self, name: str) -> None:
-        """Raise SourceSingleUse when a variable or a registered name holds a reader."""
-        frames.refuse_reader(name, self.frames[name] if name in self.frames else frames.find(name))
-
-    def close(self) -> None:
-        """Let go of the lookup connection and the models."""
-        self.frames.clear()
-        self.runs.clear()
-        self.cache = ModelCache()
-        self._con.close()
 
 
 class Engine:
@@ -272,7 +197,7 @@ class Engine:
         """
         self._guard(lambda: migrate(self._con))
         with self._as_name(source) as known:
-            return self._kept(_call("train_detector", TRAINING_OPTIONS, (name, known), options))
+            return self._kept(macro_call("train_detector", TRAINING_OPTIONS, (name, known), options))
 
     def score(self, source: object, model: str, version: int | None = None, explain: int = 0) -> Result:
         """Score a source with a trained model and return the rows with the verdict.
@@ -282,36 +207,38 @@ class Engine:
         """
         options = {"version": version, "explain": explain}
         with self._as_name(source) as name, self.recorded() as run:
-            run.sql = f"from {_call('score_anomalies', tuple(options), (name, model), options)}"
+            run.sql = f"from {macro_call('score_anomalies', tuple(options), (name, model), options)}"
             run.asked = options
             table = self.sql(run.sql).arrow()
         return Result(table, run.verdict, run.id, self._con)
 
     def promote(self, model: str, version: int, stage: str = "champion") -> None:
         """Bring a version to a stage: draft, staging, champion or retired; a champion that is replaced retires."""
-        self._change(_call("promote_model", ("stage",), (model, version), {"stage": stage}))
+        self._change(macro_call("promote_model", ("stage",), (model, version), {"stage": stage}))
 
     def retire(self, model: str, version: int) -> None:
         """Bring a version to the stage retired."""
-        self._change(_call("retire_model", (), (model, version), {}))
+        self._change(macro_call("retire_model", (), (model, version), {}))
 
     def roll_back(self, model: str) -> None:
         """Make the champion before the present one champion again."""
-        self._change(_call("roll_back_model", (), (model,), {}))
+        self._change(macro_call("roll_back_model", (), (model,), {}))
 
     def export_model(self, model: str, path: str | Path, version: int | None = None) -> None:
         """Write a model to one file, Parquet with its row; without a version the champion or the newest."""
-        call = _call("export_model", ("version",), (model,), {"version": version})
+        call = macro_call("export_model", ("version",), (model,), {"version": version})
         self.execute(f"copy (from {call}) to {literal(str(path))} (format parquet)").fetchall()
 
     def import_model(self, path: str | Path, name: str | None = None) -> ModelRow:
         """Keep the model in a file as the next version of its name, or of another name; return its row."""
         self._guard(lambda: migrate(self._con))
-        return self._kept(_call("import_model", ("model",), (str(path),), {"model": name}))
+        return self._kept(macro_call("import_model", ("model",), (str(path),), {"model": name}))
 
     def export_detector_sql(self, model: str, version: int | None = None, called: str | None = None) -> str:
         """A statement of plain SQL that makes a model a macro, called like the model or as told."""
-        call = _call("export_detector_sql", ("version", "called"), (model,), {"version": version, "called": called})
+        call = macro_call(
+            "export_detector_sql", ("version", "called"), (model,), {"version": version, "called": called}
+        )
         return str(self.execute(f"select {call}").fetchall()[0][0])
 
     def _kept(self, call: str) -> ModelRow:
@@ -371,7 +298,7 @@ class Engine:
     def _names(self) -> list[str]:
         """The tables, views and frames that this connection sees."""
         try:
-            rows = self._con.execute(_USER_TABLES).fetchall()
+            rows = self._con.execute(USER_TABLES).fetchall()
         except duckdb.Error:
             return []
         return [str(row[0]) for row in rows] + list(self._session.frames)
@@ -459,25 +386,6 @@ def _ctrl_c(interrupt: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if pressed:
             raise KeyboardInterrupt
-
-
-def call(source: str, **options: Any) -> str:
-    """The call of `detect_anomalies` on a source, as SQL text; options that are None are left out."""
-    return _call("detect_anomalies", OPTIONS, (source,), options)
-
-
-def compare_call(source: str, **options: Any) -> str:
-    """The call of `compare_detectors` on a source, likewise."""
-    return _call("compare_detectors", COMPARISON_OPTIONS, (source,), options)
-
-
-def _call(macro: str, known: Sequence[str], leading: Sequence[object], options: dict[str, Any]) -> str:
-    for name in options:
-        if name not in known:
-            raise BadParameter(f"`{name}` is no parameter of {macro}", did_you_mean(name, known))
-    given = [literal(value) for value in leading]
-    given += [f"{name} := {literal(value)}" for name, value in options.items() if value is not None]
-    return f"{macro}({', '.join(given)})"
 
 
 def _close(con: duckdb.DuckDBPyConnection, session: Session) -> None:

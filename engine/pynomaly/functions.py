@@ -13,62 +13,20 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 from pynomaly import arrays, options, registry, source
 from pynomaly.algorithm import Floats
 from pynomaly.cache import Entry, Fitted, ModelCache, Progress
-from pynomaly.catalog.functions import TRAINED, CatalogFunctions
+from pynomaly.catalog.functions import CatalogFunctions
 from pynomaly.cutoffs import DEFAULT_RULE, RULES
 from pynomaly.encoding import LeftOut, fit_encoder
 from pynomaly.errors import BadParameter, KeyNotUnique, NoUsableColumn, TooFewRows
 from pynomaly.garbage import uncollected
 from pynomaly.options import MINIMUM_ROWS, Options
-from pynomaly.quoting import identifier
 from pynomaly.reasons import REASON, no_reasons, reasons
+from pynomaly.schema import ALGORITHM, COMPARED, DESCRIPTION, FITTED, PARAMETER, RULE, TRAINED, sql_type
 from pynomaly.workers import Stop, Work, aside, check, current, never, over_rows, working
 
 MANY_GROUPS = 32  # a few groups are fitted one after another, each on all threads
 CHUNK = 2_048  # rows of DuckDB's chunks: where one is full there are others, on its own threads
 GROUPS_AT_ONCE = 32  # are encoded together
 ROWS_AT_ONCE = 65_536  # so that few large ones are not
-FITTED = pa.struct([("model", pa.int64()), ("threshold", pa.float64())])
-DESCRIPTION = pa.struct(
-    [("column", pa.string()), ("used", pa.bool_()), ("encoding", pa.string()), ("why", pa.string())]
-)
-ALGORITHM = pa.struct(
-    [
-        *((name, pa.string()) for name in ("name", "kind", "family", "summary", "reference", "complexity")),
-        *((name, pa.bool_()) for name in ("deterministic", "handles_missing", "scores_new_rows")),
-        ("max_rows", pa.int64()),
-        ("limit_reason", pa.string()),
-        ("caveat", pa.string()),
-        ("available", pa.bool_()),
-        ("install_hint", pa.string()),
-    ]
-)
-PARAMETER = pa.struct(
-    [
-        ("name", pa.string()),
-        ("type", pa.string()),
-        ("minimum", pa.float64()),
-        ("maximum", pa.float64()),
-        ("choices", pa.list_(pa.string())),
-        ("default", pa.string()),
-        ("description", pa.string()),
-    ]
-)
-RULE = pa.struct(
-    [("name", pa.string()), ("is_default", pa.bool_()), ("summary", pa.string()), ("reference", pa.string())]
-)
-COMPARED = pa.struct(
-    [
-        ("algorithm", pa.string()),
-        ("seconds", pa.float64()),
-        ("rows_per_second", pa.float64()),
-        ("peak_memory_bytes", pa.int64()),
-        ("n_rows", pa.int64()),
-        ("n_flagged", pa.int64()),
-        *((name, pa.float64()) for name in ("threshold", "auroc", "average_precision", "precision", "recall", "f1")),
-        ("consensus_correlation", pa.float64()),
-        ("error", pa.string()),
-    ]
-)
 
 
 class Run(NamedTuple):
@@ -105,19 +63,19 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (functions.source, "varchar", False),
         (functions.options, "varchar", False),
         (functions.checked_rows, "bigint", False),
-        (functions.fit, _sql_type(FITTED), True),
+        (functions.fit, sql_type(FITTED), True),
         (functions.score, "double", True),
-        (functions.reasons, f"{_sql_type(REASON)}[]", False),
+        (functions.reasons, f"{sql_type(REASON)}[]", False),
         (functions.comparison, "varchar", False),
-        (functions.compare, f"{_sql_type(COMPARED)}[]", True),
-        (functions.describe, f"{_sql_type(DESCRIPTION)}[]", False),
+        (functions.compare, f"{sql_type(COMPARED)}[]", True),
+        (functions.describe, f"{sql_type(DESCRIPTION)}[]", False),
         (functions.session, "varchar", False),
-        (functions.algorithms, f"{_sql_type(ALGORITHM)}[]", False),
-        (functions.threshold_rules, f"{_sql_type(RULE)}[]", False),
-        (functions.algorithm_parameters, f"{_sql_type(PARAMETER)}[]", False),
+        (functions.algorithms, f"{sql_type(ALGORITHM)}[]", False),
+        (functions.threshold_rules, f"{sql_type(RULE)}[]", False),
+        (functions.algorithm_parameters, f"{sql_type(PARAMETER)}[]", False),
         (catalog.catalog, "varchar", False),
         (catalog.who, "varchar", True),
-        (catalog.train, _sql_type(TRAINED), True),
+        (catalog.train, sql_type(TRAINED), True),
         (catalog.model_version, "integer", False),
         (catalog.model_name, "varchar", False),
         (catalog.model_stage, "varchar", False),
@@ -126,7 +84,7 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (catalog.checked_model, "varchar", False),
         (catalog.detector_sql, "varchar", False),
         (catalog.row_score, "double", True),
-        (catalog.load_model, _sql_type(FITTED), True),
+        (catalog.load_model, sql_type(FITTED), True),
         (catalog.model_features, "varchar[]", False),
     ):
         con.create_function(
@@ -147,22 +105,6 @@ def _variadic(function: Callable[..., pa.Array]) -> Callable[..., pa.Array]:
         return function(*args)
 
     return call
-
-
-def _sql_type(type_: pa.DataType) -> str:
-    """An Arrow type as DuckDB writes it."""
-    if pa.types.is_struct(type_):
-        fields = ", ".join(f"{identifier(field.name)} {_sql_type(field.type)}" for field in type_)
-        return f"struct({fields})"
-    if pa.types.is_list(type_):
-        return f"{_sql_type(type_.value_type)}[]"
-    return {
-        pa.string(): "varchar",
-        pa.bool_(): "boolean",
-        pa.float64(): "double",
-        pa.int64(): "bigint",
-        pa.binary(): "blob",
-    }[type_]
 
 
 class Functions:

@@ -11,7 +11,7 @@ from pynomaly.algorithm import Flags, Floats, Params, State, algorithm
 from pynomaly.kernels import kernel
 from pynomaly.kernels import neighbors as nb
 from pynomaly.kernels.kdtree import Tree
-from pynomaly.kernels.nearest import QUERIES, find, insert, nearest
+from pynomaly.kernels.nearest import QUERIES, find, insert, nearest, square_distance
 
 CLEARLY_LESS = 1.0 - 1e-9  # a variance at the limit is not below it, whatever rounding says
 NO_VARIANCE = 1e-24  # standardised columns that vary less together are flat but for rounding
@@ -110,16 +110,6 @@ def _level(met: nb.Counts, itself: int, want: int, copies: nb.Counts, found: Ref
 
 
 @kernel
-def _square(q: Floats, rows: Floats, slot: int) -> float:
-    """Squared distance to the row of a slot."""
-    square = 0.0
-    for j in range(q.size):
-        away = rows[slot, j] - q[j]
-        square += away * away
-    return square
-
-
-@kernel
 def _choose(q: Floats, itself: int, met: nb.Counts, want: int, tree: Tree, found: References) -> int:
     """Fill the references: the rows that share the most, of equals the nearest; return how many differ."""
     level, above = _level(met, itself, want, tree.copies, found)
@@ -132,7 +122,7 @@ def _choose(q: Floats, itself: int, met: nb.Counts, want: int, tree: Tree, found
             found.slots[chosen], found.weights[chosen] = slot, weight
             chosen += 1
         elif found.shared[slot] == level and weight > 0:
-            square = _square(q, tree.rows, slot)
+            square = square_distance(q, tree.rows, slot)
             # One more than is wanted, as the row itself may be among the copies that are counted.
             held, total = insert(found.squares, found.tied, held, total, want - above + 1, square, slot, tree)
     for at in range(held):

@@ -15,34 +15,13 @@ from pynomaly.cache import Fitted
 from pynomaly.catalog import migrations
 from pynomaly.errors import BadParameter, SourceUnreadable, UnknownModel, UnknownSource, did_you_mean
 from pynomaly.quoting import literal
+from pynomaly.schema import FITTED, TRAINED
 from pynomaly.workers import Work, aside, never, working
 
 if TYPE_CHECKING:
     from pynomaly.functions import Session
     from pynomaly.model import Model
 
-TRAINED = pa.struct(
-    [
-        ("algorithm", pa.string()),
-        ("parameters", pa.string()),
-        ("seed", pa.int64()),
-        ("features", pa.list_(pa.string())),
-        ("encodings", pa.string()),
-        ("source_rows", pa.int64()),
-        ("fitted_rows", pa.int64()),
-        ("fingerprint", pa.string()),
-        ("threshold", pa.float64()),
-        ("cut_off", pa.string()),
-        ("notes", pa.list_(pa.string())),
-        ("metrics", pa.string()),
-        ("libraries", pa.string()),
-        ("fit_seconds", pa.float64()),
-        ("peak_memory_bytes", pa.int64()),
-        ("state", pa.binary()),
-        ("digest", pa.string()),
-    ]
-)
-FITTED = pa.struct([("model", pa.int64()), ("threshold", pa.float64())])
 TABLES = ("models", "model_stages")
 _VERSIONS = "select stored.version, stored.digest from pynomaly.models as stored where stored.name = ?"
 _CHAMPION = """

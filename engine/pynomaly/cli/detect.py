@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
+from pynomaly.calls import call
 from pynomaly.cli import output, standard_input, table
 from pynomaly.cli.console import ANOMALIES_FOUND, FAILED, Voice, failed, interruptible, progress
 from pynomaly.cli.output import Shown, Target
@@ -24,7 +25,7 @@ from pynomaly.cli.settings import (
     resolve,
     split,
 )
-from pynomaly.engine import Engine, call
+from pynomaly.engine import Engine
 from pynomaly.errors import BadParameter, PynomalyError
 from pynomaly.result import Verdict
 

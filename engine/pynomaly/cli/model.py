@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 
 from pynomaly.cli import output, table
 from pynomaly.cli.detect import json_object, one_or_all
-from pynomaly.cli.settings import COMMON, WRITTEN, Common, Written, opened, resolve, split
+from pynomaly.cli.settings import COMMON, WRITTEN, Common, Settings, Written, opened, resolve, split
 from pynomaly.errors import BadParameter, UnknownModel
 from pynomaly.quoting import literal
 
@@ -29,6 +29,15 @@ select
     name, version, stage, algorithm, len(features) as columns, auroc as "AUROC",
     strftime(created_at, '%Y-%m-%d %H:%M') as trained
 """
+
+
+def _with_database(common: Common) -> Settings:
+    """The settings; BadParameter where they name no database that a model could be kept in."""
+    settings = resolve(common)
+    if settings.database is None:
+        raise BadParameter("a model needs a database to be kept in", "name one with --db")
+    return settings
+
 
 model = App(name="model", help="Train, list, promote, export and import the models of a database.")
 
@@ -56,9 +65,7 @@ def train(
     common: Common = COMMON,
 ) -> int:
     """Train a model on SOURCE and keep it in the database: `pynomaly model train fraud payments --db team.duckdb`."""
-    settings = resolve(common)
-    if settings.database is None:
-        raise BadParameter("a model needs a database to be kept in", "name one with --db")
+    settings = _with_database(common)
     with opened(settings) as engine:
         trained = engine.train(
             name,
@@ -194,9 +201,7 @@ def import_model(
     common: Common = COMMON,
 ) -> int:
     """Keep the model in a file as the next version: `pynomaly model import fraud.parquet --db team.duckdb`."""
-    settings = resolve(common)
-    if settings.database is None:
-        raise BadParameter("a model needs a database to be kept in", "name one with --db")
+    settings = _with_database(common)
     with opened(settings) as engine:
         common.voice.say(str(engine.import_model(path, name)))
     return 0

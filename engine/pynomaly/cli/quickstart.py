@@ -7,10 +7,11 @@ import msgspec
 import pyarrow as pa
 from cyclopts import Parameter
 
+from pynomaly.calls import call
 from pynomaly.cli import table
 from pynomaly.cli.console import interruptible, progress
 from pynomaly.cli.settings import COMMON, Common, opened, resolve
-from pynomaly.engine import Engine, call
+from pynomaly.engine import Engine
 from pynomaly.paths import sql_folder
 from pynomaly.result import Verdict
 

@@ -114,7 +114,7 @@ def _nearest_lane(bits: int, squares: Singles) -> int:
 
 
 @borrowing
-def _square(q: Floats, rows: Floats, slot: int) -> float:
+def square_distance(q: Floats, rows: Floats, slot: int) -> float:
     """The squared distance of a row."""
     square = 0.0
     for j in range(q.size):
@@ -139,7 +139,7 @@ def _take_rows(bits: int, leaf: int, q: Floats, want: int, tree: Tree, found: Fo
     while bits != 0:
         slot = leaf * LANES + trailing_zeros(bits)
         bits &= bits - 1
-        square = _square(q, tree.rows, slot)
+        square = square_distance(q, tree.rows, slot)
         if square <= worst:
             held, total = insert(room.squares, room.slots, held, total, want, square, slot, tree)
             if total >= want:

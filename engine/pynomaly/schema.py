@@ -1,0 +1,85 @@
+"""What the functions of the macros return, as Arrow types."""
+
+import pyarrow as pa
+
+from pynomaly.quoting import identifier
+
+FITTED = pa.struct([("model", pa.int64()), ("threshold", pa.float64())])
+DESCRIPTION = pa.struct(
+    [("column", pa.string()), ("used", pa.bool_()), ("encoding", pa.string()), ("why", pa.string())]
+)
+ALGORITHM = pa.struct(
+    [
+        *((name, pa.string()) for name in ("name", "kind", "family", "summary", "reference", "complexity")),
+        *((name, pa.bool_()) for name in ("deterministic", "handles_missing", "scores_new_rows")),
+        ("max_rows", pa.int64()),
+        ("limit_reason", pa.string()),
+        ("caveat", pa.string()),
+        ("available", pa.bool_()),
+        ("install_hint", pa.string()),
+    ]
+)
+PARAMETER = pa.struct(
+    [
+        ("name", pa.string()),
+        ("type", pa.string()),
+        ("minimum", pa.float64()),
+        ("maximum", pa.float64()),
+        ("choices", pa.list_(pa.string())),
+        ("default", pa.string()),
+        ("description", pa.string()),
+    ]
+)
+RULE = pa.struct(
+    [("name", pa.string()), ("is_default", pa.bool_()), ("summary", pa.string()), ("reference", pa.string())]
+)
+COMPARED = pa.struct(
+    [
+        ("algorithm", pa.string()),
+        ("seconds", pa.float64()),
+        ("rows_per_second", pa.float64()),
+        ("peak_memory_bytes", pa.int64()),
+        ("n_rows", pa.int64()),
+        ("n_flagged", pa.int64()),
+        *((name, pa.float64()) for name in ("threshold", "auroc", "average_precision", "precision", "recall", "f1")),
+        ("consensus_correlation", pa.float64()),
+        ("error", pa.string()),
+    ]
+)
+TRAINED = pa.struct(
+    [
+        ("algorithm", pa.string()),
+        ("parameters", pa.string()),
+        ("seed", pa.int64()),
+        ("features", pa.list_(pa.string())),
+        ("encodings", pa.string()),
+        ("source_rows", pa.int64()),
+        ("fitted_rows", pa.int64()),
+        ("fingerprint", pa.string()),
+        ("threshold", pa.float64()),
+        ("cut_off", pa.string()),
+        ("notes", pa.list_(pa.string())),
+        ("metrics", pa.string()),
+        ("libraries", pa.string()),
+        ("fit_seconds", pa.float64()),
+        ("peak_memory_bytes", pa.int64()),
+        ("state", pa.binary()),
+        ("digest", pa.string()),
+    ]
+)
+
+
+def sql_type(type_: pa.DataType) -> str:
+    """An Arrow type as DuckDB writes it."""
+    if pa.types.is_struct(type_):
+        fields = ", ".join(f"{identifier(field.name)} {sql_type(field.type)}" for field in type_)
+        return f"struct({fields})"
+    if pa.types.is_list(type_):
+        return f"{sql_type(type_.value_type)}[]"
+    return {
+        pa.string(): "varchar",
+        pa.bool_(): "boolean",
+        pa.float64(): "double",
+        pa.int64(): "bigint",
+        pa.binary(): "blob",
+    }[type_]

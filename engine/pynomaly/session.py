@@ -1,0 +1,71 @@
+"""What all cursors of one database instance share."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+import weakref
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from pynomaly import frames, functions
+from pynomaly.cache import ModelCache, Progress
+from pynomaly.workers import Stop
+
+if TYPE_CHECKING:
+    from pynomaly.engine import Engine
+
+USER_TABLES = "select table_name from information_schema.tables where table_schema <> 'pynomaly'"
+_SESSIONS: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictionary()
+
+
+class Session:
+    """What all cursors of one database instance share: the functions, the fitted models, the frames."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self.id = uuid.uuid4().hex
+        self.cache = ModelCache()
+        self.runs: dict[str, Progress] = {}
+        self.stops: dict[str, Stop] = {}
+        self.frames: dict[str, object] = {}
+        self.cursors: weakref.WeakSet[Engine] = weakref.WeakSet()
+        self._con = con.cursor()
+        with contextlib.suppress(duckdb.Error):  # a locked configuration keeps its own setting
+            self._con.execute("set python_scan_all_frames = true")
+        # The functions live as long as the connection that registers them, and hold `self`.
+        functions.register(con, self)
+        _SESSIONS[self.id] = self
+
+    @classmethod
+    def of(cls, con: duckdb.DuckDBPyConnection) -> Session:
+        """The session of a connection's database instance; a new one where nothing is registered yet."""
+        found = con.execute("select count(*) from duckdb_functions() where function_name = '_session'").fetchall()
+        if found == [(0,)]:
+            return cls(con)
+        return _SESSIONS[str(con.execute("select _session(null)").fetchall()[0][0])]
+
+    def lookup_cursor(self, name: str) -> duckdb.DuckDBPyConnection:
+        """A cursor that sees the database, and the frame registered under a name if there is one."""
+        cursor = self._con.cursor()
+        if name in self.frames:
+            cursor.register(name, self.frames[name])
+        return cursor
+
+    def is_variable(self, cursor: duckdb.DuckDBPyConnection, name: str) -> bool:
+        """Whether a name is a frame in a Python variable; the query may yet see an uncommitted table of that name."""
+        if name in self.frames or frames.find(name) is None:
+            return False
+        tables = f"select count(*) from ({USER_TABLES}) where lower(table_name) = lower(?)"
+        return cursor.execute(tables, [name]).fetchall() == [(0,)]
+
+    def refuse_single_use(self, name: str) -> None:
+        """Raise SourceSingleUse when a variable or a registered name holds a reader."""
+        frames.refuse_reader(name, self.frames[name] if name in self.frames else frames.find(name))
+
+    def close(self) -> None:
+        """Let go of the lookup connection and the models."""
+        self.frames.clear()
+        self.runs.clear()
+        self.cache = ModelCache()
+        self._con.close()
