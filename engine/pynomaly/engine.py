@@ -14,12 +14,12 @@ from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
 import duckdb
-import msgspec
 
 from pynomaly import frames
 from pynomaly.cache import Fitted, Progress
 from pynomaly.calls import TRAINING_OPTIONS, call, compare_call, macro_call
 from pynomaly.catalog.migrations import migrate
+from pynomaly.commands import Commands
 from pynomaly.errors import BadParameter, InvalidSql, PynomalyError, TransactionAborted
 from pynomaly.paths import macro_files
 from pynomaly.quoting import literal
@@ -90,7 +90,7 @@ def _connect_error(error: duckdb.Error, path: str) -> PynomalyError:
     return DatabaseUnreadable(f"`{path}` cannot be opened: {found.cause}", "check the path, its rights and its format")
 
 
-class Engine:
+class Engine(Commands):
     """A connection on which detection is a query; use it as a context manager."""
 
     def __init__(
@@ -211,46 +211,6 @@ class Engine:
             run.asked = options
             table = self.sql(run.sql).arrow()
         return Result(table, run.verdict, run.id, self._con)
-
-    def promote(self, model: str, version: int, stage: str = "champion") -> None:
-        """Bring a version to a stage: draft, staging, champion or retired; a champion that is replaced retires."""
-        self._change(macro_call("promote_model", ("stage",), (model, version), {"stage": stage}))
-
-    def retire(self, model: str, version: int) -> None:
-        """Bring a version to the stage retired."""
-        self._change(macro_call("retire_model", (), (model, version), {}))
-
-    def roll_back(self, model: str) -> None:
-        """Make the champion before the present one champion again."""
-        self._change(macro_call("roll_back_model", (), (model,), {}))
-
-    def export_model(self, model: str, path: str | Path, version: int | None = None) -> None:
-        """Write a model to one file, Parquet with its row; without a version the champion or the newest."""
-        call = macro_call("export_model", ("version",), (model,), {"version": version})
-        self.execute(f"copy (from {call}) to {literal(str(path))} (format parquet)").fetchall()
-
-    def import_model(self, path: str | Path, name: str | None = None) -> ModelRow:
-        """Keep the model in a file as the next version of its name, or of another name; return its row."""
-        self._guard(lambda: migrate(self._con))
-        return self._kept(macro_call("import_model", ("model",), (str(path),), {"model": name}))
-
-    def export_detector_sql(self, model: str, version: int | None = None, called: str | None = None) -> str:
-        """A statement of plain SQL that makes a model a macro, called like the model or as told."""
-        call = macro_call(
-            "export_detector_sql", ("version", "called"), (model,), {"version": version, "called": called}
-        )
-        return str(self.execute(f"select {call}").fetchall()[0][0])
-
-    def _kept(self, call: str) -> ModelRow:
-        """Insert a model and return its row."""
-        columns = ModelRow.__struct_fields__
-        inserted = f"insert into pynomaly.models by name from {call} returning {', '.join(columns)}"
-        found = dict(zip(columns, self.execute(inserted).fetchall()[0], strict=True))
-        return msgspec.convert({**found, "metrics": msgspec.json.decode(found["metrics"] or "null")}, ModelRow)
-
-    def _change(self, call: str) -> None:
-        self._guard(lambda: migrate(self._con))
-        self.execute(f"insert into pynomaly.model_stages by name from {call}").fetchall()
 
     @property
     def progress(self) -> Progress | None:

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from pynomaly.functions import Session
     from pynomaly.model import Model
 
-TABLES = ("models", "model_stages")
+TABLES = (
+    *("models", "model_stages", "detectors", "datasets", "dataset_versions"),
+    *("runs", "results", "labels", "settings", "queries", "lineage"),
+)
 _VERSIONS = "select stored.version, stored.digest from pynomaly.models as stored where stored.name = ?"
 _CHAMPION = """
 select version from (

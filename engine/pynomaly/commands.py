@@ -1,0 +1,61 @@
+"""What an engine does with the catalogue besides detecting: stages, files and plain SQL of models."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+
+from pynomaly.calls import macro_call
+from pynomaly.catalog.migrations import migrate
+from pynomaly.quoting import literal
+from pynomaly.result import ModelRow, Rows
+
+
+class Commands:
+    """The methods of the engine that change or read rows of the catalogue by its macros."""
+
+    _con: duckdb.DuckDBPyConnection
+    execute: Callable[..., Rows]
+    _guard: Callable[..., Any]
+
+    def promote(self, model: str, version: int, stage: str = "champion") -> None:
+        """Bring a version to a stage: draft, staging, champion or retired; a champion that is replaced retires."""
+        self._change(macro_call("promote_model", ("stage",), (model, version), {"stage": stage}))
+
+    def retire(self, model: str, version: int) -> None:
+        """Bring a version to the stage retired."""
+        self._change(macro_call("retire_model", (), (model, version), {}))
+
+    def roll_back(self, model: str) -> None:
+        """Make the champion before the present one champion again."""
+        self._change(macro_call("roll_back_model", (), (model,), {}))
+
+    def export_model(self, model: str, path: str | Path, version: int | None = None) -> None:
+        """Write a model to one file, Parquet with its row; without a version the champion or the newest."""
+        call = macro_call("export_model", ("version",), (model,), {"version": version})
+        self.execute(f"copy (from {call}) to {literal(str(path))} (format parquet)").fetchall()
+
+    def import_model(self, path: str | Path, name: str | None = None) -> ModelRow:
+        """Keep the model in a file as the next version of its name, or of another name; return its row."""
+        self._guard(lambda: migrate(self._con))
+        return self._kept(macro_call("import_model", ("model",), (str(path),), {"model": name}))
+
+    def export_detector_sql(self, model: str, version: int | None = None, called: str | None = None) -> str:
+        """A statement of plain SQL that makes a model a macro, called like the model or as told."""
+        call = macro_call(
+            "export_detector_sql", ("version", "called"), (model,), {"version": version, "called": called}
+        )
+        return str(self.execute(f"select {call}").fetchall()[0][0])
+
+    def _kept(self, call: str) -> ModelRow:
+        """Insert a model and return its row."""
+        columns = ModelRow.__struct_fields__
+        inserted = f"insert into pynomaly.models by name from {call} returning {', '.join(columns)}"
+        found = dict(zip(columns, self.execute(inserted).fetchall()[0], strict=True))
+        return msgspec.convert({**found, "metrics": msgspec.json.decode(found["metrics"] or "null")}, ModelRow)
+
+    def _change(self, call: str) -> None:
+        self._guard(lambda: migrate(self._con))
+        self.execute(f"insert into pynomaly.model_stages by name from {call}").fetchall()
