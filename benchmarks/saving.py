@@ -1,8 +1,8 @@
 """What saving costs: `python -m benchmarks.saving [--rows N] [--rounds N]`.
 
 One detection of Gaussian rows by an isolation forest in a database file, as `engine.detect` gives it, without and with
-`save=True`, in turns; the medians, and what saving adds to the median without. Beside the run's row go a million results
-and the model; without a key also a snapshot of the source.
+`save=True`, in turns; the medians, and what saving adds to the median without. Beside the run's row go the results and
+the model; without a key also a snapshot of the source.
 """
 
 import argparse
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pynomaly
-
 from benchmarks.data import parquet
 
 LIMIT = 0.30  # of the detection's own time, with a key
