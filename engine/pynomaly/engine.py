@@ -187,6 +187,8 @@ class Engine(Commands):
         run = Run("detect", frames.called(source), options, save)
         with self._as_name(source) as name, self.recorded(run):
             run.sql = f"select * from {call(run.source, **options)}"
+            name = self._pinned(name, run)
+            run.sql = f"select * from {call(run.source, **options)}"
             self._run(run, name, lambda read, key: f"from {call(read, **{**options, **key})}")
         return Result(run.found, run.verdict, run.id, self._con)
 
@@ -208,7 +210,7 @@ class Engine(Commands):
         """
         self._guard(lambda: migrate(self._con))
         with self._as_name(source) as known:
-            return self._kept(macro_call("train_detector", TRAINING_OPTIONS, (name, known), options))
+            return self._kept(macro_call("train_detector", TRAINING_OPTIONS, (name, self._pinned(known)), options))
 
     def score(
         self,
@@ -232,6 +234,7 @@ class Engine(Commands):
 
         with self._as_name(source) as name, self.recorded(run):
             run.sql = statement(run.source)
+            name = self._pinned(name, run)
             options["version"] = self._version(model, version)
             run.model, run.sql = (model, options["version"]), statement(run.source)
             self._run(run, name, lambda read, _: statement(read))
@@ -245,11 +248,22 @@ class Engine(Commands):
     def _run(self, run: Run, name: str, statement: Callable[[str, dict[str, Any]], str]) -> None:
         """Run a statement on the source, or on its snapshot where the run needs one."""
         key: dict[str, Any] = {}
-        if run.save and not run.key:
+        if run.save and run.source_version is not None and not run.key:
+            name, key = f"{SNAPSHOT}{run.snapshot}", {"key": PLACE}
+        elif run.save and not run.key:
             select = f"from {self._guard(lambda: self._session.relation(name))}"
             run.snapshot = self._guard(lambda: snapshots.write(self._con, select, self._session.workspace))
             name, key = SNAPSHOT + run.snapshot, {"key": PLACE}
         run.rows = self.sql(statement(name, key)).arrow()
+
+    def _pinned(self, name: str, run: Run | None = None) -> str:
+        """The address of the version where a source is a dataset, which its run then names; else the source."""
+        version = self._guard(lambda: self._session.version(name))
+        if version is None or name.lower() in map(str.lower, self._names()):
+            return name
+        if run is not None:
+            run.source, run.source_version, run.snapshot = version.address, version.version, version.snapshot
+        return str(version.address)
 
     @property
     def progress(self) -> Progress | None:

@@ -15,6 +15,7 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 from pynomaly import arrays, options, registry, source
 from pynomaly.algorithm import Floats
 from pynomaly.cache import Entry, Fitted, ModelCache, Progress
+from pynomaly.catalog.datasets import DatasetFunctions
 from pynomaly.catalog.evaluations import EvaluationFunctions
 from pynomaly.catalog.functions import CatalogFunctions
 from pynomaly.catalog.runs import RunFunctions
@@ -71,6 +72,7 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
     functions, catalog = Functions(session), CatalogFunctions(session)
     runs = RunFunctions(session)
     evaluations = EvaluationFunctions(session, runs)
+    datasets = DatasetFunctions(session)
     # `_score` is volatile so that a filter on its result is not pushed below it, where it would score twice.
     for function, returns, volatile in (
         (functions.source, "varchar", False),
@@ -106,6 +108,9 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (runs.comparable, "boolean", False),
         (evaluations.judged_rows, "varchar", False),
         (evaluations.anomaly_label, "double", False),
+        (datasets.loaded, "boolean", True),
+        (datasets.dataset_name, "varchar", False),
+        (datasets.version_changes, "varchar", False),
     ):
         con.create_function(
             "_" + function.__name__,

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -36,16 +37,21 @@ def path_of(workspace: Path | None, snapshot: str) -> Path:
     return path
 
 
-def write(con: duckdb.DuckDBPyConnection, select: str, workspace: Path | None) -> str:
+def write(
+    con: duckdb.DuckDBPyConnection, select: str, workspace: Path | None, accept: Callable[[Path], None] | None = None
+) -> str:
     """Copy the rows of a SELECT into a workspace and return the snapshot's name.
 
-    The file appears whole, under its name, or not at all; equal rows in equal order are one file.
+    The file appears whole, under its name, or not at all; equal rows in equal order are one file. `accept` sees it
+    before, and refuses it by what it raises.
     """
     folder = folder_of(workspace)
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f"{uuid.uuid4().hex}{UNFINISHED}"
     try:
         con.execute(f"copy ({select}) to {literal(str(temporary))} (format parquet, compression zstd)").fetchall()
+        if accept is not None:
+            accept(temporary)
         with temporary.open("rb") as file:
             name = hashlib.file_digest(file, "sha256").hexdigest()
             os.fsync(file.fileno())
