@@ -237,6 +237,13 @@ class UnknownDataset(PynomalyError):
     status = 404
 
 
+class AmbiguousSource(PynomalyError):
+    """A bare name is that of a dataset and of something else that the query sees."""
+
+    code = "ambiguous_source"
+    status = 409
+
+
 class DatasetInUse(PynomalyError):
     """Something depends on the dataset that was to be removed."""
 

@@ -137,7 +137,8 @@ def resolve(
         raise UnknownSource(f"`{source}` is a folder", f"name its files, such as '{source.rstrip('/')}/*.parquet'")
     is_dataset = versions.is_address(source) or not _is_path(source)
     if is_dataset and (version := versions.find(cursor, source)) is not None:
-        return f"read_parquet({literal(str(snapshots.path_of(workspace, version.snapshot)))})", version.columns
+        kept = f"read_parquet({literal(str(snapshots.path_of(workspace, version.snapshot)))})"
+        return kept if versions.is_address(source) else versions.unshadowed(kept, version), version.columns
     if _is_path(source):
         near = did_you_mean(source, _neighbours(source))
         raise UnknownSource(f"file `{source}` does not exist", near or "check the path")

@@ -6,12 +6,26 @@ from datetime import datetime
 import duckdb
 import msgspec
 
-from pynomaly.errors import BadParameter, UnknownDataset, did_you_mean
+from pynomaly.errors import AmbiguousSource, BadParameter, UnknownDataset, did_you_mean
+from pynomaly.quoting import literal
 
 _NUMBERED = re.compile(r"(?P<name>[^@/\\]+)@(?P<version>\d{1,9})")
 _AS_OF = re.compile(r"(?P<name>[^@/\\]+?)\s+as\s+of\s+'(?P<at>[^']+)'", re.IGNORECASE)
 _COLUMNS = "name, version, snapshot, columns, n_rows, n_bytes, n_quarantined, source, parent, created_at, created_by"
 _NAMES = "select distinct name from pynomaly.live_dataset_versions"
+_SHADOWS = """
+select
+    case
+        when count(*) > 0 or regexp_matches(current_query(), {cte}) then error({error} || left(count(*)::varchar, 0))
+        else true
+    end
+from (
+    select table_name as name, schema_name, temporary from duckdb_tables()
+    union all
+    select view_name, schema_name, temporary from duckdb_views()
+)
+where lower(name) = {name} and (temporary or schema_name = current_schema())
+"""
 _LIVE = f"select {_COLUMNS} from pynomaly.live_dataset_versions where name = ?"
 
 
@@ -82,6 +96,24 @@ def find(cursor: duckdb.DuckDBPyConnection, source: str) -> Version | None:
     return of_row(rows[0]) if rows else None
 
 
+def unshadowed(relation: str, version: Version) -> str:
+    """The relation of a dataset by its bare name; the query fails where it has a table or CTE of that name as well.
+
+    Only the query itself sees its CTEs, its temporary tables and those that are not committed yet.
+    """
+    name = version.name.lower()
+    cte = (
+        rf"""(?i)(with|,)\s*(recursive\s+)?"?{re.escape(name)}"?\s*(\([^)]*\)\s*)?as\s+(not\s+)?(materialized\s+)?\("""
+    )
+    error = AmbiguousSource(
+        f"`{version.name}` is a dataset and also a table or CTE of this query",
+        f"write `{version.address}` for the dataset, or call the other one something else",
+    )
+    return (
+        f"(from {relation} where ({_SHADOWS.format(cte=literal(cte), name=literal(name), error=literal(str(error)))}))"
+    )
+
+
 def live(cursor: duckdb.DuckDBPyConnection, name: str) -> list[Version]:
     """Every version of a dataset, the oldest first; UnknownDataset where there is none."""
     found = _rows(cursor, f"{_LIVE} order by version", [name], Address(name))
@@ -96,9 +128,7 @@ def of_row(row: tuple[object, ...]) -> Version:
     return msgspec.convert({**given, "columns": msgspec.json.decode(str(given["columns"]))}, Version)
 
 
-def _rows(
-    cursor: duckdb.DuckDBPyConnection, sql: str, values: list[str], address: Address
-) -> list[tuple[object, ...]]:
+def _rows(cursor: duckdb.DuckDBPyConnection, sql: str, values: list[str], address: Address) -> list[tuple[object, ...]]:
     try:
         return cursor.execute(sql, values).fetchall()
     except duckdb.CatalogException:  # there is no catalogue, or it is of an older release

@@ -67,7 +67,7 @@ def _refuse_bomb(asked: Asked, files: list[str]) -> None:
 def _bytes(text: str) -> float:
     """A size as DuckDB writes it, such as '1.5 GiB'."""
     number, unit = text.split()
-    return float(number) * 1024 ** ("bytes", "KiB", "MiB", "GiB", "TiB").index(unit)
+    return float(number) * 1024.0 ** ("bytes", "KiB", "MiB", "GiB", "TiB").index(unit)
 
 
 @contextmanager

@@ -10,7 +10,8 @@ def paths(source: str) -> list[str]:
     """The files of a path or pattern in their order; UnknownSource where there is none."""
     if Path(source).is_file():
         return [source]
-    found = sorted(path for path in glob.glob(source, recursive=True) if Path(path).is_file())
+    matches = glob.glob(source, recursive=True)  # noqa: PTH207 - a pattern may be absolute
+    found = sorted(path for path in matches if Path(path).is_file())
     if found:
         return found
     if any(sign in source for sign in "*?["):

@@ -49,7 +49,7 @@ def _columns(asked: Asked, chosen: Any, h5py: Any) -> dict[str, tuple[Any, Any]]
     if isinstance(chosen, h5py.Group):
         arrays = {name: item for name, item in chosen.items() if isinstance(item, h5py.Dataset)}
     if len(arrays) == 1:
-        ((name, array),) = arrays.items()
+        (array,) = arrays.values()
         if array.dtype.names:
             return {field: (array, field) for field in array.dtype.names}
         if array.ndim == 2:
@@ -95,5 +95,7 @@ def _batch(columns: dict[str, tuple[Any, Any]], begin: int, end: int) -> pa.Reco
 def _values(values: Any) -> pa.Array:
     """A column; texts are bytes in the file, booleans an enumeration."""
     if values.dtype.kind in "OS":
-        return pa.array([v.decode(errors="replace") if isinstance(v, bytes) else v for v in values.tolist()], pa.string())
+        return pa.array(
+            [v.decode(errors="replace") if isinstance(v, bytes) else v for v in values.tolist()], pa.string()
+        )
     return pa.array(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="), copy=False)))

@@ -43,7 +43,10 @@ insert into pynomaly.dataset_versions
 values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _DEPENDENTS = """
-select child from pynomaly.lineage where list_contains(?, parent) and relation in ('read', 'trained') order by "at", child
+select child
+from pynomaly.lineage
+where list_contains(?, parent) and relation in ('read', 'trained')
+order by "at", child
 """
 _STILL_USED = """
 select snapshot from pynomaly.live_dataset_versions union select snapshot from pynomaly.runs where snapshot is not null
@@ -66,20 +69,23 @@ class Datasets:
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
 
-    def add(self, name: str, source: object, strict: bool = False, **options: Any) -> Version:
+    def add(
+        self, name: str, source: object, strict: bool = False, called: str | None = None, **options: Any
+    ) -> Version:
         """Load a source as the next version of a dataset; the newest version where it has the same bytes.
 
         `source` is a file, a pattern or folder of files, a table, view, frame variable, SELECT or dataset by name, or
         a frame or reader by value. Rows that cannot be read go to `pynomaly.quarantine`, and with `strict` are an
         error. `options` belong to the kind of file: `sheet` and `header` of Excel, `path` of HDF5, `encoding`,
-        `delimiter` and others of CSV. Raises a PynomalyError, and nothing has changed then.
+        `delimiter` and others of CSV. `called` is what its row calls the source. Raises a PynomalyError, and nothing has
+        changed then.
         """
         _check_name(name)
         self._make_ready()
         source = str(source) if isinstance(source, Path) else source
         with self._opened(source, options) as opened:
             landed = self._land(opened, strict)
-        return self._keep(name, frames.called(source), options, landed)
+        return self._keep(name, called or frames.called(source), options, landed)
 
     def versions(self, name: str) -> list[Version]:
         """The versions of a dataset, the oldest first; UnknownDataset where there is none."""
@@ -97,7 +103,9 @@ class Datasets:
         if to.suffix.lower() in (".parquet", ".pq"):
             self._guard(lambda: shutil.copyfile(kept, to))
         else:
-            self._guard(lambda: self._con.execute(f"copy (from read_parquet({literal(str(kept))})) to {literal(str(to))}"))
+            self._guard(
+                lambda: self._con.execute(f"copy (from read_parquet({literal(str(kept))})) to {literal(str(to))}")
+            )
         if dvc:
             pointers.write(to)
 
@@ -126,6 +134,10 @@ class Datasets:
             if version.snapshot not in used:
                 folder = snapshots.folder_of(self._engine._session.workspace)
                 (folder / f"{version.snapshot}{snapshots.SUFFIX}").unlink(missing_ok=True)
+
+    def share_loaded(self) -> float:
+        """The share of the source that the load in another thread has read, where DuckDB's progress bar is on."""
+        return max(self._con.query_progress(), 0.0) / 100
 
     @property
     def _con(self) -> duckdb.DuckDBPyConnection:
@@ -268,7 +280,9 @@ def _check_name(name: object) -> None:
 
 def _malformed(bad: list[BadRow], strict: bool) -> RowsMalformed | SourceUnreadable:
     shown = "; ".join(f"{row.file} line {row.line}: {row.reason}" for row in bad[:SHOWN])
-    what = f"{len(bad):,} row{'s' if len(bad) > 1 else ''} cannot be read ({shown}{'; ...' if len(bad) > SHOWN else ''})"
+    what = (
+        f"{len(bad):,} row{'s' if len(bad) > 1 else ''} cannot be read ({shown}{'; ...' if len(bad) > SHOWN else ''})"
+    )
     if strict:
         return RowsMalformed(what, "correct them, or load without strict: they go to pynomaly.quarantine")
     return SourceUnreadable(f"{what}, and there is no other", "check the file's format and encoding")

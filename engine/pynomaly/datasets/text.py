@@ -19,7 +19,9 @@ CONTENT_WIDTH = 10_000  # characters of a row that are kept
 CSV_OPTIONS = ("encoding", "delimiter", "header", "columns", "nullstr", "dateformat", "timestampformat", "decimal")
 _OPTION_OF = {"delimiter": "delim", "decimal": "decimal_separator"}  # as DuckDB calls it
 _BAD_ROWS = f"""
-select scans.file_path, errors.line, string_agg(errors.error_message, '; ' order by errors.column_idx), any_value(errors.csv_line)
+select
+    scans.file_path, errors.line, string_agg(errors.error_message, '; ' order by errors.column_idx),
+    any_value(errors.csv_line)
 from {REJECTS} as errors
 join {SCANS} as scans using (scan_id, file_id)
 group by all
@@ -71,7 +73,9 @@ def _check_header(asked: Asked, select: str) -> None:
 
 def _rejected(con: duckdb.DuckDBPyConnection) -> list[BadRow]:
     rows = con.execute(_BAD_ROWS).fetchall()
-    return [BadRow(file, line, " ".join(_brief(reason).split()), _shown(content)) for file, line, reason, content in rows]
+    return [
+        BadRow(file, line, " ".join(_brief(reason).split()), _shown(content)) for file, line, reason, content in rows
+    ]
 
 
 def _brief(reason: str) -> str:
@@ -102,11 +106,12 @@ def json_lines(asked: Asked) -> Iterator[Opened]:
 
 
 def _are_lines(file: str) -> bool:
-    """Whether a file has an object a line; one that is packed is left to DuckDB."""
+    """Whether a file has an object a line; one that is packed, or spread over lines, is left to DuckDB."""
     with Path(file).open("rb") as stream:
-        head = stream.read(65_536).removeprefix(b"\xef\xbb\xbf").lstrip()
-    first = head.splitlines()[0] if head else b""
-    return first.startswith(b"{") and not (first.strip() == b"{" or _why_bad(first) and len(head.splitlines()) == 1)
+        lines = stream.read(65_536).removeprefix(b"\xef\xbb\xbf").lstrip().splitlines()
+    if not lines or not lines[0].startswith(b"{"):
+        return False
+    return _why_bad(lines[0]) is None or sum(line.startswith(b"{") for line in lines) > 1
 
 
 def _good_lines(file: Path, to: Path, bad: list[BadRow]) -> str:
