@@ -120,7 +120,7 @@ def test_what_only_the_query_sees_is_never_mistaken_for_a_dataset(db: pynomaly.E
 def test_a_run_names_the_version_that_it_read(db: pynomaly.Engine) -> None:
     version = db.datasets.add("payments", frame())
     for options in ({}, {"key": "id"}):
-        result = db.detect("payments", save=True, exclude="amount" if not options else None, **options)
+        result = db.detect("payments", save=True, **options)
         row = db.execute(
             "select source, source_version, snapshot, sql from pynomaly.runs where id = ?::uuid", [result.run_id]
         ).fetchall()[0]
@@ -141,11 +141,11 @@ def test_runs_replay_when_the_dataset_goes_on(db: pynomaly.Engine) -> None:
 
 
 def test_lineage_goes_from_the_source_to_what_was_made_of_a_version(db: pynomaly.Engine) -> None:
-    db.execute("create table raw as from range(50) as r(x)")
+    db.execute("create table raw as select range as id, range * 7 % 23 as x from range(50)")
     db.datasets.add("payments", "raw")
     db.train("fraud", "payments", algorithm="hbos")
-    run = db.detect("payments", key="x", save=True).run_id
-    db.datasets.add("payments", "select x + 1 as x from raw")
+    run = db.detect("payments", key="id", save=True).run_id
+    db.datasets.add("payments", "select id, x + 1 as x from raw")
     edges = db.execute("select parent, child, relation from pynomaly.lineage where relation <> 'fitted'").fetchall()
     assert set(edges) >= {
         ("source:raw", "dataset:payments@1", "loaded"),
@@ -154,6 +154,13 @@ def test_lineage_goes_from_the_source_to_what_was_made_of_a_version(db: pynomaly
         ("dataset:payments@1", f"run:{run}", "read"),
     }
     assert not any(relation == "copied" for _, _, relation in edges)
+
+
+def test_a_model_trained_in_sql_names_the_version(db: pynomaly.Engine) -> None:
+    db.datasets.add("payments", frame())
+    db.execute("insert into pynomaly.models by name from train_detector('fraud', 'payments', algorithm := 'hbos')")
+    assert db.execute("select source from pynomaly.models").fetchall() == [("payments@1",)]
+    assert db.datasets.dependents("payments") == ["model:fraud@1"]
 
 
 def test_removal_names_what_depends_on_it(db: pynomaly.Engine) -> None:
@@ -213,7 +220,7 @@ def test_diff_counts_equal_rows_and_matches_by_key(db: pynomaly.Engine) -> None:
     db.datasets.add("p", pa.table({"id": [1, 2, None, 4], "a": [1.5, 2.0, 5.0, 4.0]}))
     rows = db.execute("select change, n_rows from diff_versions('p@1', 'p')").fetchall()
     assert rows == [("rows removed", 2), ("rows added", 2)]
-    keyed = db.execute('select change, "column", n_rows from diff_versions(\'p@1\', \'p\', key := \'id\')').fetchall()
+    keyed = db.execute("select change, \"column\", n_rows from diff_versions('p@1', 'p', key := 'id')").fetchall()
     assert keyed == [("rows added", None, 1), ("values changed", "a", 1)]
     with pytest.raises(UnknownColumn, match="did you mean `id`"):
         db.execute("from diff_versions('p@1', 'p', key := 'idd')").fetchall()

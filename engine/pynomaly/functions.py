@@ -26,6 +26,7 @@ from pynomaly.garbage import uncollected
 from pynomaly.options import MINIMUM_ROWS, Options
 from pynomaly.reasons import REASON, no_reasons, reasons
 from pynomaly.schema import ALGORITHM, COMPARED, DESCRIPTION, FITTED, PARAMETER, RULE, TRAINED, sql_type
+from pynomaly.versions import Version
 from pynomaly.workers import Stop, Work, aside, check, current, never, over_rows, working
 
 MANY_GROUPS = 32  # a few groups are fitted one after another, each on all threads
@@ -62,6 +63,9 @@ class Session(Protocol):
 
     def resolved(self, name: str) -> tuple[str, dict[str, str] | None]:
         """A source as it stands in FROM, and its columns with their types (None where they cannot be seen)."""
+
+    def version(self, name: str) -> Version | None:
+        """The version of a dataset that a source names; None where it is something else."""
 
     def refuse_single_use(self, name: str) -> None:
         """Raise SourceSingleUse when the name is a reader that can be read once only."""
@@ -109,6 +113,7 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (evaluations.judged_rows, "varchar", False),
         (evaluations.anomaly_label, "double", False),
         (datasets.loaded, "boolean", True),
+        (datasets.address, "varchar", False),
         (datasets.dataset_name, "varchar", False),
         (datasets.version_changes, "varchar", False),
     ):

@@ -22,7 +22,7 @@ def translate(error: Exception, names: Names = tuple) -> PynomalyError:
 
 def _raised_by_us(text: str) -> PynomalyError | None:
     """An error of our own that came through a function: only its text survives, code first."""
-    found = re.search(r"^(?:.*executing the UDF: \w+: )?\[([a-z_]+)\] (.*)", text, re.DOTALL)
+    found = re.search(r"^(?:.*executing the UDF: \w+: |Invalid Input Error: )?\[([a-z_]+)\] (.*)", text, re.DOTALL)
     classes = {cls.code: cls for cls in PynomalyError.__subclasses__()}
     if found is None or found[1] not in classes:
         return None

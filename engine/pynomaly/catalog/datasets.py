@@ -26,6 +26,12 @@ class DatasetFunctions:
             progress.n_rows += len(args[0])
         return pa.repeat(pa.scalar(True), len(args[0]))
 
+    def address(self, *args: pa.Array) -> pa.Array:
+        """(source) to the address of the version that it names; to itself where it is no dataset."""
+        (name,) = arrays.constants(args)
+        version = self._session.version(str(name))
+        return arrays.texts([version.address if version is not None else name] * len(args[0]))
+
     def dataset_name(self, *args: pa.Array) -> pa.Array:
         """(name) to itself; UnknownDataset where no dataset has it."""
         (name,) = arrays.constants(args)

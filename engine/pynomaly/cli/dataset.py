@@ -64,7 +64,9 @@ def add(
         with loading(common.voice, engine, said):
             load = lambda: engine.datasets.add(name, source, strict=strict, called=said, **options)  # noqa: E731
             version = interruptible(engine, load)
-    common.voice.say(f"{version}; no new version, its bytes are the same" if version.version == before else str(version))
+    common.voice.say(
+        f"{version}; no new version, its bytes are the same" if version.version == before else str(version)
+    )
     if version.n_quarantined and version.version != before:
         common.voice.say(f"`pynomaly dataset quarantine {version.address}` shows what could not be read")
     return 0
@@ -89,9 +91,7 @@ def show(name: Name, /, *, written: Written = WRITTEN, common: Common = COMMON) 
     target = output.target(written, settings, ALL_ROWS)
     with opened(settings, read_only=True) as engine:
         version = engine.datasets.version(name)
-        query = engine.sql(
-            f"from dataset_versions({literal(version.name)}) where version = {version.version}"
-        )
+        query = engine.sql(f"from dataset_versions({literal(version.name)}) where version = {version.version}")
         if target.format != "table" or target.path is not None:
             output.write(query, target)
             return 0

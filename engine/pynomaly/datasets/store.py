@@ -77,8 +77,8 @@ class Datasets:
         `source` is a file, a pattern or folder of files, a table, view, frame variable, SELECT or dataset by name, or
         a frame or reader by value. Rows that cannot be read go to `pynomaly.quarantine`, and with `strict` are an
         error. `options` belong to the kind of file: `sheet` and `header` of Excel, `path` of HDF5, `encoding`,
-        `delimiter` and others of CSV. `called` is what its row calls the source. Raises a PynomalyError, and nothing has
-        changed then.
+        `delimiter` and others of CSV. `called` is what its row says that the source is. Raises a PynomalyError, and
+        nothing has changed then.
         """
         _check_name(name)
         self._make_ready()

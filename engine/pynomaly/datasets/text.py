@@ -134,7 +134,7 @@ def _why_bad(content: bytes) -> str | None:
     if not (text := content.removeprefix(b"\xef\xbb\xbf").strip()):
         return None
     try:
-        _OBJECT.decode(text)
+        _OBJECT.decode(text.decode())  # of bytes, the decoder would not look into the texts
     except UnicodeDecodeError:
         return "the line is not UTF-8"
     except msgspec.ValidationError:
