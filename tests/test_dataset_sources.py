@@ -94,7 +94,8 @@ def test_many_files_and_partitions(db: pynomaly.Engine) -> None:
     assert loaded(db, "part*.parquet") == ROWS[:30]
     assert loaded(db, "part*.csv") == ROWS[:30]
     db.execute(
-        "copy (select range as x, range % 3 as y, 'a b' as z from range(9)) to 'tree' (format parquet, partition_by (y, z))"
+        "copy (select range as x, range % 3 as y, 'a b' as z from range(9)) "
+        "to 'tree' (format parquet, partition_by (y, z))"
     )
     for source in ("tree", "tree/**/*.parquet", "tree/"):
         rows = loaded(db, source)

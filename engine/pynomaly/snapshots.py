@@ -14,6 +14,7 @@ from pynomaly.quoting import literal
 
 FOLDER = "snapshots"
 SUFFIX = ".parquet"
+COMPRESSION = "compression zstd, compression_level 1"  # a third of the time of level 3 for 7 % more bytes
 UNFINISHED = ".tmp"  # what is being written ends so
 
 
@@ -53,7 +54,7 @@ def write(
     # NULL, which a table's say and a frame's do not; of this union they say nothing, and it costs nothing.
     rows = f"{select} union all select {', '.join(['null'] * width)} where random() < 0"
     try:
-        con.execute(f"copy ({rows}) to {literal(str(temporary))} (format parquet, compression zstd)").fetchall()
+        con.execute(f"copy ({rows}) to {literal(str(temporary))} (format parquet, {COMPRESSION})").fetchall()
         if accept is not None:
             accept(temporary)
         with temporary.open("rb") as file:

@@ -30,6 +30,17 @@ create view pynomaly.live_dataset_versions as
     where versions.version > coalesce(deletions.n_gone, 0);
 
 comment on view pynomaly.live_dataset_versions is 'The versions of the datasets that were not deleted since';
+comment on column pynomaly.live_dataset_versions.name is 'Name of the dataset';
+comment on column pynomaly.live_dataset_versions.version is 'Number of the version under this name';
+comment on column pynomaly.live_dataset_versions.snapshot is 'SHA-256 of the Parquet file with its rows, and the name of that file';
+comment on column pynomaly.live_dataset_versions.columns is 'Names and types of its columns';
+comment on column pynomaly.live_dataset_versions.n_rows is 'Rows of the version';
+comment on column pynomaly.live_dataset_versions.n_bytes is 'Bytes of the file';
+comment on column pynomaly.live_dataset_versions.n_quarantined is 'Rows of the source that could not be read, which pynomaly.quarantine keeps';
+comment on column pynomaly.live_dataset_versions.source is 'Where the rows came from';
+comment on column pynomaly.live_dataset_versions.parent is 'Version that this one followed; NULL for the first';
+comment on column pynomaly.live_dataset_versions.created_at is 'When it was loaded';
+comment on column pynomaly.live_dataset_versions.created_by is 'Who loaded it';
 
 create or replace view pynomaly.lineage as
     with versions as materialized (

@@ -4,7 +4,7 @@ import contextlib
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,14 +192,29 @@ class Datasets:
             if bad and (strict or not n_rows):
                 raise _malformed(bad, strict)
 
-        with self._loading(opened) as select:
-            written = lambda: snapshots.write(self._con, select, self._engine._session.workspace, accept)  # noqa: E731
-            name: str = self._guard(written)
+        name = self._written(opened, accept)
         path = snapshots.path_of(self._engine._session.workspace, name)
         relation = f"read_parquet({literal(str(path))})"
         described = self._con.execute(f"describe from {relation}").fetchall()
         n_rows = self._con.execute(f"select count(*) from {relation}").fetchall()[0][0]
         return Landed(name, {row[0]: row[1] for row in described}, n_rows, path.stat().st_size, bad)
+
+    def _written(self, opened: Opened, accept: Callable[[Path], None]) -> str:
+        """Write the snapshot, once more without the bad rows where there are such, and return its name."""
+
+        def write() -> str:
+            with self._loading(opened) as select:
+                return snapshots.write(self._con, select, self._engine._session.workspace, accept)
+
+        if opened.lenient is not None and is_in_transaction(self._con):  # which a failure would undo
+            opened.rows, opened.lenient = opened.lenient, None
+        try:
+            return str(self._guard(write))
+        except SourceUnreadable:
+            if opened.lenient is None or opened.rows == opened.lenient:
+                raise
+        opened.rows = opened.lenient
+        return str(self._guard(write))
 
     @contextlib.contextmanager
     def _loading(self, opened: Opened) -> Iterator[str]:

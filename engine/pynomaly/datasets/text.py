@@ -38,14 +38,31 @@ def csv(asked: Asked) -> Iterator[Opened]:
     given = {_OPTION_OF.get(name, name): value for name, value in asked.options.items()}
     given.setdefault("encoding", _encoding(files[0]))
     options = "".join(f", {name} = {literal(value)}" for name, value in given.items() if value is not None)
-    select = (
+    lenient = (
         f"from read_csv({literal(files)}, store_rejects = true, rejects_limit = 0, "
         f"rejects_table = {literal(REJECTS)}, rejects_scan = {literal(SCANS)}{options})"
     )
-    _check_header(asked, select)
+    _check_header(asked, lenient)
     for table in (REJECTS, SCANS):
         asked.con.execute(f"drop table if exists {table}")
-    yield Opened(select, size(files), lambda: _rejected(asked.con))
+    fast = f"from read_csv({literal(files)}{options})" if _is_plain(asked.con, files[0], options) else lenient
+    yield Opened(fast, size(files), lenient, lambda: _rejected(asked.con))
+
+
+def _is_plain(con: duckdb.DuckDBPyConnection, file: str, options: str) -> bool:
+    """Whether a file's beginning is read as the same columns by a reader that bears no bad row.
+
+    That one reads on all threads.
+    """
+    sniffed = "select * exclude (UserArguments, Prompt) from sniff_csv({}{})"
+    try:
+        plain, lenient = (
+            con.execute(sniffed.format(literal(file), given)).fetchall()
+            for given in (options, f"{options}, ignore_errors = true")
+        )
+    except duckdb.Error:
+        return False
+    return plain == lenient
 
 
 def _encoding(file: str) -> str | None:
@@ -72,6 +89,8 @@ def _check_header(asked: Asked, select: str) -> None:
 
 
 def _rejected(con: duckdb.DuckDBPyConnection) -> list[BadRow]:
+    if not con.execute("select 1 from duckdb_tables() where table_name = ?", [REJECTS]).fetchall():
+        return []
     rows = con.execute(_BAD_ROWS).fetchall()
     return [
         BadRow(file, line, " ".join(_brief(reason).split()), _shown(content)) for file, line, reason, content in rows
@@ -102,7 +121,7 @@ def json_lines(asked: Asked) -> Iterator[Opened]:
         asked.con.execute(f"describe {select}")
     except duckdb.Error as error:
         raise SourceUnreadable(f"`{asked.source}` cannot be read: {first_line(error)}", "correct the file") from None
-    yield Opened(select, size(files), lambda: bad)
+    yield Opened(select, size(files), bad=lambda: bad)
 
 
 def _are_lines(file: str) -> bool:
