@@ -167,6 +167,27 @@ class ModelNotStorable(PynomalyError):
     status = 422
 
 
+class UnknownRun(PynomalyError):
+    """No recorded run has this id."""
+
+    code = "unknown_run"
+    status = 404
+
+
+class RunNotSaved(PynomalyError):
+    """The run was recorded without its scored rows, or they were removed since."""
+
+    code = "run_not_saved"
+    status = 409
+
+
+class UnknownKey(PynomalyError):
+    """No scored row of the run has this key."""
+
+    code = "unknown_key"
+    status = 404
+
+
 class Conflict(PynomalyError):
     """Another connection changed the same rows first; nothing of this change was kept."""
 

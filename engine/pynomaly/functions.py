@@ -14,6 +14,7 @@ from pynomaly import arrays, options, registry, source
 from pynomaly.algorithm import Floats
 from pynomaly.cache import Entry, Fitted, ModelCache, Progress
 from pynomaly.catalog.functions import CatalogFunctions
+from pynomaly.catalog.records import RecordFunctions
 from pynomaly.cutoffs import DEFAULT_RULE, RULES
 from pynomaly.encoding import LeftOut, fit_encoder
 from pynomaly.errors import BadParameter, KeyNotUnique, NoUsableColumn, TooFewRows
@@ -57,7 +58,7 @@ class Session(Protocol):
 
 def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
     """Register every function once for a database instance."""
-    functions, catalog = Functions(session), CatalogFunctions(session)
+    functions, catalog, records = Functions(session), CatalogFunctions(session), RecordFunctions(session)
     # `_score` is volatile so that a filter on its result is not pushed below it, where it would score twice.
     for function, returns, volatile in (
         (functions.source, "varchar", False),
@@ -86,6 +87,10 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (catalog.row_score, "double", True),
         (catalog.load_model, sql_type(FITTED), True),
         (catalog.model_features, "varchar[]", False),
+        (records.run_id, "varchar", False),
+        (records.known_run, "varchar", False),
+        (records.labelled_key, "varchar", False),
+        (records.label, "varchar", False),
     ):
         con.create_function(
             "_" + function.__name__,
