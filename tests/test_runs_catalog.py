@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
 import pynomaly
@@ -78,6 +79,18 @@ def test_nothing_is_labelled_in_a_read_only_database(database: str) -> None:
     assert raised.value.code == "read_only_database"
 
 
+def test_without_a_catalogue_there_is_nothing_and_nothing_is_made() -> None:
+    with duckdb.connect() as con:
+        engine = pynomaly.attach(con)
+        for call, code in (("lineage('t')", "unknown_object"), (f"labels_of('{RUN}')", "unknown_run")):
+            with pytest.raises(pynomaly.PynomalyError) as raised:
+                engine.execute(f"from {call}").fetchall()
+            assert raised.value.code == code
+        for listing in ("runs()", "models()"):
+            assert engine.execute(f"from {listing}").fetchall() == []
+        assert con.execute("select count(*) from duckdb_tables()").fetchall() == [(0,)]
+
+
 def shell(capsys: pytest.CaptureFixture[str], database: str, line: str) -> tuple[int, str]:
     """The exit code of a command and what it wrote on standard output."""
     code = main([*line.split(), "--db", database])
@@ -97,6 +110,8 @@ def test_the_shell_lists_shows_and_labels_runs(database: str, capsys: pytest.Cap
     assert shell(capsys, database, f"run label {RUN} 3 anomaly --note odd")[0] == 0
     assert json.loads(shell(capsys, database, f"run labels {RUN} --json")[1])[0]["note"] == "odd"
     assert "odd" in shell(capsys, database, f"run labels {RUN}")[1]
+    assert "results:" in shell(capsys, database, "lineage t")[1]
+    assert len(json.loads(shell(capsys, database, f"lineage {RUN} --json")[1])) == 3
 
 
 def test_a_run_is_named_by_its_first_characters(engine: pynomaly.Engine) -> None:
@@ -113,9 +128,27 @@ def test_a_run_is_named_by_its_first_characters(engine: pynomaly.Engine) -> None
             engine.label(unknown, "3", "normal")
 
 
+def test_the_engine_tells_a_lineage_the_nearest_first(engine: pynomaly.Engine) -> None:
+    record(engine, RUN, snapshot="c0ffee")
+    steps = engine.lineage(RUN)
+    assert [(step.direction, step.depth, step.relation) for step in steps] == [
+        ("back", 1, "read"),
+        ("back", 2, "copied"),
+        ("forward", 1, "saved"),
+    ]
+    assert steps[1].parent == "source:t"
+
+
 @pytest.mark.parametrize(
     "line",
-    ["run show {none}", "run show {none} --json", "run show best", "run label {run} 9 normal", "run labels {none}"],
+    [
+        "run show {none}",
+        "run show {none} --json",
+        "run show best",
+        "run label {run} 9 normal",
+        "run labels {none}",
+        "lineage tt",
+    ],
 )
 def test_the_shell_tells_what_it_did_not_find(database: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*line.format(run=RUN, none=RUN.replace("1", "9")).split(), "--db", database]) == 3

@@ -10,7 +10,7 @@ import msgspec
 from pynomaly.calls import macro_call
 from pynomaly.catalog.migrations import migrate
 from pynomaly.quoting import literal
-from pynomaly.result import ModelRow, Rows
+from pynomaly.result import ModelRow, Rows, Step
 
 
 class Commands:
@@ -52,6 +52,14 @@ class Commands:
     def label(self, run: str, key: object, label: str, note: str | None = None) -> None:
         """Say of a row of a saved run that it is an 'anomaly' or 'normal'; the last saying about a row counts."""
         self._insert("labels", macro_call("label_row", ("note",), (run, key, label), {"note": note}))
+
+    def lineage(self, object_: str) -> list[Step]:
+        """All that an object of the catalogue came from and all that came from it, the nearest first.
+
+        An object is a source, a model or a version of it (`fraud@2`), a run by its id or the hash of a snapshot.
+        """
+        steps = f"from {macro_call('lineage', (), (object_,), {})} order by direction, depth, parent, child"
+        return [Step(*row) for row in self.execute(steps).fetchall()]
 
     def _kept(self, call: str) -> ModelRow:
         """Insert a model and return its row."""

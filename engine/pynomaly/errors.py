@@ -188,6 +188,13 @@ class UnknownKey(PynomalyError):
     status = 404
 
 
+class UnknownObject(PynomalyError):
+    """No source, model, run or snapshot of the catalogue is called so."""
+
+    code = "unknown_object"
+    status = 404
+
+
 class Conflict(PynomalyError):
     """Another connection changed the same rows first; nothing of this change was kept."""
 

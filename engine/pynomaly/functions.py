@@ -91,6 +91,9 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (records.known_run, "varchar", False),
         (records.labelled_key, "varchar", False),
         (records.label, "varchar", False),
+        (records.object_names, "varchar[]", False),
+        (records.versions_prefix, "varchar", False),
+        (records.known_objects, "varchar[]", False),
     ):
         con.create_function(
             "_" + function.__name__,

@@ -1,6 +1,7 @@
 """What a query gives back: rows in any form, and for a detection the verdict."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -101,6 +102,17 @@ class ModelRow(msgspec.Struct, frozen=True):
         told = f"; AUROC {auroc:.3f}" if auroc is not None else ""
         fitted = f"{self.algorithm} on {columns} in {self.fit_seconds:.2f} s"
         return f"{self.name} version {self.version}: {fitted}; {self.cut_off}{told}"
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step of a lineage: `child` came from `parent`; `depth` steps from the object that was asked for."""
+
+    direction: str
+    depth: int
+    parent: str
+    child: str
+    relation: str
+    at: datetime
 
 
 class Computed:

@@ -2,14 +2,14 @@
 
 import re
 import uuid
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from pynomaly import arrays
 from pynomaly.catalog import migrations
-from pynomaly.errors import BadParameter, RunNotSaved, UnknownKey, UnknownRun
+from pynomaly.errors import BadParameter, RunNotSaved, UnknownKey, UnknownObject, UnknownRun, did_you_mean
 
 if TYPE_CHECKING:
     from pynomaly.functions import Session
@@ -18,6 +18,13 @@ LABELS = ("anomaly", "normal")
 ID_LENGTH = 32  # hexadecimal digits of a UUID
 SHORTEST_PREFIX = 8
 _BETWEEN = "select recorded.id from pynomaly.runs as recorded where recorded.id between ?::uuid and ?::uuid limit 2"
+_OBJECTS = """
+select distinct stored.name from pynomaly.models as stored where stored.run_id is null
+union
+select distinct stored.source from pynomaly.models as stored
+union
+select distinct recorded.source from pynomaly.runs as recorded
+"""
 
 
 class RecordFunctions:
@@ -28,12 +35,13 @@ class RecordFunctions:
 
     def run_id(self, *args: pa.Array) -> pa.Array:
         """(run) to its id, from the id itself or its first characters; UnknownRun for what can be none."""
-        (run,) = arrays.constants(args)
+        return arrays.texts([self._id(arrays.constants(args)[0])] * len(args[0]))
+
+    def _id(self, run: object) -> str:
         text = str(run).lower().replace("-", "")
         if not re.fullmatch(f"[0-9a-f]{{{SHORTEST_PREFIX},{ID_LENGTH}}}", text):
             raise _unknown_run(run)
-        found = text if len(text) == ID_LENGTH else self._begun(text)
-        return arrays.texts([str(uuid.UUID(found))] * len(args[0]))
+        return str(uuid.UUID(text if len(text) == ID_LENGTH else self._begun(text)))
 
     def _begun(self, prefix: str) -> str:
         """The id of the one run that begins so."""
@@ -75,6 +83,34 @@ class RecordFunctions:
         if label not in LABELS:
             raise BadParameter(f"the label is {label!r}", "give 'anomaly' or 'normal'")
         return args[0]
+
+    def object_names(self, *args: pa.Array) -> pa.Array:
+        """(object) to the names that it may have in pynomaly.lineage, versions of a model apart."""
+        (given,) = arrays.constants(args)
+        if not isinstance(given, str) or not given:
+            raise BadParameter(f"the object is {given!r}", "give a source, a model, the id of a run or a snapshot")
+        names = [given, *(f"{kind}:{given}" for kind in ("source", "model", "snapshot"))]
+        with suppress(UnknownRun):
+            names.append(f"run:{self._id(given.removeprefix('run:'))}")
+        return pa.array([names] * len(args[0]), pa.list_(pa.string()))
+
+    def versions_prefix(self, *args: pa.Array) -> pa.Array:
+        """(object) to what the versions of a model of that name begin with in pynomaly.lineage."""
+        given = str(arrays.constants(args)[0])
+        return arrays.texts([f"model:{given.removeprefix('model:')}@"] * len(args[0]))
+
+    def known_objects(self, *args: pa.Array) -> pa.Array:
+        """(object, names) to the names; UnknownObject where there are none."""
+        given, names = arrays.constants(args)
+        if not names:
+            with closing(self._session.lookup_cursor("")) as cursor:
+                known = cursor.execute(_OBJECTS).fetchall() if migrations.applied(cursor) else []
+            near = did_you_mean(str(given), [str(row[0]) for row in known])
+            raise UnknownObject(
+                f"nothing is called `{given}` in the catalogue",
+                near or "`from runs()` and `from models()` list what there is",
+            )
+        return pa.array([names] * len(args[0]), pa.list_(pa.string()))
 
 
 def _unknown_run(run: object) -> UnknownRun:

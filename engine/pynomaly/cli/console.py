@@ -34,6 +34,7 @@ EXIT_CODES = {
     "unknown_model": 3,
     "unknown_run": 3,
     "unknown_key": 3,
+    "unknown_object": 3,
     "unknown_column": 3,
     "database_locked": 5,
     "interrupted": INTERRUPTED,
