@@ -128,6 +128,50 @@ def test_a_run_is_named_by_its_first_characters(engine: pynomaly.Engine) -> None
             engine.label(unknown, "3", "normal")
 
 
+def test_a_detector_runs_with_its_options_and_with_others_in_their_place(engine: pynomaly.Engine) -> None:
+    engine.execute("create table t as select i, i % 7 as a, i % 11 as b, i % 2 as c from range(100) r(i)")
+    engine.define_detector("strict", algorithm="hbos", contamination=0.05, exclude="i", parameters={"n_bins": 5})
+    for given, called in (
+        ({}, "algorithm := 'hbos', exclude := 'i', contamination := 0.05, parameters := {'n_bins': 5}"),
+        ({"top_k": 3}, "algorithm := 'hbos', exclude := 'i', parameters := {'n_bins': 5}, top_k := 3"),
+        ({"algorithm": "mad"}, "algorithm := 'mad', exclude := 'i', contamination := 0.05"),
+    ):
+        told = engine.detect("t", detector="strict", **given).verdict.sql
+        assert told == f"select * from detect_anomalies('t', {called})"
+    engine.remove_detector("strict")
+    for act in (lambda: engine.detect("t", detector="strict"), lambda: engine.remove_detector("strict")):
+        with pytest.raises(pynomaly.PynomalyError, match="unknown_detector"):
+            act()
+
+
+def test_of_two_detectors_at_once_one_is_refused(engine: pynomaly.Engine) -> None:
+    first, second = engine.cursor(), engine.cursor()
+    for cursor in (first, second):
+        cursor.execute("begin").fetchall()
+        cursor.define_detector("strict", top_k=3)
+    first.commit()
+    with pytest.raises(pynomaly.PynomalyError) as raised:
+        second.commit()
+    assert raised.value.code == "conflict"
+    assert engine.execute("select version from detectors()").fetchall() == [(1,)]
+
+
+def test_the_shell_defines_shows_uses_and_ends_a_detector(database: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pynomaly.connect(database) as engine:
+        engine.execute("create table rows as select i as id, i % 7 as a, i % 11 as b from range(100) r(i)")
+    for line in ("detector add strict -a hbos --key id --top-k 4", "detector add other"):
+        assert shell(capsys, database, line)[0] == 0
+    assert [row["name"] for row in json.loads(shell(capsys, database, "detector ls --json")[1])] == ["other", "strict"]
+    assert "hbos" in shell(capsys, database, "detector show strict")[1]
+    assert json.loads(shell(capsys, database, "detector show strict --json")[1])[0]["options"]["top_k"] == 4
+    found = json.loads(shell(capsys, database, "detect rows --detector strict --json")[1])
+    assert sum(row["is_anomaly"] for row in found) == 4
+    assert "top_k := 2" in shell(capsys, database, "detect rows --detector strict -k 2 --dry-run")[1]
+    assert "id" in shell(capsys, database, "detect rows --detector strict")[1]
+    assert shell(capsys, database, "detector rm strict")[0] == 0
+    assert shell(capsys, database, "detector show strict")[0] == 3
+
+
 def test_the_engine_tells_a_lineage_the_nearest_first(engine: pynomaly.Engine) -> None:
     record(engine, RUN, snapshot="c0ffee")
     steps = engine.lineage(RUN)

@@ -7,7 +7,8 @@ from typing import Any
 import duckdb
 import msgspec
 
-from pynomaly.calls import macro_call
+from pynomaly.calls import OPTIONS, macro_call
+from pynomaly.catalog.detectors import overridden
 from pynomaly.catalog.migrations import migrate
 from pynomaly.quoting import literal
 from pynomaly.result import ModelRow, Rows, Step
@@ -52,6 +53,23 @@ class Commands:
     def label(self, run: str, key: object, label: str, note: str | None = None) -> None:
         """Say of a row of a saved run that it is an 'anomaly' or 'normal'; the last saying about a row counts."""
         self._insert("labels", macro_call("label_row", ("note",), (run, key, label), {"note": note}))
+
+    def define_detector(self, name: str, **options: Any) -> None:
+        """Keep parameters of `detect` under a name; defined again it has another version."""
+        self._insert("detectors", macro_call("define_detector", OPTIONS, (name,), options))
+
+    def remove_detector(self, name: str) -> None:
+        """End a detector; its versions stay in the catalogue."""
+        self._insert("detectors", macro_call("remove_detector", (), (name,), {}))
+
+    def expanded(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Parameters of `detect` with those of the detector that they name; the others go before what it keeps."""
+        given = {name: value for name, value in options.items() if name != "detector"}
+        if options.get("detector") is None:
+            return given
+        call = macro_call("_detector", (), (options["detector"],), {})
+        _, stored = self.execute(f"from {call}").fetchall()[0]
+        return overridden(msgspec.json.decode(stored, type=dict[str, Any]), given)
 
     def lineage(self, object_: str) -> list[Step]:
         """All that an object of the catalogue came from and all that came from it, the nearest first.

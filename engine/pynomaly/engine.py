@@ -171,8 +171,10 @@ class Engine(Commands):
         """Detect anomalies in a source and return the scored rows with the verdict.
 
         `source` is a table, view, frame variable or file by name, or a frame, 2-D array or list of records by
-        value. `options` are the parameters of the macro `detect_anomalies`. Raises a PynomalyError.
+        value. `options` are the parameters of the macro `detect_anomalies`, and `detector` the name of stored ones that
+        the others go before. Raises a PynomalyError.
         """
+        options = self.expanded(options)
         with self._as_name(source) as name, self.recorded() as run:
             run.sql = f"select * from {call(name, **options)}"
             run.asked = options

@@ -188,6 +188,13 @@ class UnknownKey(PynomalyError):
     status = 404
 
 
+class UnknownDetector(PynomalyError):
+    """No detector has this name."""
+
+    code = "unknown_detector"
+    status = 404
+
+
 class UnknownObject(PynomalyError):
     """No source, model, run or snapshot of the catalogue is called so."""
 

@@ -94,6 +94,9 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (records.object_names, "varchar[]", False),
         (records.versions_prefix, "varchar", False),
         (records.known_objects, "varchar[]", False),
+        (records.detector_name, "varchar", False),
+        (records.detector_options, "varchar", False),
+        (records.present_detector, "varchar", False),
     ):
         con.create_function(
             "_" + function.__name__,

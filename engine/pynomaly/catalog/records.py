@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from pynomaly import arrays
-from pynomaly.catalog import migrations
-from pynomaly.errors import BadParameter, RunNotSaved, UnknownKey, UnknownObject, UnknownRun, did_you_mean
+from pynomaly.calls import OPTIONS
+from pynomaly.catalog import detectors, migrations
+from pynomaly.errors import (
+    BadParameter,
+    RunNotSaved,
+    UnknownDetector,
+    UnknownKey,
+    UnknownObject,
+    UnknownRun,
+    did_you_mean,
+)
 
 if TYPE_CHECKING:
     from pynomaly.functions import Session
@@ -111,6 +120,26 @@ class RecordFunctions:
                 near or "`from runs()` and `from models()` list what there is",
             )
         return pa.array([names] * len(args[0]), pa.list_(pa.string()))
+
+    def detector_name(self, *args: pa.Array) -> pa.Array:
+        """(name) to itself; BadParameter for what cannot be the name of a detector."""
+        (name,) = arrays.constants(args)
+        if not isinstance(name, str) or not name.strip():
+            raise BadParameter(f"the name of the detector is {name!r}", "give a name to find it by")
+        return args[0]
+
+    def detector_options(self, *args: pa.Array) -> pa.Array:
+        """The parameters of detect_anomalies, NULL where not given, to those given as JSON, once they are checked."""
+        given = dict(zip(OPTIONS, arrays.constants(args), strict=True))
+        return arrays.texts([detectors.checked(given)] * len(args[0]))
+
+    def present_detector(self, *args: pa.Array) -> pa.Array:
+        """(name, names) to the name; UnknownDetector for one that there is not."""
+        name, names = arrays.constants(args)
+        if name not in (names or ()):
+            near = did_you_mean(str(name), names or ()) or "define it with define_detector"
+            raise UnknownDetector(f"there is no detector `{name}`", near)
+        return args[0]
 
 
 def _unknown_run(run: object) -> UnknownRun:

@@ -35,6 +35,7 @@ EXIT_CODES = {
     "unknown_run": 3,
     "unknown_key": 3,
     "unknown_object": 3,
+    "unknown_detector": 3,
     "unknown_column": 3,
     "database_locked": 5,
     "interrupted": INTERRUPTED,

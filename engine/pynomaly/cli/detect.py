@@ -28,6 +28,7 @@ from pynomaly.cli.settings import (
 from pynomaly.engine import Engine
 from pynomaly.errors import BadParameter, PynomalyError
 from pynomaly.result import Verdict
+from pynomaly.source import names
 
 TABLE_ROWS = 20
 TABLE_REASONS = 3
@@ -85,9 +86,9 @@ class Detection:
         return {name: value for name, value in given.items() if value is not None}
 
 
-def one_or_all(names: list[str] | None) -> str | list[str] | None:
+def one_or_all(given: list[str] | None) -> str | list[str] | None:
     """The one name of a list as itself."""
-    return names[0] if names and len(names) == 1 else names
+    return given[0] if given and len(given) == 1 else given
 
 
 DETECTION = Detection()
@@ -114,6 +115,9 @@ def detect(
     files: Annotated[list[str], Parameter(help="Files, `-` for standard input, or with --db tables and views.")],
     /,
     *,
+    detector: Annotated[
+        str | None, Parameter(help="A detector that `pynomaly detector ls` lists; other options go before its own.")
+    ] = None,
     detection: Detection = DETECTION,
     written: Written = WRITTEN,
     fail_on_anomalies: Annotated[bool, Parameter(help="Exit with 10 when a row is flagged.")] = False,
@@ -130,12 +134,13 @@ def detect(
     """
     settings = resolve(common)
     if dry_run:
-        return _print_sql(_jobs(files, detection, written, settings))
+        return _print_sql(_expanded(_jobs(files, detection, written, settings), detector, detection, settings))
     for target in (job.target for job in _jobs(files, detection, written, settings)):
         _make_ready(target, several=len(files) > 1 or _is_folder(written.asked_output()))
         _refuse_overwriting(target, files)
     with opened(settings, read_only=True) as engine, _landed(files) as sources:
-        return _run(engine, _jobs(files, detection, written, settings, sources), common.voice, fail_on_anomalies)
+        jobs = _expanded(_jobs(files, detection, written, settings, sources), detector, detection, settings, engine)
+        return _run(engine, jobs, common.voice, fail_on_anomalies)
 
 
 def _run(engine: Engine, jobs: list[Job], voice: Voice, fail_on_anomalies: bool) -> int:
@@ -177,7 +182,7 @@ def _rows(engine: Engine, job: Job) -> tuple[Verdict, Shown | None]:
 
 def _naming(job: Job, verdict: Verdict) -> set[str]:
     """The columns that tell a person which row it is: those with a role, and the identifiers."""
-    roles = {name for role in ("key", "label", "by") for name in job.options.get(role, ())}
+    roles = {name for role in ("key", "label", "by") for name in names(job.options.get(role), role)}
     return roles | {item.column for item in verdict.left_out if "identifier" in item.why}
 
 
@@ -186,6 +191,18 @@ def _hint(voice: Voice, n_shown: int, n_rows: int, n_hidden: int) -> None:
         return
     hidden = f", {n_hidden} columns left out for want of room" if n_hidden else ""
     voice.say(f"shown: {n_shown:,} of {n_rows:,} rows, highest score first{hidden}; `--output FILE.csv` has all", "dim")
+
+
+def _expanded(
+    jobs: list[Job], detector: str | None, detection: Detection, settings: Settings, engine: Engine | None = None
+) -> list[Job]:
+    """The jobs with the options of a detector, where one is named; what flags do not say is as it was defined."""
+    if detector is None:
+        return jobs
+    given = {"detector": detector, **detection.options("json", Settings())}
+    with contextlib.nullcontext(engine) if engine else opened(settings, read_only=True) as catalog:
+        found = catalog.expanded(given)
+    return [msgspec.structs.replace(job, options={**job.options, **found}) for job in jobs]
 
 
 def _print_sql(jobs: list[Job]) -> int:
