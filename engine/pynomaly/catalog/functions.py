@@ -49,8 +49,10 @@ class CatalogFunctions:
     def catalog(self, *args: pa.Array) -> pa.Array:
         """(table) to a SELECT of that table of the catalogue, without rows where there is no catalogue."""
         (table,) = arrays.constants(args)
-        with closing(self._session.lookup_cursor("")) as cursor:
-            known = table in TABLES and self._has_catalog(cursor)
+        if not self._is_there:  # a new database binds every macro, each with a look of its own
+            with closing(self._session.lookup_cursor("")) as cursor:
+                self._has_catalog(cursor)
+        known = table in TABLES and self._is_there
         return arrays.texts([f"from pynomaly.{table}" if known else migrations.empty_select(table)] * len(args[0]))
 
     def who(self, *args: pa.Array) -> pa.Array:
