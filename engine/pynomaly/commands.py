@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import msgspec
@@ -10,14 +10,27 @@ import msgspec
 from pynomaly.calls import OPTIONS, macro_call
 from pynomaly.catalog.detectors import overridden
 from pynomaly.catalog.migrations import migrate
+from pynomaly.catalog.retention import path_of, snapshot_folder
 from pynomaly.quoting import literal
-from pynomaly.result import ModelRow, Rows, Step
+from pynomaly.result import ModelRow, Removal, Rows, Step
+
+if TYPE_CHECKING:
+    from pynomaly.engine import Engine
+    from pynomaly.session import Session
+
+# What is removed with the rows of the catalogue, by its kind; the other kinds are files.
+REMOVALS = {
+    "results": "delete from pynomaly.results where 'run:' || run_id in (select unnest(?::varchar[]))",
+    "model": "delete from pynomaly.models where 'model:' || name || '@' || version in (select unnest(?::varchar[]))",
+}
 
 
 class Commands:
     """The methods of the engine that change or read rows of the catalogue by its macros."""
 
     _con: duckdb.DuckDBPyConnection
+    _session: "Session"
+    cursor: Callable[[], "Engine"]
     execute: Callable[..., Rows]
     _guard: Callable[..., Any]
 
@@ -70,6 +83,37 @@ class Commands:
         call = macro_call("_detector", (), (options["detector"],), {})
         _, stored = self.execute(f"from {call}").fetchall()[0]
         return overridden(msgspec.json.decode(stored, type=dict[str, Any]), given)
+
+    def change_setting(self, name: str, value: object) -> None:
+        """Set what `settings()` lists, from now on and for everybody who opens the database."""
+        self._insert("settings", macro_call("change_setting", (), (name, value), {}))
+
+    def vacuum_catalog(self, keep: str | int | None = None, remove: bool = False) -> list[Removal]:
+        """What the catalogue could do without, removed if told: old results with their models, files nothing needs.
+
+        `keep` is a length of time such as '30 days', or a number of days; by default the setting `keep_results` counts.
+        Rows go in a transaction of their own, files after it.
+        """
+        call = f"from {macro_call('vacuum_catalog', ('keep',), (), {'keep': keep})}"
+        if not remove:
+            return [Removal(*row) for row in self.execute(call).fetchall()]
+        own = self.cursor()
+        try:
+            own.execute("begin").fetchall()
+            listed = [Removal(*row) for row in own.execute(call).fetchall()]
+            for kind, statement in REMOVALS.items():
+                own.execute(statement, [[item.object for item in listed if item.kind == kind]]).fetchall()
+            own.commit()
+        finally:
+            own.close()
+        self._remove_files([item.object for item in listed if item.kind not in REMOVALS])
+        return listed
+
+    def _remove_files(self, objects: list[str]) -> None:
+        folder = snapshot_folder(self._session, self._con)
+        if folder is not None:
+            for object_ in objects:
+                path_of(folder, object_).unlink(missing_ok=True)
 
     def lineage(self, object_: str) -> list[Step]:
         """All that an object of the catalogue came from and all that came from it, the nearest first.

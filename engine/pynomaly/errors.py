@@ -195,6 +195,13 @@ class UnknownDetector(PynomalyError):
     status = 404
 
 
+class UnknownSetting(PynomalyError):
+    """No setting has this name."""
+
+    code = "unknown_setting"
+    status = 404
+
+
 class UnknownObject(PynomalyError):
     """No source, model, run or snapshot of the catalogue is called so."""
 

@@ -115,6 +115,16 @@ class Step(msgspec.Struct, frozen=True):
     at: datetime
 
 
+class Removal(msgspec.Struct, frozen=True):
+    """One thing that a catalogue could do without: its results, a model, a snapshot, or an unfinished file."""
+
+    kind: str
+    object: str
+    rows: int | None
+    bytes: int | None
+    why: str
+
+
 class Computed:
     """Rows that are already computed, in any form."""
 

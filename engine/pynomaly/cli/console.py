@@ -36,6 +36,7 @@ EXIT_CODES = {
     "unknown_key": 3,
     "unknown_object": 3,
     "unknown_detector": 3,
+    "unknown_setting": 3,
     "unknown_column": 3,
     "database_locked": 5,
     "interrupted": INTERRUPTED,
