@@ -8,9 +8,9 @@ import duckdb
 import msgspec
 
 from pynomaly.calls import OPTIONS, macro_call
+from pynomaly.catalog import retention
 from pynomaly.catalog.detectors import overridden
 from pynomaly.catalog.migrations import migrate
-from pynomaly.catalog.retention import path_of, snapshot_folder
 from pynomaly.quoting import literal
 from pynomaly.result import ModelRow, Removal, Rows, Step
 
@@ -106,14 +106,8 @@ class Commands:
             own.commit()
         finally:
             own.close()
-        self._remove_files([item.object for item in listed if item.kind not in REMOVALS])
+        retention.remove(self._session.workspace, [item.object for item in listed if item.kind not in REMOVALS])
         return listed
-
-    def _remove_files(self, objects: list[str]) -> None:
-        folder = snapshot_folder(self._session, self._con)
-        if folder is not None:
-            for object_ in objects:
-                path_of(folder, object_).unlink(missing_ok=True)
 
     def lineage(self, object_: str) -> list[Step]:
         """All that an object of the catalogue came from and all that came from it, the nearest first.

@@ -18,11 +18,7 @@ create or replace temp macro label_row(run, key, label, note := null) as table
     )
     select
         _run_id(run)::uuid as run_id,
-        _labelled_key(
-            run, key::varchar,
-            (select any_value(known.saved) from query(_catalog('runs')) as known where known.id = _run_id(run)::uuid),
-            scored.n_rows, scored.n_named
-        ) as key,
+        _labelled_key(_run_id(run), key::varchar, scored.n_rows, scored.n_named) as key,
         (before.number + 1)::integer as number, _label(label) as label, note::varchar as note, now() as labelled_at,
         _who(getvariable('pynomaly_user')) as labelled_by
     from scored, before;
@@ -30,14 +26,8 @@ create or replace temp macro label_row(run, key, label, note := null) as table
 create or replace temp macro labels_of(run) as table
     select said.key, said.label, said.note, said.number, said.labelled_at, said.labelled_by
     from query(_catalog('labels')) as said
-    where said.run_id = _run_id(run)::uuid
+    where said.run_id = _recorded_id(run)::uuid
     qualify row_number() over (partition by said.key order by said.number desc) = 1
     union all -- no row, and an error where there is no such run
     select null, null, null, null, null, null
-    from (
-        select
-            _known_run(
-                run, (select count(*) from query(_catalog('runs')) as known where known.id = _run_id(run)::uuid)
-            ) as id
-    )
-    where id is null;
+    from (select _recorded_id(run) as id) where id is null;

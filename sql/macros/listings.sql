@@ -22,10 +22,5 @@ create or replace temp macro models() as table
 -- The left side of the join is always read, and the check with it.
 create or replace temp macro _run(run) as table
     select recorded.*
-    from (
-        select
-            _known_run(
-                run, (select count(*) from query(_catalog('runs')) as known where known.id = _run_id(run)::uuid)
-            )::uuid as id
-    ) as meant
+    from (select _recorded_id(run)::uuid as id) as meant
     left join query(_catalog('runs')) as recorded on recorded.id = meant.id;

@@ -1,7 +1,5 @@
 """The functions that check what is said of runs, as DuckDB sees them."""
 
-import re
-import uuid
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
@@ -10,6 +8,7 @@ import pyarrow as pa
 from pynomaly import arrays
 from pynomaly.calls import OPTIONS
 from pynomaly.catalog import detectors, migrations
+from pynomaly.catalog.runs import RunFunctions
 from pynomaly.errors import (
     BadParameter,
     RunNotSaved,
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from pynomaly.functions import Session
 
 LABELS = ("anomaly", "normal")
-ID_LENGTH = 32  # hexadecimal digits of a UUID
-SHORTEST_PREFIX = 8
-_BETWEEN = "select recorded.id from pynomaly.runs as recorded where recorded.id between ?::uuid and ?::uuid limit 2"
 _OBJECTS = """
 select distinct stored.name from pynomaly.models as stored where stored.run_id is null
 union
@@ -41,47 +37,16 @@ class RecordFunctions:
 
     def __init__(self, session: "Session") -> None:
         self._session = session
-
-    def run_id(self, *args: pa.Array) -> pa.Array:
-        """(run) to its id, from the id itself or its first characters; UnknownRun for what can be none."""
-        return arrays.texts([self._id(arrays.constants(args)[0])] * len(args[0]))
-
-    def _id(self, run: object) -> str:
-        text = str(run).lower().replace("-", "")
-        if not re.fullmatch(f"[0-9a-f]{{{SHORTEST_PREFIX},{ID_LENGTH}}}", text):
-            raise _unknown_run(run)
-        return str(uuid.UUID(text if len(text) == ID_LENGTH else self._begun(text)))
-
-    def _begun(self, prefix: str) -> str:
-        """The id of the one run that begins so."""
-        ends = [str(uuid.UUID(prefix.ljust(ID_LENGTH, digit))) for digit in "0f"]
-        with closing(self._session.lookup_cursor("")) as cursor:
-            known = cursor.execute(_BETWEEN, ends).fetchall() if migrations.applied(cursor) else []
-        if len(known) > 1:
-            raise UnknownRun(f"several runs begin with `{prefix}`", "give more of the id")
-        if not known:
-            raise _unknown_run(prefix)
-        return str(known[0][0]).replace("-", "")
-
-    def known_run(self, *args: pa.Array) -> pa.Array:
-        """(run, n_runs) to the run; UnknownRun where there is none."""
-        run, n_runs = arrays.constants(args)
-        if not n_runs:
-            raise _unknown_run(run)
-        return arrays.texts([str(run)] * len(args[0]))
+        self._runs = RunFunctions(session)
 
     def labelled_key(self, *args: pa.Array) -> pa.Array:
-        """(run, key, saved, n_rows, n_named) to the key; an error unless it is one of a saved run's results."""
-        run, key, saved, n_rows, n_named = arrays.constants(args)
-        if saved is None:
-            raise _unknown_run(run)
-        if not saved:
-            raise RunNotSaved(f"the results of run `{run}` were not saved", "run it again with save=True")
+        """(run, key, n_rows, n_named) to the key; an error unless it is one of the run's results."""
+        run, key, n_rows, n_named = arrays.constants(args)
         if not n_rows:
-            raise RunNotSaved(f"the results of run `{run}` were removed", "run it again with save=True")
+            raise RunNotSaved(f"the results of run {run} were removed", "run it again with save=True")
         if not n_named:
             raise UnknownKey(
-                f"run `{run}` has no row with the key {key!r}",
+                f"run {run} has no row with the key {key!r}",
                 "give a value of `key` in pynomaly.results, which is text",
             )
         return args[1]
@@ -99,8 +64,8 @@ class RecordFunctions:
         if not isinstance(given, str) or not given:
             raise BadParameter(f"the object is {given!r}", "give a source, a model, the id of a run or a snapshot")
         names = [given, *(f"{kind}:{given}" for kind in ("source", "model", "snapshot"))]
-        with suppress(UnknownRun):
-            names.append(f"run:{self._id(given.removeprefix('run:'))}")
+        with suppress(UnknownRun, BadParameter):
+            names.append(f"run:{self._runs.recorded(given.removeprefix('run:')).id}")
         return pa.array([names] * len(args[0]), pa.list_(pa.string()))
 
     def versions_prefix(self, *args: pa.Array) -> pa.Array:
@@ -140,7 +105,3 @@ class RecordFunctions:
             near = did_you_mean(str(name), names or ()) or "define it with define_detector"
             raise UnknownDetector(f"there is no detector `{name}`", near)
         return args[0]
-
-
-def _unknown_run(run: object) -> UnknownRun:
-    return UnknownRun(f"there is no run `{run}`", "`from runs()` lists them")

@@ -1,37 +1,37 @@
 """The files beside a database, and when they may go."""
 
+import contextlib
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import duckdb
-
-if TYPE_CHECKING:
-    from pynomaly.functions import Session
-
-UNFINISHED = ".tmp"  # how the name of a file ends that is still written
-_DATABASE = "select path from duckdb_databases() where database_name = current_database()"
+from pynomaly.snapshots import FOLDER, SUFFIX, UNFINISHED
 
 
-def snapshot_folder(session: "Session", cursor: duckdb.DuckDBPyConnection) -> Path | None:
-    """The folder of the snapshots; None for a database in memory that was given none."""
-    workspace: Path | None = getattr(session, "workspace", None)
-    if workspace is None:
-        (path,) = cursor.execute(_DATABASE).fetchall()[0]
-        workspace = Path(f"{path}.files") if path else None
-    return workspace / "snapshots" if workspace else None
-
-
-def files(folder: Path | None) -> list[dict[str, Any]]:
-    """The files of a folder that snapshots are in, finished or not; anything else there is somebody else's."""
+def files(workspace: Path | None) -> list[dict[str, Any]]:
+    """The snapshots of a workspace, finished or not; anything else in their folder is somebody else's."""
+    folder = workspace / FOLDER if workspace is not None else None
     if folder is None or not folder.is_dir():
         return []
-    return [_file(path) for path in sorted(folder.iterdir()) if path.is_file() and _is_ours(path.name)]
+    found = []
+    for path in sorted(folder.iterdir()):
+        with contextlib.suppress(FileNotFoundError):  # one that is written gets another name meanwhile
+            if _is_ours(path.name):
+                found.append(_file(path))
+    return found
 
 
-def path_of(folder: Path, object_: str) -> Path:
+def remove(workspace: Path | None, objects: list[str]) -> None:
+    """Delete the files of objects that vacuum_catalog lists."""
+    if workspace is not None:
+        for object_ in objects:
+            (workspace / FOLDER / name_of(object_)).unlink(missing_ok=True)
+
+
+def name_of(object_: str) -> str:
     """The file of an object that vacuum_catalog lists."""
     kind, _, name = object_.partition(":")
-    return folder / (f"{name}.parquet" if kind == "snapshot" else name)
+    return f"{name}{SUFFIX}" if kind == "snapshot" else name
 
 
 def _is_ours(name: str) -> bool:
@@ -39,8 +39,7 @@ def _is_ours(name: str) -> bool:
 
 
 def _is_snapshot(name: str) -> bool:
-    stem, _, suffix = name.partition(".")
-    return suffix == "parquet" and len(stem) == 64 and set(stem) <= set("0123456789abcdef")
+    return re.fullmatch(f"[0-9a-f]{{64}}{re.escape(SUFFIX)}", name) is not None
 
 
 def _file(path: Path) -> dict[str, Any]:
@@ -49,5 +48,5 @@ def _file(path: Path) -> dict[str, Any]:
         "name": path.name,
         "n_bytes": found.st_size,
         "modified": found.st_mtime,
-        "is_unfinished": path.name.endswith(UNFINISHED),
+        "is_unfinished": path.suffix == UNFINISHED,
     }

@@ -48,6 +48,4 @@ class UpkeepFunctions:
 
     def workspace_files(self, *args: pa.Array) -> pa.Array:
         """(NULL) to the files of the workspace that snapshots are in."""
-        with closing(self._session.lookup_cursor("")) as cursor:
-            folder = retention.snapshot_folder(self._session, cursor)
-        return pa.array([retention.files(folder)] * len(args[0]), pa.list_(WORKSPACE_FILE))
+        return pa.array([retention.files(self._session.workspace)] * len(args[0]), pa.list_(WORKSPACE_FILE))
