@@ -18,6 +18,7 @@ import duckdb
 from pynomaly import frames, runs, snapshots
 from pynomaly.cache import Progress
 from pynomaly.calls import TRAINING_OPTIONS, call, compare_call, macro_call
+from pynomaly.catalog.functions import looked_once
 from pynomaly.catalog.migrations import migrate
 from pynomaly.commands import Commands
 from pynomaly.errors import BadParameter, InvalidSql, PynomalyError, ReadOnlyDatabase, TransactionAborted
@@ -113,8 +114,9 @@ class Engine(Commands):
         self._progress: Progress | None = None
         session.cursors.add(self)
         self._stop = self._stoppable()
-        for file in macro_files():
-            con.execute(file.read_text(encoding="utf-8"))
+        with looked_once(con):
+            for file in macro_files():
+                con.execute(file.read_text(encoding="utf-8"))
         if owns or parent is not None:
             con.execute("set enable_progress_bar = false")  # DuckDB draws it on stdout
         # Registered functions outlive a forgotten engine and print pages of leak notes at exit.

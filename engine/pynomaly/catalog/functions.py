@@ -1,7 +1,8 @@
 """The functions of the catalogue's macros, as DuckDB sees them."""
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,18 @@ _STATE = "select stored.state from pynomaly.models as stored where stored.name =
 _FEATURES = "select stored.features from pynomaly.models as stored where stored.name = ? and stored.version = ?"
 STAGES = ("draft", "staging", "champion", "retired")
 
+_BINDING = threading.local()  # a statement is bound in the thread that runs it
+
+
+@contextmanager
+def looked_once(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """A block for creating macros: each is bound meanwhile, and a look at the catalogue for each takes longer."""
+    _BINDING.tables = migrations.present(con)
+    try:
+        yield
+    finally:
+        _BINDING.tables = None
+
 
 class CatalogFunctions:
     """The functions of one database instance; each takes and returns columns of a chunk."""
@@ -45,8 +58,12 @@ class CatalogFunctions:
     def catalog(self, *args: pa.Array) -> pa.Array:
         """(table) to a SELECT of that table of the catalogue, without rows where there is no catalogue."""
         (table,) = arrays.constants(args)
-        with closing(self._session.lookup_cursor("")) as cursor:
-            known = migrations.check_table(cursor, table)
+        seen: frozenset[str] | None = getattr(_BINDING, "tables", None)
+        if seen is not None:
+            known = table in seen
+        else:
+            with closing(self._session.lookup_cursor("")) as cursor:
+                known = migrations.check_table(cursor, table)
         return arrays.texts([f"from pynomaly.{table}" if known else migrations.empty_select(table)] * len(args[0]))
 
     def who(self, *args: pa.Array) -> pa.Array:

@@ -133,6 +133,15 @@ def tables() -> dict[str, str]:
     return {str(name): str(sql) for name, sql in made}
 
 
+def present(con: duckdb.DuckDBPyConnection) -> frozenset[str]:
+    """The tables and views of the catalogue that a database has."""
+    there = con.execute(
+        "select table_name from information_schema.tables "
+        "where table_catalog = current_database() and table_schema = 'pynomaly'"
+    ).fetchall()
+    return frozenset(str(row[0]) for row in there)
+
+
 def check_table(con: duckdb.DuckDBPyConnection, table: str) -> bool:
     """Whether a database has a table of the catalogue; CatalogChanged where it had and somebody has dropped it."""
     there = con.execute(
