@@ -18,8 +18,7 @@ import duckdb
 from pynomaly import frames, runs, snapshots
 from pynomaly.cache import Progress
 from pynomaly.calls import TRAINING_OPTIONS, call, compare_call, macro_call
-from pynomaly.catalog.functions import looked_once
-from pynomaly.catalog.migrations import migrate
+from pynomaly.catalog.migrations import dropped_table, migrate
 from pynomaly.commands import Commands
 from pynomaly.errors import BadParameter, InvalidSql, PynomalyError, ReadOnlyDatabase, TransactionAborted
 from pynomaly.paths import macro_files
@@ -114,9 +113,8 @@ class Engine(Commands):
         self._progress: Progress | None = None
         session.cursors.add(self)
         self._stop = self._stoppable()
-        with looked_once(con):
-            for file in macro_files():
-                con.execute(file.read_text(encoding="utf-8"))
+        for file in macro_files():
+            con.execute(file.read_text(encoding="utf-8"))
         if owns or parent is not None:
             con.execute("set enable_progress_bar = false")  # DuckDB draws it on stdout
         # Registered functions outlive a forgotten engine and print pages of leak notes at exit.
@@ -299,6 +297,9 @@ class Engine(Commands):
         except (PynomalyError, duckdb.Error) as failure:
             found = translate(failure)
             if run.save and error is None:
+                run.error = found
+                with contextlib.suppress(PynomalyError, duckdb.Error):
+                    runs.record(self._con, run)
                 raise found from None
             LOG.warning("the run was not recorded: %s", found)
 
@@ -356,7 +357,7 @@ class Engine(Commands):
             self._aborted = self._is_aborted()
             raise
         except (duckdb.Error, MemoryError, OSError, RuntimeError) as error:  # a stream raises the last two
-            found = translate(error, self._names)
+            found = dropped_table(self._con, error) or translate(error, self._names)
         self._aborted = self._is_aborted()
         raise found
 

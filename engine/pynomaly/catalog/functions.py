@@ -1,8 +1,7 @@
 """The functions of the catalogue's macros, as DuckDB sees them."""
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,18 +34,6 @@ _STATE = "select stored.state from pynomaly.models as stored where stored.name =
 _FEATURES = "select stored.features from pynomaly.models as stored where stored.name = ? and stored.version = ?"
 STAGES = ("draft", "staging", "champion", "retired")
 
-_BINDING = threading.local()  # a statement is bound in the thread that runs it
-
-
-@contextmanager
-def looked_once(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """A block for creating macros: each is bound meanwhile, and a look at the catalogue for each takes longer."""
-    _BINDING.tables = migrations.present(con)
-    try:
-        yield
-    finally:
-        _BINDING.tables = None
-
 
 class CatalogFunctions:
     """The functions of one database instance; each takes and returns columns of a chunk."""
@@ -54,16 +41,15 @@ class CatalogFunctions:
     def __init__(self, session: "Session") -> None:
         self._session = session
         self._is_there = False
+        self._known: set[str] = set()  # tables that were there; one that somebody drops is DuckDB's error
 
     def catalog(self, *args: pa.Array) -> pa.Array:
         """(table) to a SELECT of that table of the catalogue, without rows where there is no catalogue."""
         (table,) = arrays.constants(args)
-        seen: frozenset[str] | None = getattr(_BINDING, "tables", None)
-        if seen is not None:
-            known = table in seen
-        else:
+        if not (known := table in self._known):
             with closing(self._session.lookup_cursor("")) as cursor:
                 known = migrations.check_table(cursor, table)
+        self._known |= {table} if known else set()
         return arrays.texts([f"from pynomaly.{table}" if known else migrations.empty_select(table)] * len(args[0]))
 
     def who(self, *args: pa.Array) -> pa.Array:
