@@ -25,7 +25,7 @@ LAYERS = (
     ("comparison", "cache", "export_sql", "reasons", "frames", "paths", "stored", "translate"),
     ("catalog",),
     ("functions", "result"),
-    ("session", "commands", "runs"),
+    ("session", "commands", "runs", "query_log"),
     ("engine",),
     ("__init__", "cli", "__main__"),
 )

@@ -1,7 +1,7 @@
 """The query log: the statements of one database instance on their way into `pynomaly.queries`.
 
-A row of its own commit would cost milliseconds, so statements wait together, for a second at most: what a killed process
-had not written yet is lost, at most that second or `ROWS_AT_ONCE` statements. Closing the database writes what waits.
+A commit for each row would cost milliseconds, so statements wait together, for a second at most: a process that is
+killed loses that second's statements, which are fewer than `ROWS_AT_ONCE`. Closing the database writes what waits.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import duckdb
@@ -21,6 +22,7 @@ from pynomaly.errors import Interrupted
 from pynomaly.source import DATA_SUFFIXES
 from pynomaly.translate import translate
 
+Ask = Callable[[str], Any]
 LOG = logging.getLogger(__name__)
 WAIT_SECONDS = 1.0
 ROWS_AT_ONCE = 256
@@ -29,7 +31,9 @@ TABLE = "queries"  # a statement that reads the log sees what ran before it
 HIDDEN = "create secret (not kept)"
 _SECRET = re.compile(r"\bcreate\b[^;]*\bsecret\b", re.IGNORECASE)
 _SETTING = """
-select arg_max(changes.value, changes.number) = 'true' from pynomaly.settings as changes where changes.name = 'query_log'
+select arg_max(changes.value, changes.number) = 'true'
+from pynomaly.settings as changes
+where changes.name = 'query_log'
 """
 _KNOWN = """
 select table_name from information_schema.tables where table_catalog = current_database()
@@ -66,6 +70,13 @@ class Statement(msgspec.Struct):
             self.error_code, self.error = found.code, str(found).partition("] ")[2]
 
 
+def selects(sql: str) -> bool:
+    """Whether a statement, the last of several, is one that runs when its rows are asked for."""
+    with contextlib.suppress(duckdb.Error):
+        return [statement.type for statement in duckdb.extract_statements(sql)][-1:] == [duckdb.StatementType.SELECT]
+    return False
+
+
 def is_on(con: duckdb.DuckDBPyConnection) -> bool:
     """Whether the setting of a database asks for a log."""
     with contextlib.suppress(duckdb.Error):  # a database without a catalogue has no settings
@@ -84,16 +95,17 @@ class QueryLog:
         self._inside = threading.local()
 
     @contextlib.contextmanager
-    def watching(self, con: duckdb.DuckDBPyConnection, sql: Callable[[], str]) -> Iterator[Statement | None]:
+    def watching(self, ask: Ask, sql: Callable[[], str]) -> Iterator[Statement | None]:
         """A block in which a statement runs; the statements of a block within it are part of it.
 
-        `sql` gives its text when the block ends: a detection finds it out on the way.
+        `ask` runs a query as the statement itself will be run, so that it disturbs no more than that does; `sql` gives
+        the text when the block ends: a detection finds it out on the way.
         """
         if getattr(self._inside, "a_statement", False):
             yield None
             return
         self._inside.a_statement = True
-        statement = Statement("", _user(con), time.monotonic())
+        statement = Statement("", _user(ask), time.monotonic())
         if TABLE in sql():
             self.flush()
         try:
@@ -155,8 +167,7 @@ def objects(sql: str, known: dict[str, str]) -> list[str]:
     """The tables, views and models, by their lower-case names, that a statement names, and the files."""
     found: dict[str, None] = {}
     encoded = sql.encode()
-    tokens = [*duckdb.tokenize(sql), (len(encoded), None)]
-    for (start, kind), (end, _) in zip(tokens, tokens[1:], strict=False):
+    for (start, kind), (end, _) in pairwise([*duckdb.tokenize(sql), (len(encoded), None)]):
         if kind not in (token_type.identifier, token_type.string_const):
             continue
         name = _unquoted(encoded[start:end].decode(errors="replace").strip())
@@ -178,7 +189,7 @@ def _text(sql: str) -> str:
     return HIDDEN if _SECRET.search(sql) else sql[:MOST_CHARACTERS]
 
 
-def _user(con: duckdb.DuckDBPyConnection) -> str:
+def _user(ask: Ask) -> str:
     with contextlib.suppress(duckdb.Error):  # an aborted transaction answers nothing
-        return who(con.execute("select getvariable('pynomaly_user')").fetchall()[0][0])
+        return who(ask("select getvariable('pynomaly_user')").fetchall()[0][0])
     return who(None)

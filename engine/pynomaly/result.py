@@ -221,9 +221,10 @@ class Rows:
 class Query:
     """A SELECT that runs when its rows are asked for, each time anew; what DuckDB raises is translated."""
 
-    def __init__(self, relation: duckdb.DuckDBPyRelation, guard: Guard) -> None:
+    def __init__(self, relation: duckdb.DuckDBPyRelation, guard: Guard, run: Guard) -> None:
         self._relation = relation
         self._guard = guard
+        self._run = run  # a guard that logs the query besides
 
     @property
     def columns(self) -> list[str]:
@@ -232,16 +233,16 @@ class Query:
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """The rows as tuples."""
-        rows: list[tuple[Any, ...]] = self._guard(self._relation.fetchall)
+        rows: list[tuple[Any, ...]] = self._run(self._relation.fetchall)
         return rows
 
     def arrow(self) -> pa.Table:
         """The rows as an Arrow table."""
-        return self._guard(self._relation.to_arrow_table)
+        return self._run(self._relation.to_arrow_table)
 
     def reader(self, batch_rows: int = 131_072) -> Iterator[pa.RecordBatch]:
         """The rows as Arrow batches, computed as they are asked for."""
-        batches = iter(self._guard(lambda: self._relation.to_arrow_reader(batch_rows)))
+        batches = iter(self._run(lambda: self._relation.to_arrow_reader(batch_rows)))
         while (batch := self._guard(lambda: next(batches, None))) is not None:
             yield batch
 
@@ -256,7 +257,7 @@ class Query:
 
     def relation(self) -> duckdb.DuckDBPyRelation:
         """The query as a DuckDB relation, to go on with its own methods; its errors are DuckDB's."""
-        self._guard(lambda: self._relation.columns)  # which tells whether the engine was closed
+        self._run(lambda: self._relation.columns)  # which tells whether the engine was closed
         return self._relation
 
 
