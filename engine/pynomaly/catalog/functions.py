@@ -30,7 +30,7 @@ select version from (
 ) where stage = 'champion'
 """
 _NAMES = "select distinct stored.name from pynomaly.models as stored"
-_STATE = "select stored.state from pynomaly.models as stored where stored.name = ? and stored.version = ?"
+_STATE = "select stored.state from pynomaly.models as stored where stored.digest = ? limit 1"  # which has an index
 _FEATURES = "select stored.features from pynomaly.models as stored where stored.name = ? and stored.version = ?"
 STAGES = ("draft", "staging", "champion", "retired")
 
@@ -165,7 +165,7 @@ class CatalogFunctions:
         names = lookup.execute(_NAMES).fetchall() if not known and self._is_there else []
         chosen = _chosen(model, version, [row[0] for row in names], versions, champion)
         digest = known[versions.index(chosen)][1]
-        return self._load(digest, lambda: lookup.execute(_STATE, [model, chosen]).fetchall()[0][0], 0, work)
+        return self._load(digest, lambda: lookup.execute(_STATE, [digest]).fetchall()[0][0], 0, work)
 
     def _has_catalog(self, lookup: duckdb.DuckDBPyConnection) -> bool:
         """Whether the database has the catalogue's tables; once seen they stay."""
