@@ -22,7 +22,7 @@ LAYERS = (
     ("features", "columns", "encoding", "quoting", "schema"),
     ("source", "options", "calls"),
     ("model",),
-    ("comparison", "cache", "export_sql", "reasons", "frames", "paths", "stored", "translate"),
+    ("comparison", "cache", "export_numpy", "export_sql", "reasons", "frames", "paths", "stored", "translate"),
     ("catalog",),
     ("functions", "result"),
     ("session", "commands"),
