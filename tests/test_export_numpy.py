@@ -236,7 +236,8 @@ def test_engine_and_shell_write_the_folder(tmp_path: Path, capsys: pytest.Captur
     database = str(tmp_path / "team.duckdb")
     with pynomaly.connect(database) as engine:
         engine.execute(
-            "create table t as select i as id, i % 7 + i // 99 as a, chr(65 + i % 3) as b from range(100) r(i)"
+            "create table t as "
+            "select i as id, i % 7 + i // 99 as a, chr((65 + i % 3)::integer) as b from range(100) r(i)"
         )
         for algorithm in ("hbos", "iforest"):
             engine.train("watch", "t", exclude="id", algorithm=algorithm, contamination=0.02)

@@ -22,6 +22,8 @@ def _bins(edges: np.ndarray, tolerance: np.ndarray, x: np.ndarray) -> np.ndarray
     """
     last = len(edges) - 1
     found = np.searchsorted(edges, x, "left")
-    found[(found == 0) & (edges[0] - x <= tolerance * (edges[1] - edges[0]))] = 1
-    found[(found > last) & (x - edges[-1] <= tolerance * (edges[-1] - edges[-2]))] = last
+    is_near = (edges[0] - x <= tolerance * (edges[1] - edges[0])) & (
+        x - edges[-1] <= tolerance * (edges[-1] - edges[-2])
+    )
+    found = np.where(is_near, np.clip(found, 1, last), found)
     return np.where(np.isnan(x), 0, found)

@@ -78,13 +78,17 @@ def _columns(rows: Any, names: list[str]) -> tuple[int, list[Any]]:
     if not isinstance(rows, dict):
         return _from_records(list(rows), names)
     found = [rows[key] for key in _keys(rows, names)]
-    given = found or list(rows.values())
-    lengths = {len(values) if hasattr(values, "__len__") and not isinstance(values, str) else -1 for values in given}
-    if lengths <= {-1}:
+    lengths = {_length(values) for values in found or rows.values()}
+    if lengths <= {None}:
         return _from_records([rows], names)
     if len(lengths) > 1:
         raise ValueError("the columns have different numbers of values")
-    return lengths.pop(), found
+    return lengths.pop() or 0, found
+
+
+def _length(values: Any) -> int | None:
+    """The number of values of a column; None for what is one value."""
+    return len(values) if hasattr(values, "__len__") and not isinstance(values, (str, bytes)) else None
 
 
 def _from_records(records: list[dict[str, Any]], names: list[str]) -> tuple[int, list[Any]]:
@@ -107,15 +111,14 @@ def _features(column: dict[str, Any], values: Any) -> list[np.ndarray]:
         if column["kind"] in ("category", "frequency"):
             return _category(column, values)
         if column["kind"] == "time":
-            quantities, gaps = _time(values, column["offset"])
+            quantities = _time(values, column["offset"])
         else:
             numbers = _clocks(values) if column["kind"] == "clock" else _numbers(values)
-            quantities, gaps = {"value": _tamed(column, numbers)}, np.isnan(numbers)
+            quantities = {"value": _tamed(column, numbers), "is missing": np.isnan(numbers)}
     except TypeError as error:
         told = f"column {column['name']!r} was a {column['kind']} when the model was fitted and cannot be read as one"
         raise TypeError(f"{told}: {error}") from None
-    known = [np.where(gaps, np.nan, quantities[part]) for part in column["parts"] if part != "is missing"]
-    return [*known, gaps] if len(known) < len(column["parts"]) else known
+    return [quantities[part] for part in column["parts"]]
 
 
 def _numbers(values: Any) -> np.ndarray:
@@ -140,6 +143,8 @@ def _number(value: Any) -> float:
 
 def _tamed(column: dict[str, Any], values: np.ndarray) -> np.ndarray:
     """Infinite values just outside the range of the fitted ones, and everything within the limit."""
+    if not (np.abs(values) > LIMIT).any():
+        return values
     margin = max(column["high"] - column["low"], 1.0)
     inner = np.where(values == np.inf, column["high"] + margin, values)
     return np.clip(np.where(values == -np.inf, column["low"] - margin, inner), -LIMIT, LIMIT)
@@ -160,8 +165,8 @@ def _clock(value: Any) -> float:
     return value.hour * 3_600 + value.minute * 60 + value.second + value.microsecond / 1e6
 
 
-def _time(values: Any, offset: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """What a point in time can have for features, and where there is none: UTC, seconds from `offset` on."""
+def _time(values: Any, offset: int) -> dict[str, np.ndarray]:
+    """What a point in time can have for features, positions being seconds from `offset` on."""
     micros, gaps = _micros(values)
     seconds = micros // 1_000_000
     micros = micros - seconds * 1_000_000
@@ -170,11 +175,11 @@ def _time(values: Any, offset: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
         "day of week": (seconds // DAY + 3) % 7.0,
         "position": (seconds - offset) + micros / 1e6,
     }
-    return quantities, gaps
+    return {**{part: np.where(gaps, np.nan, values) for part, values in quantities.items()}, "is missing": gaps}
 
 
 def _micros(values: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Dates and timestamps as microseconds since 1970, 0 for a gap, and the gaps."""
+    """Dates and timestamps as microseconds since 1970 (UTC), 0 for a gap, and the gaps."""
     if not (isinstance(values, np.ndarray) and values.dtype.kind == "M"):
         values = np.array([_moment(value) for value in values], "datetime64[us]")
     stored = values.astype(np.int64)
