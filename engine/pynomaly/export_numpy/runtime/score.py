@@ -25,7 +25,7 @@ import numpy as np
 
 from pynomaly.export_numpy.runtime.largest import scores
 
-BLOCK = 1024  # rows that are scored at a time
+BLOCK = 128  # rows that are scored at a time: what they need in between stays in the cache
 LIMIT = 1e150  # features stay within this
 TEXT_WIDTH = 64  # longer text is its beginning and a digest
 SHORTENED = re.compile(r"0|[1-9][0-9]{0,19}", re.ASCII)
