@@ -115,6 +115,14 @@ def test_rows_with_ties_and_more_rows_than_a_block(algorithm: str, tmp_path: Pat
     check(fitted(algorithm, table), table, tmp_path / "x")
 
 
+@pytest.mark.parametrize("algorithm", ALL)
+def test_a_score_that_is_the_threshold_is_not_above_it(algorithm: str, tmp_path: Path) -> None:
+    found, table = fitted(algorithm, numbers()), numbers()
+    scores = np.unique(found.score(structs(table))[0])
+    for place in (-2, -9, len(scores) // 2):
+        check(msgspec.structs.replace(found, threshold=float(scores[place])), table, tmp_path / "x")
+
+
 def test_equal_rows_score_nothing(tmp_path: Path) -> None:
     flat = pa.table({"id": range(6), "a": [1.0] * 6})
     check(fitted("iforest", flat), flat, tmp_path / "x")

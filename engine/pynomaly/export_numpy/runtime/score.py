@@ -26,6 +26,7 @@ import numpy as np
 from pynomaly.export_numpy.runtime.largest import scores
 
 BLOCK = 128  # rows that are scored at a time: what they need in between stays in the cache
+ROUNDING = 1e-12
 LIMIT = 1e150  # features stay within this
 TEXT_WIDTH = 64  # longer text is its beginning and a digest
 SHORTENED = re.compile(r"0|[1-9][0-9]{0,19}", re.ASCII)
@@ -54,8 +55,15 @@ def score(rows: Any) -> tuple[np.ndarray, np.ndarray]:
             for first in range(0, n, BLOCK):
                 out[first : first + BLOCK] = scores(state, X[first : first + BLOCK])
         out[np.isnan(X).all(axis=1)] = np.nan
-    threshold = manifest["threshold"]
-    return out, np.zeros(n, np.bool_) if threshold is None else out > float(threshold)
+    return out, _flags(out, manifest["threshold"])
+
+
+def _flags(scores: np.ndarray, threshold: Any) -> np.ndarray:
+    """Which scores lie above the threshold, by more than what machines may round differently."""
+    if threshold is None:
+        return np.zeros(len(scores), np.bool_)
+    flags: np.ndarray = scores > float(threshold) + ROUNDING * max(abs(float(threshold)), 1.0)
+    return flags
 
 
 @lru_cache(maxsize=1)
