@@ -142,7 +142,9 @@ def _numbers(values: Any) -> np.ndarray:
 def _number(value: Any) -> float:
     if value is None:
         return math.nan
-    if isinstance(value, (dt.timedelta, np.timedelta64)):
+    if isinstance(value, dt.timedelta):
+        return value.total_seconds()
+    if isinstance(value, np.timedelta64):
         return float(value / np.timedelta64(1, "s"))
     if isinstance(value, (int, float, decimal.Decimal, np.number, np.bool_)):
         return float(value)
