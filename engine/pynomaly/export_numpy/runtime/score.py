@@ -62,7 +62,7 @@ def _flags(scores: np.ndarray, threshold: Any) -> np.ndarray:
     """Which scores lie above the threshold, by more than what machines may round differently."""
     if threshold is None:
         return np.zeros(len(scores), np.bool_)
-    flags: np.ndarray = scores > float(threshold) + ROUNDING * max(abs(float(threshold)), 1.0)
+    flags: np.ndarray = scores > float(threshold) + ROUNDING * abs(float(threshold))
     return flags
 
 
