@@ -23,7 +23,7 @@ LAYERS = (
     ("snapshots",),
     ("source", "options", "calls"),
     ("model",),
-    ("comparison", "cache", "export_sql", "reasons", "frames", "paths", "stored", "translate"),
+    ("comparison", "cache", "export_numpy", "export_sql", "reasons", "frames", "paths", "stored", "translate"),
     ("catalog",),
     ("functions", "result"),
     ("session", "commands", "runs"),
