@@ -22,7 +22,7 @@ create or replace temp macro promote_model(model, version, stage := 'champion') 
         union all
         select
             2, _model_version(
-                model, version, (select list(known.name) from query(_catalog('models')) as known),
+                model, version, (select list(known.name) from query(_catalog('models')) as known where known.run_id is null),
                 (select list(known.version) from query(_catalog('models')) as known where known.name = model), null
             ), _model_stage(stage)
     )

@@ -8,7 +8,7 @@
 create or replace temp macro _wanted_model(model, version) as table
     select
         _model_version(
-            model, version, (select list(known.name) from query(_catalog('models')) as known),
+            model, version, (select list(known.name) from query(_catalog('models')) as known where known.run_id is null),
             (select list(known.version) from query(_catalog('models')) as known where known.name = model),
             (select latest.version from _latest_stages(model) as latest where latest.stage = 'champion')
         ) as number;

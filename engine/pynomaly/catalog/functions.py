@@ -29,7 +29,7 @@ select version from (
     from pynomaly.model_stages as changes where changes.name = ? group by all
 ) where stage = 'champion'
 """
-_NAMES = "select distinct stored.name from pynomaly.models as stored"
+_NAMES = "select distinct stored.name from pynomaly.models as stored where stored.run_id is null"
 _STATE = "select stored.state from pynomaly.models as stored where stored.name = ? and stored.version = ?"
 _FEATURES = "select stored.features from pynomaly.models as stored where stored.name = ? and stored.version = ?"
 STAGES = ("draft", "staging", "champion", "retired")

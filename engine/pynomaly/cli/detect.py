@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
-from pynomaly.calls import call
 from pynomaly.cli.scoring import OUTCOME, Call, Outcome, Sources, n_reasons, scored
 from pynomaly.cli.settings import COMMON, WRITTEN, Common, Format, Settings, Written, split
 from pynomaly.errors import BadParameter
@@ -60,7 +59,7 @@ class Detection:
             "parameters": json_object(self.parameters),
         }
         options = {name: value for name, value in given.items() if value is not None}
-        return Call(call(source, **options), options)
+        return Call(source, options)
 
 
 def one_or_all(names: list[str] | None) -> str | list[str] | None:

@@ -4,9 +4,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pynomaly.calls import score_call
 from pynomaly.cli.scoring import OUTCOME, Call, Outcome, Sources, n_reasons, scored
-from pynomaly.cli.settings import COMMON, WRITTEN, Common, Format, Settings, Written
+from pynomaly.cli.settings import COMMON, WRITTEN, Common, Format, Settings, Written, split
 from pynomaly.errors import UnknownModel
 
 
@@ -19,6 +18,7 @@ def score(
     explain: Annotated[
         int | None, Parameter(help="How many reasons a row gets; by default 3 in a table and 0 in other formats.")
     ] = None,
+    key: Annotated[list[str] | None, Parameter(help="Columns that identify a row, for --save.")] = None,
     written: Written = WRITTEN,
     outcome: Outcome = OUTCOME,
     common: Common = COMMON,
@@ -35,6 +35,6 @@ def score(
             )
         given = {"version": version, "explain": n_reasons(explain, format_)}
         options = {name: value for name, value in given.items() if value is not None}
-        return Call(score_call(source, model, **options), options)
+        return Call(source, options, model, split(key))
 
     return scored(files, called, written, outcome, common)

@@ -9,15 +9,18 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
+from pynomaly.calls import call, score_call
 from pynomaly.cli import output, standard_input, table
 from pynomaly.cli.console import ANOMALIES_FOUND, FAILED, Voice, failed, interruptible, progress
 from pynomaly.cli.output import Shown, Target
-from pynomaly.cli.settings import STANDARD_INPUT, Common, Format, Settings, Written, opened, resolve
+from pynomaly.cli.settings import STANDARD_INPUT, Common, Format, Settings, Written, opened_to_record, resolve
 from pynomaly.engine import Engine
 from pynomaly.errors import BadParameter, PynomalyError
-from pynomaly.result import Verdict
+from pynomaly.result import Result, Verdict
+from pynomaly.runs import Run
 
 TABLE_ROWS = 20
+SAVED = "_pynomaly_saved"
 TABLE_REASONS = 3
 ON_STDOUT = ("table", "jsonl")  # the formats in which several results can follow one another
 
@@ -25,10 +28,32 @@ Sources = Annotated[list[str], Parameter(help="Files, `-` for standard input, or
 
 
 class Call(msgspec.Struct, frozen=True):
-    """The call of a macro that scores a source, as SQL, and the options that were given for it."""
+    """What scores a source: a detection, or a trained model; the options that were given, and the key to save by."""
 
-    sql: str
+    source: str
     options: dict[str, Any]
+    model: str | None = None
+    key: list[str] | None = None
+
+    @property
+    def sql(self) -> str:
+        """The call of the macro."""
+        if self.model is None:
+            return call(self.source, **self.options)
+        return score_call(self.source, self.model, **self.options)
+
+    def pinned(self, engine: Engine) -> "Call":
+        """The same call with the version of the model that is meant."""
+        if self.model is None:
+            return self
+        version = engine.version_of(self.model, self.options.get("version"))
+        return msgspec.structs.replace(self, options={**self.options, "version": version})
+
+    def saved(self, engine: Engine) -> Result:
+        """The scored rows, which are kept with their run."""
+        if self.model is None:
+            return engine.detect(self.source, save=True, **self.options)
+        return engine.score(self.source, self.model, key=self.key, save=True, **self.options)
 
 
 Caller = Callable[[str, Format, Settings], Call]  # of a source, for rows in a format
@@ -40,6 +65,9 @@ class Outcome:
     """What becomes of a run besides its rows."""
 
     fail_on_anomalies: Annotated[bool, Parameter(help="Exit with 10 when a row is flagged.")] = False
+    save: Annotated[
+        bool, Parameter(help="Keep the scored rows in the database, with the model, and without --key the source.")
+    ] = False
     dry_run: Annotated[bool, Parameter(help="Print the SQL and run nothing.")] = False
 
 
@@ -47,20 +75,23 @@ OUTCOME = Outcome()
 
 
 class Job(msgspec.Struct, frozen=True):
-    """One source as it is read, what it is called, the call that scores it, and where its rows go."""
+    """What a source is called, the call that scores it, and where its rows go."""
 
     name: str
-    source: str
     target: Target
     call: Call
 
     @property
     def sql(self) -> str:
-        """The statement; for a table that of the most anomalous rows."""
-        rows = f"select * from {self.call.sql}"
+        """The statement of all rows, or for a table of the most anomalous ones."""
+        return self.shown(self.call.sql)
+
+    def shown(self, rows: str) -> str:
+        """The statement of those of some scored rows that are written."""
+        select = f"select * from {rows}"
         if self.target.format != "table":
-            return rows
-        return f"{rows} order by anomaly_score desc nulls last limit {self.target.rows}"
+            return select
+        return f"{select} order by anomaly_score desc nulls last limit {self.target.rows}"
 
 
 def scored(files: Sequence[str], caller: Caller, written: Written, outcome: Outcome, common: Common) -> int:
@@ -71,15 +102,15 @@ def scored(files: Sequence[str], caller: Caller, written: Written, outcome: Outc
     for target in (job.target for job in _jobs(files, caller, written, settings)):
         _make_ready(target, several=len(files) > 1 or _is_folder(written.asked_output()))
         _refuse_overwriting(target, files)
-    with opened(settings, read_only=True) as engine, _landed(files) as sources:
-        return _run(engine, _jobs(files, caller, written, settings, sources), common.voice, outcome.fail_on_anomalies)
+    with opened_to_record(settings, outcome.save) as engine, _landed(files) as sources:
+        return _run(engine, _jobs(files, caller, written, settings, sources), common.voice, outcome)
 
 
-def _run(engine: Engine, jobs: list[Job], voice: Voice, fail_on_anomalies: bool) -> int:
+def _run(engine: Engine, jobs: list[Job], voice: Voice, outcome: Outcome) -> int:
     n_failed = n_flagged = 0
     for place, job in enumerate(jobs):
         try:
-            n_flagged += _scored(engine, job, voice, place, len(jobs)).n_flagged
+            n_flagged += _scored(engine, job, voice, place, len(jobs), outcome.save).n_flagged
         except BrokenPipeError:
             raise
         except (PynomalyError, OSError) as error:
@@ -89,27 +120,42 @@ def _run(engine: Engine, jobs: list[Job], voice: Voice, fail_on_anomalies: bool)
             n_failed += 1
     if n_failed:
         return FAILED
-    return ANOMALIES_FOUND if n_flagged and fail_on_anomalies else 0
+    return ANOMALIES_FOUND if n_flagged and outcome.fail_on_anomalies else 0
 
 
-def _scored(engine: Engine, job: Job, voice: Voice, place: int, n_jobs: int) -> Verdict:
+def _scored(engine: Engine, job: Job, voice: Voice, place: int, n_jobs: int, save: bool) -> Verdict:
     """Score one source and tell the verdict."""
     with progress(voice, job.name, place, n_jobs, free=output.leaves_terminal_free(job.target)):
-        verdict, shown = interruptible(engine, lambda: _rows(engine, job))
+        run, verdict, shown = interruptible(engine, lambda: (_saved if save else _rows)(engine, job))
     voice.verdict(verdict, job.name if n_jobs > 1 else None)
     if shown is not None:
         n_hidden = table.show(shown, first=_naming(job, verdict))
         _hint(voice, len(shown.rows), verdict.n_rows, n_hidden)
     elif job.target.path is not None:
         voice.say(f"written to {job.target.path}")
+    if save:
+        voice.say(f"saved as run {run}")
     return verdict
 
 
-def _rows(engine: Engine, job: Job) -> tuple[Verdict, Shown | None]:
-    with engine.recorded() as run:
-        run.sql, run.asked = job.sql, job.call.options
-        shown = output.write(engine.sql(job.sql), job.target, limited=job.target.format == "table")
-    return run.verdict, shown
+def _rows(engine: Engine, job: Job) -> tuple[str, Verdict, Shown | None]:
+    """Score and write: the run, its verdict, and the rows of a table."""
+    run = Run("detect" if job.call.model is None else "score", job.name, job.call.options)
+    run.sql = job.sql
+    with engine.recorded(run):
+        called = job.call.pinned(engine)
+        run.model = (called.model, called.options["version"]) if called.model else None
+        run.sql = job.shown(called.sql)
+        shown = output.write(engine.sql(run.sql), job.target, limited=job.target.format == "table")
+    return run.id, run.verdict, shown
+
+
+def _saved(engine: Engine, job: Job) -> tuple[str, Verdict, Shown | None]:
+    """Score, save and write, likewise."""
+    result = job.call.saved(engine)
+    engine.register(SAVED, result.arrow())
+    shown = output.write(engine.sql(job.shown(SAVED)), job.target, limited=job.target.format == "table")
+    return result.run_id, result.verdict, shown
 
 
 def _naming(job: Job, verdict: Verdict) -> set[str]:
@@ -126,7 +172,7 @@ def _hint(voice: Voice, n_shown: int, n_rows: int, n_hidden: int) -> None:
 
 
 def _print_sql(jobs: list[Job]) -> int:
-    if any(job.source == STANDARD_INPUT for job in jobs):
+    if any(job.name == standard_input.NAME for job in jobs):
         raise BadParameter(
             "with standard input there is no file that the printed SQL could read", "save it to a file and name that"
         )
@@ -146,7 +192,7 @@ def _jobs(
     jobs = []
     for file, source, target in zip(files, sources or files, _targets(files, written, settings), strict=True):
         name, read = standard_input.NAME if file == STANDARD_INPUT else file, read_as(source, settings)
-        jobs.append(Job(name, read, target, caller(read, target.format, settings)))
+        jobs.append(Job(name, target, caller(read, target.format, settings)))
     return jobs
 
 
