@@ -13,6 +13,7 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 from pynomaly import arrays, options, registry, source
 from pynomaly.algorithm import Floats
 from pynomaly.cache import Entry, Fitted, ModelCache, Progress
+from pynomaly.catalog.explanations import ExplanationFunctions
 from pynomaly.catalog.functions import CatalogFunctions
 from pynomaly.cutoffs import DEFAULT_RULE, RULES
 from pynomaly.encoding import LeftOut, fit_encoder
@@ -58,6 +59,7 @@ class Session(Protocol):
 def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
     """Register every function once for a database instance."""
     functions, catalog = Functions(session), CatalogFunctions(session)
+    explanations = ExplanationFunctions(session, catalog)
     # `_score` is volatile so that a filter on its result is not pushed below it, where it would score twice.
     for function, returns, volatile in (
         (functions.source, "varchar", False),
@@ -86,6 +88,7 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (catalog.row_score, "double", True),
         (catalog.load_model, sql_type(FITTED), True),
         (catalog.model_features, "varchar[]", False),
+        *explanations.listed(),
     ):
         con.create_function(
             "_" + function.__name__,

@@ -1,0 +1,67 @@
+-- explain_row(run, key): what each feature of the model contributes to the score of one row of a saved run, a row each.
+-- nearest_normal(run, key, k := 5): the rows of the run that were not flagged and lie nearest to that row.
+--
+--   from explain_row('4f6d3c1e-...', 17);
+--   select key, distance, differences[1].feature from nearest_normal('4f6d3c1e-...', 17);
+--
+-- The distance is Euclidean, over the model's features, each divided by its standard deviation among the rows that were not
+-- flagged; a gap lies at their mean. Rows stream, but for a sample that tells these deviations.
+
+create or replace temp macro explain_row(run, key) as table
+    with chosen as materialized (
+        from _model_of_run(run)
+    ),
+    saved as not materialized (
+        select results.anomaly_score from _results_of_run(run) as results where results.key = _run_key(run, key)
+    ),
+    given as not materialized (
+        select _pynomaly_row from _rows_of_run(run) where _pynomaly_key = _run_key(run, key)
+    ),
+    explained as materialized (
+        select _explanation(_pynomaly_fit.model, _pynomaly_row, saved.anomaly_score, _saved_run(run)) as reasons
+        from saved
+        left join given on true, chosen
+    )
+    select unnest(reasons, recursive := true) from explained;
+
+create or replace temp macro nearest_normal(run, key, k := 5) as table
+    with chosen as materialized (
+        from _model_of_run(run)
+    ),
+    given as materialized (
+        select _pynomaly_row
+        from (select _run_key(run, key) as wanted)
+        left join _rows_of_run(run) on _pynomaly_key = wanted
+    ),
+    others as materialized (
+        select results.key from _results_of_run(run) as results where results.is_anomaly is distinct from false
+    ),
+    normal as not materialized (
+        select _pynomaly_key, _pynomaly_row
+        from _rows_of_run(run)
+        where _pynomaly_key not in (from others) and _pynomaly_key <> _run_key(run, key)
+    ),
+    sampled as not materialized (
+        select _pynomaly_row
+        from normal
+        where hash(_pynomaly_key) <= 18446744073709551615 * (65536 / greatest(_run_rows_scored(run), 65536))
+    ),
+    made as materialized (
+        select
+            _nearness(
+                (select _pynomaly_fit.model from chosen), (select list(_pynomaly_row) from sampled),
+                (select any_value(_pynomaly_row) from given), _saved_run(run)
+            ) as nearness
+    ),
+    nearest as materialized (
+        select _pynomaly_key, _pynomaly_row, nearness, _distance(nearness, _pynomaly_row) as distance
+        from normal, made
+        order by distance, _pynomaly_key
+        limit k
+    )
+    select
+        results.key, nearest.distance, results.anomaly_score,
+        _differences(nearest.nearness, nearest._pynomaly_row) as differences
+    from nearest
+    join _results_of_run(run) as results on results.key = nearest._pynomaly_key
+    order by nearest.distance, results.key;
