@@ -26,7 +26,8 @@ LAYERS = (
     ("geometry",),
     ("catalog",),
     ("functions", "result"),
-    ("session", "commands"),
+    ("session", "insights"),
+    ("commands",),
     ("engine",),
     ("__init__", "cli", "__main__"),
 )

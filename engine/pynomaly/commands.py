@@ -9,11 +9,12 @@ import msgspec
 
 from pynomaly.calls import macro_call
 from pynomaly.catalog.migrations import migrate
+from pynomaly.insights import Insights
 from pynomaly.quoting import literal
 from pynomaly.result import ModelRow, Rows
 
 
-class Commands:
+class Commands(Insights):
     """The methods of the engine that change or read rows of the catalogue by its macros."""
 
     _con: duckdb.DuckDBPyConnection

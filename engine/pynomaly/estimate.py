@@ -7,9 +7,10 @@ import time
 import tracemalloc
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
-from pynomaly import model, registry, workers
+from pynomaly import arrays, model, registry, workers
 from pynomaly.algorithm import Algorithm
 from pynomaly.errors import BadParameter, FitFailed
 from pynomaly.options import Options
@@ -17,11 +18,14 @@ from pynomaly.options import Options
 SIZES = (128, 512, 2_048, 8_192, 32_768)  # rows of the trial fits; each is made while the time for it is left
 BUDGET_SECONDS = 1.0
 NEAR = 0.7  # of the rows that are given: a trial of so many is as good as one of all
-GROWS = 6.0  # how much longer the next trial may take than the one before
+MARGIN = 1.5
+LEAST_TRIALS = 2  # one alone does not tell growth: it takes more than the budget if it must
+QUICK_SECONDS = 0.1  # a fit so quick is made again, to see what it allocates
 WARM_UP_ROWS = 32
 CHUNK = 2_048  # rows that DuckDB has scored at a time
 SCANNED_ALONE = 122_880  # rows of a row group, which one thread reads
 LOG_GROWTH = 0.1  # what a factor log(n) adds to the exponent of n at these sizes
+COPIES = 4  # of the matrix, where it cannot be seen what a fit allocates
 GATHERED = 4  # copies of a sampled cell that DuckDB and Arrow hold at once
 STREAMED = 64  # chunks that are on their way at a time
 
@@ -66,7 +70,7 @@ def estimate(rows: pa.StructArray, n_rows: int, asked: Options, scan_seconds: fl
         n_rows=n_rows,
         n_features=trials[-1].n_features,
         seconds=2.0 * scan_seconds + fit_seconds + row_seconds * n_rows / threads,
-        peak_memory_bytes=_memory(rows, named, n_fitted, trials[-1], high),
+        peak_memory_bytes=_memory(rows, named, n_fitted, trials, high),
         basis=_basis([trial.n for trial in trials], n_fitted, algorithm),
     )
 
@@ -88,17 +92,21 @@ def _trials(rows: pa.StructArray, asked: Options, is_whole: bool) -> list[Trial]
         _tried(few, few, asked, is_whole)  # loads the kernels, or imports a library
     started, found = time.perf_counter(), list[Trial]()
     for n in sizes:
-        begun = time.perf_counter()
         try:
             found.append(_tried(rows.slice(0, n), rows.slice(n), asked, is_whole))
         except (BadParameter, FitFailed):
             if n == sizes[-1]:
                 raise
             continue
-        now = time.perf_counter()
-        if now - started + GROWS * (now - begun) > BUDGET_SECONDS:
+        if len(found) >= LEAST_TRIALS and time.perf_counter() - started + _next_seconds(found) > BUDGET_SECONDS:
             break
     return found
+
+
+def _next_seconds(found: list[Trial]) -> float:
+    """How long the next trial may take: it grows as the last one did, and somewhat more."""
+    before, last = (trial.fit_seconds for trial in found[-2:])
+    return MARGIN * last * max(last / before, 1.0)
 
 
 def _tried(rows: pa.StructArray, others: pa.StructArray, asked: Options, is_whole: bool) -> Trial:
@@ -108,10 +116,11 @@ def _tried(rows: pa.StructArray, others: pa.StructArray, asked: Options, is_whol
     started = time.perf_counter()
     fitted = model.fit(rows, asked, n if is_whole or not len(others) else n + 1)
     fit_seconds = time.perf_counter() - started
-    chunk = (rows if is_whole or not len(others) else others).slice(0, CHUNK)
+    scored = rows if is_whole or not len(others) else others
+    chunk = scored.take(arrays.integers(np.arange(CHUNK) % len(scored)))
     started = time.perf_counter()
     fitted.score(chunk)
-    return Trial(n, fit_seconds, (time.perf_counter() - started) / len(chunk), fitted.encoder.n_features)
+    return Trial(n, fit_seconds, (time.perf_counter() - started) / CHUNK, fitted.encoder.n_features)
 
 
 def _grown(measured: list[tuple[int, float]], n: int, low: float, high: float) -> float:
@@ -120,7 +129,7 @@ def _grown(measured: list[tuple[int, float]], n: int, low: float, high: float) -
     if n <= last_n:
         return last
     if len(measured) < 2:
-        return last * (n / last_n) ** high
+        return float(last * (n / last_n) ** high)
     before_n, before = measured[-2]
     power = math.log(max(last, 1e-9) / max(before, 1e-9)) / math.log(last_n / before_n)
     if power < low:  # a fixed part weighs more than the rest
@@ -128,13 +137,13 @@ def _grown(measured: list[tuple[int, float]], n: int, low: float, high: float) -
     return float(last * (n / last_n) ** min(power, high))
 
 
-def _memory(rows: pa.StructArray, asked: Options, n_fitted: int, trial: Trial, high: float) -> int:
+def _memory(rows: pa.StructArray, asked: Options, n_fitted: int, trials: list[Trial], high: float) -> int:
     """Bytes: what a fit allocates, the sampled cells on their way to it, and the chunks that are scored."""
-    sizes = sorted({max(trial.n // 4, WARM_UP_ROWS), trial.n})
-    allocated = [(n, float(_allocated(rows.slice(0, n), asked))) for n in sizes]
-    cell = rows.nbytes / len(rows)
-    fitted = _grown(allocated, n_fitted, 1.0, high)
-    return int(fitted + GATHERED * cell * n_fitted + STREAMED * CHUNK * cell)
+    quick = [trial.n for trial in trials if trial.fit_seconds < QUICK_SECONDS][-2:]
+    allocated = [(n, float(_allocated(rows.slice(0, n), asked))) for n in quick]
+    cells = rows.nbytes / len(rows)
+    fitted = _grown(allocated, n_fitted, 1.0, high) if allocated else COPIES * cells * n_fitted
+    return int(fitted + GATHERED * cells * n_fitted + STREAMED * CHUNK * cells)
 
 
 def _allocated(rows: pa.StructArray, asked: Options) -> int:

@@ -50,7 +50,8 @@ def in_shares(amounts: Floats) -> Floats:
     largest = size.max(axis=1, keepdims=True, initial=0.0)
     size = np.divide(size, largest, out=np.zeros_like(size), where=largest > 0.0)  # a sum of huge ones stays finite
     total = size.sum(axis=1, keepdims=True)
-    return np.divide(size, total, out=size, where=total > 0.0)
+    parts: Floats = np.divide(size, total, out=size, where=total > 0.0)
+    return parts
 
 
 def _contributions(model: Model, rows: pa.StructArray, scores: Floats) -> tuple[Floats, Floats]:

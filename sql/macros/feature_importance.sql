@@ -42,7 +42,7 @@ create or replace temp macro feature_importance(model, version := null, source :
     by_feature as not materialized (
         select unnest(features) as feature, unnest(coalesce(shares, [null::double for _ in features])) as share from shared
     )
-    select feature, avg(share) as importance, count(share) as n_rows
+    select feature, favg(share) as importance, count(share) as n_rows
     from by_feature
     group by feature
     order by importance desc nulls last, feature;
