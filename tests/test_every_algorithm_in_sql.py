@@ -1,6 +1,7 @@
 """Every available algorithm on awkward tables, through the query that users write."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -36,7 +37,7 @@ def engine() -> Iterator[pynomaly.Engine]:
         yield opened
 
 
-def detected(engine: pynomaly.Engine, source: str, name: str, **options: object) -> pl.DataFrame:
+def detected(engine: pynomaly.Engine, source: str, name: str, **options: Any) -> pl.DataFrame:
     return engine.detect(source, algorithm=name, **options).pl()
 
 

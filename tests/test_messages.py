@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,10 +46,11 @@ def test_a_frame_of_mixed_types_is_told(engine: pynomaly.Engine) -> None:
 
 @pytest.mark.parametrize("role", ["key", "by", "features", "exclude", "label"])
 def test_a_column_named_twice_counts_once(engine: pynomaly.Engine, role: str) -> None:
+    twice: dict[str, Any] = {role: ["a", "A"]}
     rows = "as select i as a, i % 7 as b, i * i as c from range(30) r(i)"
     engine.execute(f"create table seen {rows}; create temp table unseen {rows}")
     for source in ("seen", "unseen"):
-        assert len(engine.detect(source, **{role: ["a", "A"]})) == 30
+        assert len(engine.detect(source, **twice)) == 30
 
 
 def test_a_sample_of_a_table_that_is_scored_as_a_whole_names_the_size_to_give(engine: pynomaly.Engine) -> None:

@@ -26,7 +26,7 @@ LAYERS = (
     ("geometry",),
     ("catalog",),
     ("functions", "result"),
-    ("session", "insights"),
+    ("session", "insights", "runs"),
     ("commands",),
     ("engine",),
     ("__init__", "cli", "__main__"),

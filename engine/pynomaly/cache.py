@@ -16,6 +16,7 @@ from pynomaly.workers import Work
 
 if TYPE_CHECKING:  # the model imports the kernels, which are slow to load
     from pynomaly.model import Model
+    from pynomaly.options import Options
 
 LIMIT_BYTES = 1 << 30
 
@@ -48,6 +49,9 @@ class Progress(msgspec.Struct):
     """What a recorded run has fitted, and how far it is."""
 
     fitted: list[Fitted] = []
+    asked: Options | None = None  # of the detection that fitted
+    fit_seconds: float = 0.0
+    keep: bool = False  # whether the model will be stored, which can say why
     n_done: int = 0
     n_all: int = 0
     doing: str = ""

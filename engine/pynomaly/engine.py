@@ -2,10 +2,10 @@
 
 import contextlib
 import itertools
+import logging
 import re
 import signal
 import threading
-import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -15,20 +15,22 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from pynomaly import frames
-from pynomaly.cache import Fitted, Progress
+from pynomaly import frames, runs, snapshots
+from pynomaly.cache import Progress
 from pynomaly.calls import TRAINING_OPTIONS, call, compare_call, macro_call
 from pynomaly.catalog.migrations import migrate
 from pynomaly.commands import Commands
-from pynomaly.errors import BadParameter, InvalidSql, PynomalyError, TransactionAborted
+from pynomaly.errors import BadParameter, InvalidSql, PynomalyError, ReadOnlyDatabase, TransactionAborted
 from pynomaly.paths import macro_files
 from pynomaly.quoting import literal
-from pynomaly.result import Comparison, ModelRow, Query, Result, Rows, Verdict, verdict
+from pynomaly.result import Comparison, ModelRow, Query, Result, Rows
+from pynomaly.runs import Run
 from pynomaly.session import USER_TABLES, Session
-from pynomaly.source import DATA_SUFFIXES
+from pynomaly.source import DATA_SUFFIXES, PLACE, SNAPSHOT
 from pynomaly.translate import translate
 from pynomaly.workers import Stop, never
 
+LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 Parameters = Sequence[object] | dict[str, object] | None
 
@@ -39,12 +41,16 @@ _FRAMES = itertools.count(1)  # numbers the sources given by value: threads may 
 
 
 def connect(
-    path: str | Path = ":memory:", read_only: bool = False, memory_limit: str | None = None, threads: int | None = None
+    path: str | Path = ":memory:",
+    read_only: bool = False,
+    memory_limit: str | None = None,
+    threads: int | None = None,
+    workspace: str | Path | None = None,
 ) -> "Engine":
     """Open a database file, or memory, and return its engine.
 
-    `memory_limit` is a size such as '4GB'; `threads` a number of threads. Raises DatabaseLocked,
-    DatabaseUnreadable and BadParameter.
+    `memory_limit` is a size such as '4GB'; `threads` a number of threads; `workspace` the folder for snapshots, which
+    is `<path>.files` beside a database file. Raises DatabaseLocked, DatabaseUnreadable and BadParameter.
     """
     if str(path).lower().endswith(DATA_SUFFIXES):
         raise BadParameter(f"`{path}` is a data file, not a database", "connect() without it and detect it by its path")
@@ -61,15 +67,19 @@ def connect(
     except (PynomalyError, duckdb.Error) as error:
         con.close()
         raise translate(error) from None
-    return Engine(con, Session(con), owns=True)
+    records = not read_only and str(path) != ":memory:"
+    return Engine(con, Session(con, records, Path(workspace) if workspace else None), owns=True)
 
 
-def attach(con: duckdb.DuckDBPyConnection) -> "Engine":
-    """Serve a connection that the user already has; nothing is written to its file until a model is stored."""
+def attach(con: duckdb.DuckDBPyConnection, workspace: str | Path | None = None) -> "Engine":
+    """Serve a connection that the user already has; nothing is written to its file until something is stored.
+
+    `workspace` is the folder for snapshots, as in `connect`.
+    """
     if not isinstance(con, duckdb.DuckDBPyConnection):
         raise BadParameter(f"the connection is {con!r}", "give one that duckdb.connect() returned")
     try:
-        return Engine(con, Session.of(con), owns=False)
+        return Engine(con, Session.of(con, Path(workspace) if workspace else None), owns=False)
     except duckdb.Error as error:
         raise translate(error) from None
 
@@ -167,17 +177,18 @@ class Engine(Commands):
         elif self._finalizer is not None:
             self._finalizer()
 
-    def detect(self, source: object, **options: Any) -> Result:
+    def detect(self, source: object, save: bool = False, **options: Any) -> Result:
         """Detect anomalies in a source and return the scored rows with the verdict.
 
         `source` is a table, view, frame variable or file by name, or a frame, 2-D array or list of records by
-        value. `options` are the parameters of the macro `detect_anomalies`. Raises a PynomalyError.
+        value. `save` keeps the scored rows and the model in the catalogue, and without a `key` a snapshot of the
+        source. `options` are the parameters of the macro `detect_anomalies`. Raises a PynomalyError.
         """
-        with self._as_name(source) as name, self.recorded() as run:
-            run.sql = f"select * from {call(name, **options)}"
-            run.asked = options
-            table = self.sql(run.sql).arrow()
-        return Result(table, run.verdict, run.id, self._con)
+        run = Run("detect", frames.called(source), options, save)
+        with self._as_name(source) as name, self.recorded(run):
+            run.sql = f"select * from {call(run.source, **options)}"
+            self._run(run, name, lambda read, key: f"from {call(read, **{**options, **key})}")
+        return Result(run.found, run.verdict, run.id, self._con)
 
     def compare(self, source: object, **options: Any) -> Comparison:
         """Run several algorithms on the same rows and return a row each: costs, rows flagged, and agreement.
@@ -199,18 +210,46 @@ class Engine(Commands):
         with self._as_name(source) as known:
             return self._kept(macro_call("train_detector", TRAINING_OPTIONS, (name, known), options))
 
-    def score(self, source: object, model: str, version: int | None = None, explain: int = 0) -> Result:
+    def score(
+        self,
+        source: object,
+        model: str,
+        version: int | None = None,
+        explain: int = 0,
+        key: str | Sequence[str] | None = None,
+        save: bool = False,
+    ) -> Result:
         """Score a source with a trained model and return the rows with the verdict.
 
-        Without a version the champion scores, or the newest where none was promoted. `source` is as in `detect`.
-        Raises a PynomalyError.
+        Without a version the champion scores, or the newest where none was promoted. `source` and `save` are as in
+        `detect`, `key` names the columns that identify a row. Raises a PynomalyError.
         """
-        options = {"version": version, "explain": explain}
-        with self._as_name(source) as name, self.recorded() as run:
-            run.sql = f"from {macro_call('score_anomalies', tuple(options), (name, model), options)}"
-            run.asked = options
-            table = self.sql(run.sql).arrow()
-        return Result(table, run.verdict, run.id, self._con)
+        options: dict[str, Any] = {"version": version, "explain": explain}
+        run = Run("score", frames.called(source), {"model": model, "key": key, **options}, save)
+
+        def statement(read: str) -> str:
+            return f"from {macro_call('score_anomalies', tuple(options), (read, model), options)}"
+
+        with self._as_name(source) as name, self.recorded(run):
+            run.sql = statement(run.source)
+            options["version"] = self._version(model, version)
+            run.model, run.sql = (model, options["version"]), statement(run.source)
+            self._run(run, name, lambda read, _: statement(read))
+        return Result(run.found, run.verdict, run.id, self._con)
+
+    def _version(self, model: str, version: int | None) -> int:
+        """The version of a model that is meant."""
+        call = macro_call("_wanted_model", (), (model, version), {})
+        return int(self.execute(f"select number from {call}").fetchall()[0][0])
+
+    def _run(self, run: Run, name: str, statement: Callable[[str, dict[str, Any]], str]) -> None:
+        """Run a statement on the source, or on its snapshot where the run needs one."""
+        key: dict[str, Any] = {}
+        if run.save and not run.key:
+            select = f"from {self._guard(lambda: self._session.relation(name))}"
+            run.snapshot = self._guard(lambda: snapshots.write(self._con, select, self._session.workspace))
+            name, key = SNAPSHOT + run.snapshot, {"key": PLACE}
+        run.rows = self.sql(statement(name, key)).arrow()
 
     @property
     def progress(self) -> Progress | None:
@@ -218,20 +257,46 @@ class Engine(Commands):
         return self._progress
 
     @contextlib.contextmanager
-    def recorded(self) -> Iterator["Run"]:
+    def recorded(self, run: Run | None = None) -> Iterator[Run]:
         """A block whose one detection is recorded: the run's `verdict` is there when the block ends."""
-        run = Run()
-        self._progress = self._session.runs[run.id] = Progress()
-        self.execute(f"set variable pynomaly_run = {literal(run.id)}").fetchall()
+        run = run or Run()
+        self._begin(run)
         try:
             yield run
-            run.seconds = time.perf_counter() - run.started
-            run.fitted = self._progress.fitted
-        finally:
-            self._progress = None
-            self._session.runs.pop(run.id, None)
-            with contextlib.suppress(PynomalyError):  # the block's own error is the one to tell
-                self.execute("reset variable pynomaly_run").fetchall()
+        except BaseException as error:
+            self._finish(run, error)
+            raise
+        self._finish(run)
+
+    def _begin(self, run: Run) -> None:
+        """Make everything ready that a run needs; raises what would be in the way of saving it."""
+        if run.save:
+            if self._session.read_only:
+                raise ReadOnlyDatabase("the database is open read-only", "open it without read_only, or do not save")
+            if not run.key:
+                snapshots.folder_of(self._session.workspace)
+            self._guard(lambda: runs.make_ready(self._con))
+        if run.is_recorded(self._session.records):
+            run.who = str(self.execute("select _who(getvariable('pynomaly_user'))").fetchall()[0][0])
+        self._progress = self._session.runs[run.id] = run.progress
+        self.execute(f"set variable pynomaly_run = {literal(run.id)}").fetchall()
+
+    def _finish(self, run: Run, error: BaseException | None = None) -> None:
+        """Write the run's row; only what was to be saved and was not is worth an error."""
+        run.end(error)
+        self._progress = None
+        self._session.runs.pop(run.id, None)
+        with contextlib.suppress(PynomalyError):  # the block's own error is the one to tell
+            self.execute("reset variable pynomaly_run").fetchall()
+        if not run.is_recorded(self._session.records):
+            return
+        try:
+            runs.record(self._con, run)
+        except (PynomalyError, duckdb.Error) as failure:
+            found = translate(failure)
+            if run.save and error is None:
+                raise found from None
+            LOG.warning("the run was not recorded: %s", found)
 
     @contextlib.contextmanager
     def _as_name(self, source: object) -> Iterator[str]:
@@ -303,23 +368,6 @@ class Engine(Commands):
         self._con.execute("rollback")
         self._aborted = False
         raise TransactionAborted("an earlier error undid this transaction", "run its statements again")
-
-
-class Run:
-    """One recorded detection."""
-
-    def __init__(self) -> None:
-        self.id = uuid.uuid4().hex
-        self.started = time.perf_counter()
-        self.seconds = 0.0
-        self.sql = ""
-        self.asked: dict[str, Any] = {}
-        self.fitted: list[Fitted] = []
-
-    @property
-    def verdict(self) -> Verdict:
-        """What the detection found."""
-        return verdict(self.fitted, self.sql, self.seconds, self.asked)
 
 
 @contextlib.contextmanager

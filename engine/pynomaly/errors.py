@@ -167,20 +167,6 @@ class ModelNotStorable(PynomalyError):
     status = 422
 
 
-class UnknownRun(PynomalyError):
-    """A run does not exist."""
-
-    code = "unknown_run"
-    status = 404
-
-
-class RunNotSaved(PynomalyError):
-    """A run was recorded without its results, or without what the question needs."""
-
-    code = "run_not_saved"
-    status = 409
-
-
 class UnknownKey(PynomalyError):
     """No scored row of the run has this key."""
 
@@ -235,6 +221,34 @@ class ModelKeyUnavailable(PynomalyError):
 
     code = "model_key_unavailable"
     status = 422
+
+
+class UnknownRun(PynomalyError):
+    """A run does not exist."""
+
+    code = "unknown_run"
+    status = 404
+
+
+class RunNotSaved(PynomalyError):
+    """A run was recorded without its results, or without what the question needs."""
+
+    code = "run_not_saved"
+    status = 409
+
+
+class RunsNotComparable(PynomalyError):
+    """Two runs do not tell their rows apart by the same key."""
+
+    code = "runs_not_comparable"
+    status = 409
+
+
+class WorkspaceMissing(PynomalyError):
+    """A snapshot is needed and the database has no folder for it."""
+
+    code = "workspace_missing"
+    status = 409
 
 
 class Interrupted(PynomalyError):

@@ -18,6 +18,16 @@ def is_frame(value: object) -> bool:
     return kind.__name__ in _FRAME_TYPES and kind.__module__.partition(".")[0] in _FRAME_PACKAGES
 
 
+def called(source: object) -> str:
+    """What a source is called in the record of a run: its name, or the type of the value that was given."""
+    return source if isinstance(source, str) else f"({type(source).__name__})"
+
+
+def is_by_value(name: str) -> bool:
+    """Whether a run's source was a value, which nobody can read again by its name."""
+    return name.startswith("(")
+
+
 def find(name: str) -> object | None:
     """The frame that a variable of this name holds in the nearest caller outside this package."""
     frame: FrameType | None = sys._getframe(1)

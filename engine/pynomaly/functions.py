@@ -1,7 +1,9 @@
 """The functions that the macros call, as DuckDB sees them: Arrow arrays in, Arrow arrays out."""
 
+import time
 from collections.abc import Callable, Sequence
 from itertools import groupby, pairwise
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import duckdb
@@ -15,6 +17,7 @@ from pynomaly.algorithm import Floats
 from pynomaly.cache import Entry, Fitted, ModelCache, Progress
 from pynomaly.catalog.explanations import ExplanationFunctions
 from pynomaly.catalog.functions import CatalogFunctions
+from pynomaly.catalog.runs import RunFunctions
 from pynomaly.cutoffs import DEFAULT_RULE, RULES
 from pynomaly.encoding import LeftOut, fit_encoder
 from pynomaly.errors import BadParameter, KeyNotUnique, NoUsableColumn, TooFewRows
@@ -45,6 +48,7 @@ class Session(Protocol):
     cache: ModelCache
     runs: dict[str, Progress]
     stops: dict[str, Stop]
+    workspace: Path | None
 
     def lookup_cursor(self, name: str) -> duckdb.DuckDBPyConnection:
         """A cursor that looks up the schema of a source while a query is planned."""
@@ -52,14 +56,17 @@ class Session(Protocol):
     def is_variable(self, cursor: duckdb.DuckDBPyConnection, name: str) -> bool:
         """Whether a name is a Python variable, as far as the cursor can tell."""
 
+    def relation(self, name: str) -> str:
+        """A source as it stands in FROM."""
+
     def refuse_single_use(self, name: str) -> None:
         """Raise SourceSingleUse when the name is a reader that can be read once only."""
 
 
 def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
     """Register every function once for a database instance."""
-    functions, catalog = Functions(session), CatalogFunctions(session)
-    explanations = ExplanationFunctions(session, catalog)
+    functions, catalog, runs = Functions(session), CatalogFunctions(session), RunFunctions(session)
+    explanations = ExplanationFunctions(session, catalog, runs)
     # `_score` is volatile so that a filter on its result is not pushed below it, where it would score twice.
     for function, returns, volatile in (
         (functions.source, "varchar", False),
@@ -88,6 +95,11 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (catalog.row_score, "double", True),
         (catalog.load_model, sql_type(FITTED), True),
         (catalog.model_features, "varchar[]", False),
+        (runs.run_id, "varchar", False),
+        (runs.run_source, "varchar", False),
+        (runs.replay, "varchar", False),
+        (runs.changed_libraries, "varchar[]", False),
+        (runs.comparable, "boolean", False),
         *explanations.listed(),
     ):
         con.create_function(
@@ -129,7 +141,8 @@ class Functions:
         cursor = self._session.lookup_cursor(given[0])
         try:
             seen = not self._session.is_variable(cursor, given[0])
-            return arrays.texts([source.select(cursor, given[0], source.roles(*given[1:6]), seen)] * len(args[0]))
+            chosen, workspace = source.roles(*given[1:6]), self._session.workspace
+            return arrays.texts([source.select(cursor, given[0], chosen, workspace, seen)] * len(args[0]))
         finally:
             cursor.close()
 
@@ -161,11 +174,15 @@ class Functions:
         """
         lists, notes, sizes = arrays.contiguous(args[0]), args[1].to_pylist(), args[3].to_pylist()
         asked, (run, cursor, threads) = options.decode(args[4][0].as_py()), arrays.constants(args[5:])
+        progress = self._session.runs.get(run, Progress())
+        if progress.keep:
+            asked = options.with_reasons(asked)
+        started = time.perf_counter()
         with working(threads, self._session.stops.get(cursor, never())):
             handles = aside(lambda: self._fit_groups(lists, asked, sizes))
         entries = [self._session.cache.get(handle) if handle else None for handle in handles]
-        if run in self._session.runs:
-            self._session.runs[run].fitted.extend(map(Fitted, entries, sizes, map(decode_note, notes)))
+        progress.asked, progress.fit_seconds = asked, time.perf_counter() - started
+        progress.fitted.extend(map(Fitted, entries, sizes, map(decode_note, notes)))
         thresholds = [entry.model.threshold if entry else None for entry in entries]
         return pa.StructArray.from_arrays([_integers(handles), _numbers(thresholds)], fields=list(FITTED))
 

@@ -1,5 +1,6 @@
 """A fitted model: the encoding of its columns, the algorithm's state, and its cut-off."""
 
+import hashlib
 import pickle
 import time
 from collections.abc import Iterator, Sequence
@@ -47,6 +48,8 @@ class Model(msgspec.Struct, frozen=True, gc=False):
     explain: int
     seed: int
     notes: tuple[str, ...]
+    fitted_rows: int = 0  # of the sample, and the SHA-256 of their values; not known of a stored model or a group's
+    fingerprint: str = ""
 
     def score(self, rows: pa.StructArray) -> tuple[Floats, Floats]:
         """The scores (float64[n], NaN for no opinion) of rows and the matrix they were computed from.
@@ -181,7 +184,7 @@ def fit_sample(sample: Sample, options: Options) -> Model:
     encoder.check_usable()
     algorithm = registry.resolve(options.algorithms or (registry.auto(n_rows),), options.combine)
     if encoder.n_features == 0:
-        return _constant(algorithm, encoder, options)
+        return _constant(algorithm, sample, options)
     check_size(algorithm, len(X), n_rows)
     params, notes = registry.parameters_for(algorithm, options.parameters, len(X))
     state = algorithm.fit(X, params, options.seed)
@@ -204,7 +207,15 @@ def fit_sample(sample: Sample, options: Options) -> Model:
         explain=options.explain,
         seed=options.seed,
         notes=(*notes, *_ties(scores, threshold, options)),
+        fitted_rows=len(X),
+        fingerprint="" if options.grouped else fingerprint(sample, options.seed),
     )
+
+
+def fingerprint(sample: Sample, seed: int) -> str:
+    """SHA-256 of the rows' values in a canonical order: equal rows, equal fingerprint, whatever the seed."""
+    hashes = sample.hashes if seed == 0 else np.sort(hash_rows(sample.X, 0))
+    return hashlib.sha256(hashes.astype("<u8", copy=False).tobytes()).hexdigest()
 
 
 def _block(algorithm: Algorithm, state: State, X: Floats) -> int:
@@ -229,10 +240,10 @@ def _scores(algorithm: Algorithm, state: State, X: Floats, own: bool, block: int
     return workers.per_row(len(X), block, score)
 
 
-def _constant(algorithm: Algorithm, encoder: Encoder, options: Options) -> Model:
+def _constant(algorithm: Algorithm, sample: Sample, options: Options) -> Model:
     return Model(
         algorithm=algorithm,
-        encoder=encoder,
+        encoder=sample.encoder,
         state=None,
         deviations=None,
         block=BLOCK,
@@ -243,6 +254,8 @@ def _constant(algorithm: Algorithm, encoder: Encoder, options: Options) -> Model
         explain=options.explain,
         seed=options.seed,
         notes=(),
+        fitted_rows=len(sample.X),
+        fingerprint="" if options.grouped else fingerprint(sample, options.seed),
     )
 
 

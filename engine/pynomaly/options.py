@@ -10,6 +10,7 @@ from pynomaly.cutoffs import DEFAULT_RULE, RULES
 from pynomaly.errors import BadParameter, UnknownAlgorithm, did_you_mean
 from pynomaly.source import names
 
+REASONS = 3  # a model that lasts can always say why
 MINIMUM_ROWS = 5  # fewer rows, or a smaller group, say nothing about what is normal
 
 
@@ -122,6 +123,11 @@ def _compared(given: object) -> tuple[str, ...]:
         if name not in known:
             raise UnknownAlgorithm(f"there is no algorithm `{name}`", did_you_mean(name, known))
     return tuple(dict.fromkeys(chosen))
+
+
+def with_reasons(asked: Options) -> Options:
+    """The options of a fit whose model will be stored."""
+    return msgspec.structs.replace(asked, explain=asked.explain or REASONS)
 
 
 def encode(options: Options | Comparison) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import uuid
 import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 
-from pynomaly import frames, functions
+from pynomaly import frames, functions, source
 from pynomaly.cache import ModelCache, Progress
 from pynomaly.workers import Stop
 
@@ -17,13 +18,17 @@ if TYPE_CHECKING:
     from pynomaly.engine import Engine
 
 USER_TABLES = "select table_name from information_schema.tables where table_schema <> 'pynomaly'"
+WORKSPACE = ".files"  # follows the name of the database file
 _SESSIONS: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictionary()
 
 
 class Session:
     """What all cursors of one database instance share: the functions, the fitted models, the frames."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, con: duckdb.DuckDBPyConnection, records: bool = False, workspace: Path | None = None) -> None:
+        self.records = records  # every run, and not only the saved ones
+        self.read_only, beside = _place(con)
+        self.workspace = workspace or beside
         self.id = uuid.uuid4().hex
         self.cache = ModelCache()
         self.runs: dict[str, Progress] = {}
@@ -38,11 +43,11 @@ class Session:
         _SESSIONS[self.id] = self
 
     @classmethod
-    def of(cls, con: duckdb.DuckDBPyConnection) -> Session:
+    def of(cls, con: duckdb.DuckDBPyConnection, workspace: Path | None) -> Session:
         """The session of a connection's database instance; a new one where nothing is registered yet."""
         found = con.execute("select count(*) from duckdb_functions() where function_name = '_session'").fetchall()
         if found == [(0,)]:
-            return cls(con)
+            return cls(con, workspace=workspace)
         return _SESSIONS[str(con.execute("select _session(null)").fetchall()[0][0])]
 
     def lookup_cursor(self, name: str) -> duckdb.DuckDBPyConnection:
@@ -63,9 +68,23 @@ class Session:
         """Raise SourceSingleUse when a variable or a registered name holds a reader."""
         frames.refuse_reader(name, self.frames[name] if name in self.frames else frames.find(name))
 
+    def relation(self, name: str) -> str:
+        """A source as it stands in FROM."""
+        with contextlib.closing(self.lookup_cursor(name)) as cursor:
+            return source.relation(cursor, name, self.workspace, not self.is_variable(cursor, name))
+
     def close(self) -> None:
         """Let go of the lookup connection and the models."""
         self.frames.clear()
         self.runs.clear()
         self.cache = ModelCache()
         self._con.close()
+
+
+def _place(con: duckdb.DuckDBPyConnection) -> tuple[bool, Path | None]:
+    """Whether a connection's database is read-only, and the workspace folder beside its file, if it has one."""
+    found = con.execute(
+        "select readonly, path from duckdb_databases() where database_name = current_database()"
+    ).fetchall()
+    read_only, path = found[0] if found else (False, None)
+    return bool(read_only), Path(f"{path}{WORKSPACE}") if path else None

@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 import msgspec
 
+from pynomaly import snapshots
 from pynomaly.columns import TEXT_WIDTH
 from pynomaly.encoding import LeftOut
 from pynomaly.errors import (
@@ -47,6 +48,8 @@ _ADDED = tuple(
     )
 )
 _RESERVED = "_pynomaly_"  # columns that the macros add begin so
+SNAPSHOT = "snapshot:"  # sources that are snapshots begin so
+PLACE = "_pynomaly_place"  # the number of a row in its snapshot, from 1
 DATA_SUFFIXES = (".parquet", ".pq", ".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".gz", ".zst")
 
 _NUMBER = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|BIGNUM|DECIMAL\(.*\))$")
@@ -96,19 +99,33 @@ def roles(features: object, exclude: object, label: object, key: object, by: obj
     return found
 
 
-def select(cursor: duckdb.DuckDBPyConnection, source: str, chosen: Roles, seen: bool = True) -> str:
+def select(
+    cursor: duckdb.DuckDBPyConnection, source: str, chosen: Roles, workspace: Path | None = None, seen: bool = True
+) -> str:
     """The SELECT of a source; `cursor` looks its schema up and may not see temporary or uncommitted tables.
 
-    Where the cursor would see something else than the query (`seen` is False) it does not look.
+    Where the cursor would see something else than the query (`seen` is False) it does not look. `workspace` is the
+    folder that holds the snapshots.
     """
-    relation, columns = _resolve(cursor, source) if seen else (identifier(source), None)
+    found, columns = _resolve(cursor, source, workspace) if seen else (identifier(source), None)
     if columns is None:
-        return _select_unseen(relation, chosen)
-    return _select_seen(relation, columns, chosen)
+        return _select_unseen(found, chosen)
+    return _select_seen(found, columns, chosen)
 
 
-def _resolve(cursor: duckdb.DuckDBPyConnection, source: str) -> tuple[str, dict[str, str] | None]:
+def relation(cursor: duckdb.DuckDBPyConnection, source: str, workspace: Path | None, seen: bool = True) -> str:
+    """The source as it stands in FROM; the parameters are those of `select`."""
+    return _resolve(cursor, source, workspace)[0] if seen else identifier(source)
+
+
+def _resolve(
+    cursor: duckdb.DuckDBPyConnection, source: str, workspace: Path | None
+) -> tuple[str, dict[str, str] | None]:
     """The source as it stands in FROM, and its columns with their types (None where they cannot be seen)."""
+    if source.startswith(SNAPSHOT):
+        path = snapshots.path_of(workspace, source.removeprefix(SNAPSHOT))
+        numbered = f"(select *, file_row_number + 1 as {PLACE} from read_parquet({literal(str(path))}))"
+        return numbered, _describe(cursor, numbered, source)
     if source.lower().startswith(("http://", "https://", "s3://", "/dev/stdin")):
         raise SourceSingleUse(f"source `{source}` can be read once only", "load it into a table first")
     for relation in _spellings(source):
@@ -220,7 +237,7 @@ def _select_seen(relation: str, columns: dict[str, str], chosen: Roles) -> str:
 
 def _refuse_result_columns(known: dict[str, str]) -> None:
     for name in known:
-        if name.startswith(_RESERVED):
+        if name.startswith(_RESERVED) and name != PLACE:
             raise BadParameter(f"column `{known[name]}` has a name that Pynomaly needs", "rename that column")
     taken = [known[name] for name in RESULT_COLUMNS if name in known]
     if taken:
@@ -248,6 +265,8 @@ def _features(columns: dict[str, str], chosen: Roles) -> tuple[list[str], list[L
     features: list[str] = []
     left_out: list[LeftOut] = []
     for name, type_name in columns.items():
+        if name == PLACE:
+            continue
         why = aside.get(name.lower()) or _unusable(type_name)
         if wanted is not None and name.lower() not in wanted:
             why = aside.get(name.lower(), "not among the named features")

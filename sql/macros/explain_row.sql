@@ -9,16 +9,16 @@
 
 create or replace temp macro explain_row(run, key) as table
     with chosen as materialized (
-        from _model_of_run(run)
+        from _run_fit(run)
     ),
     saved as not materialized (
-        select results.anomaly_score from _results_of_run(run) as results where results.key = _run_key(run, key)
+        select results.anomaly_score from _run_results(run) as results where results.key = _run_key(run, key::varchar)
     ),
     given as not materialized (
-        select _pynomaly_row from _rows_of_run(run) where _pynomaly_key = _run_key(run, key)
+        select _pynomaly_row from _run_model_rows(run) where _pynomaly_key = _run_key(run, key::varchar)
     ),
     explained as materialized (
-        select _explanation(_pynomaly_fit.model, _pynomaly_row, saved.anomaly_score, _saved_run(run)) as reasons
+        select _explanation(_pynomaly_fit.model, _pynomaly_row, saved.anomaly_score, _run_id(run)) as reasons
         from saved
         left join given on true, chosen
     )
@@ -26,20 +26,20 @@ create or replace temp macro explain_row(run, key) as table
 
 create or replace temp macro nearest_normal(run, key, k := 5) as table
     with chosen as materialized (
-        from _model_of_run(run)
+        from _run_fit(run)
     ),
     given as materialized (
         select _pynomaly_row
-        from (select _run_key(run, key) as wanted)
-        left join _rows_of_run(run) on _pynomaly_key = wanted
+        from (select _run_key(run, key::varchar) as wanted)
+        left join _run_model_rows(run) on _pynomaly_key = wanted
     ),
     others as materialized (
-        select results.key from _results_of_run(run) as results where results.is_anomaly is distinct from false
+        select results.key from _run_results(run) as results where results.is_anomaly is distinct from false
     ),
     normal as not materialized (
         select _pynomaly_key, _pynomaly_row
-        from _rows_of_run(run)
-        where _pynomaly_key not in (from others) and _pynomaly_key <> _run_key(run, key)
+        from _run_model_rows(run)
+        where _pynomaly_key not in (from others) and _pynomaly_key <> _run_key(run, key::varchar)
     ),
     sampled as not materialized (
         select _pynomaly_row
@@ -50,7 +50,7 @@ create or replace temp macro nearest_normal(run, key, k := 5) as table
         select
             _nearness(
                 (select _pynomaly_fit.model from chosen), (select list(_pynomaly_row) from sampled),
-                (select any_value(_pynomaly_row) from given), _saved_run(run)
+                (select any_value(_pynomaly_row) from given), _run_id(run)
             ) as nearness
     ),
     nearest as materialized (
@@ -63,5 +63,5 @@ create or replace temp macro nearest_normal(run, key, k := 5) as table
         results.key, nearest.distance, results.anomaly_score,
         _differences(nearest.nearness, nearest._pynomaly_row) as differences
     from nearest
-    join _results_of_run(run) as results on results.key = nearest._pynomaly_key
+    join _run_results(run) as results on results.key = nearest._pynomaly_key
     order by nearest.distance, results.key;

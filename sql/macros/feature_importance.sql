@@ -22,13 +22,13 @@ create or replace temp macro _flagged_by_model(model, version, source) as table
 
 create or replace temp macro _flagged_by_run(run) as table
     with chosen as materialized (
-        from _model_of_run(run)
+        from _run_fit(run)
     ),
     wanted as materialized (
-        select results.key from _results_of_run(run) as results where results.is_anomaly
+        select results.key from _run_results(run) as results where results.is_anomaly
     ),
     flagged as not materialized (
-        select _pynomaly_row from _rows_of_run(run) where _pynomaly_key in (from wanted)
+        select _pynomaly_row from _run_model_rows(run) where _pynomaly_key in (from wanted)
     )
     select chosen._pynomaly_fit.model as handle, flagged._pynomaly_row from chosen left join flagged on true;
 

@@ -9,11 +9,11 @@
 
 create or replace temp macro project(run, n := 2) as table
     with chosen as materialized (
-        from _model_of_run(run)
+        from _run_fit(run)
     ),
     sampled as not materialized (
         select _pynomaly_row
-        from _rows_of_run(run)
+        from _run_model_rows(run)
         where hash(_pynomaly_key) <= 18446744073709551615 * (262144 / greatest(_run_rows_scored(run), 262144))
     ),
     projected as materialized (
@@ -21,10 +21,10 @@ create or replace temp macro project(run, n := 2) as table
     ),
     matched as not materialized (
         select results.*, _pynomaly_row
-        from _results_of_run(run) as results
-        left join _rows_of_run(run) on results.key = _pynomaly_key
+        from _run_results(run) as results
+        left join _run_model_rows(run) on results.key = _pynomaly_key
     )
     select
-        matched.key, _components(projected.axes.handle, matched._pynomaly_row, _saved_run(run)) as components,
+        matched.key, _components(projected.axes.handle, matched._pynomaly_row, _run_id(run)) as components,
         matched.anomaly_score, matched.is_anomaly, projected.axes.shares as variance_shares
     from matched, projected;

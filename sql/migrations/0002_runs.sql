@@ -130,7 +130,7 @@ comment on column pynomaly.runs.created_by is 'Who called it';
 
 create table pynomaly.results (
     run_id uuid not null,
-    key varchar not null,
+    key varchar not null using compression zstd, -- the default looks for patterns, longer than a forest takes to score
     anomaly_score double,
     is_anomaly boolean,
     reasons struct(feature varchar, "value" varchar, expected varchar, contribution double)[] not null

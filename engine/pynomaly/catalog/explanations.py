@@ -2,14 +2,12 @@
 
 import itertools
 import time
-import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import closing
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import duckdb
 import msgspec
 import numpy as np
 import pyarrow as pa
@@ -17,11 +15,11 @@ import pyarrow as pa
 from pynomaly import arrays, options
 from pynomaly.cache import Entry
 from pynomaly.catalog.functions import CatalogFunctions
+from pynomaly.catalog.runs import RunFunctions
 from pynomaly.errors import (
     BadParameter,
     ModelEvicted,
     ModelNotKept,
-    RunNotSaved,
     SourceChanged,
     UnknownKey,
     UnknownRun,
@@ -42,7 +40,7 @@ EQUAL = 1e-6  # relative difference of two scores that are the same: a library's
 LANDED = "_frame_"  # how the engine calls sources that were given by value
 
 _RUN = """
-select r.saved, r.model, r.model_version, r.n_rows, m.features
+select r.n_rows, r.notes, m.features
 from pynomaly.runs as r left join pynomaly.models as m on m.name = r.model and m.version = r.model_version
 where r.id = ?
 """
@@ -88,9 +86,10 @@ class Held:
 class ExplanationFunctions:
     """The functions of one database instance; each takes and returns columns of a chunk."""
 
-    def __init__(self, session: "Session", catalog: CatalogFunctions) -> None:
+    def __init__(self, session: "Session", catalog: CatalogFunctions, runs: RunFunctions) -> None:
         self._session = session
         self._catalog = catalog
+        self._runs = runs
         self._held = Held()
 
     def listed(self) -> tuple[tuple[Callable[..., pa.Array], str, bool], ...]:
@@ -98,7 +97,6 @@ class ExplanationFunctions:
         return (
             (self.run_select, "varchar", False),
             (self.run_model, sql_type(RUN_MODEL), False),
-            (self.saved_run, "varchar", False),
             (self.run_rows_scored, "bigint", False),
             (self.run_key, "varchar", False),
             (self.explanation, f"{sql_type(EXPLAINED)}[]", False),
@@ -127,10 +125,6 @@ class ExplanationFunctions:
         run = self._run(arrays.constants(args)[0])
         return pa.array([{"name": run.model, "version": run.version}] * len(args[0]), RUN_MODEL)
 
-    def saved_run(self, *args: pa.Array) -> pa.Array:
-        """(run) to the text of its id; an error unless it can be asked."""
-        return arrays.texts([self._run(arrays.constants(args)[0]).id] * len(args[0]))
-
     def run_rows_scored(self, *args: pa.Array) -> pa.Array:
         """(run) to the number of its rows."""
         n_rows = self._run(arrays.constants(args)[0]).n_rows
@@ -141,37 +135,28 @@ class ExplanationFunctions:
         run, key = arrays.constants(args)
         if key is None:
             raise BadParameter("the key is NULL", "give the value that identifies the row")
-        text, found = str(key), self._run(run)
+        found = self._run(run)
         with closing(self._session.lookup_cursor("")) as cursor:
-            known = cursor.execute(_KEY, [found.id, text]).fetchall() != [(0,)]
+            known = cursor.execute(_KEY, [found.id, key]).fetchall() != [(0,)]
         if not known:
             raise UnknownKey(
-                f"run `{found.id}` has no row with the key {text!r}", "give a value of `key` in pynomaly.results"
+                f"run {found.id} has no row with the key {key!r}", "give a value of `key` in pynomaly.results"
             )
-        return arrays.texts([text] * len(args[0]))
+        return arrays.texts([key] * len(args[0]))
 
     def _run(self, run: object) -> SavedRun:
-        """A run that can be asked."""
+        """A run that can be asked; UnknownRun, RunNotSaved or ModelNotKept for another."""
+        found = self._runs.recorded(run)
+        found.check_saved()
         with closing(self._session.lookup_cursor("")) as cursor:
-            found = self._found(cursor, run)
-        if found is None:
-            raise UnknownRun(f"there is no run `{run}`", "give a value of `id` in pynomaly.runs")
-        saved, model, version, n_rows, features = found
-        if not saved:
-            raise RunNotSaved(f"the results of run `{run}` were not saved", "run it again with save=True")
-        if features is None:
+            n_rows, notes, features = cursor.execute(_RUN, [found.id]).fetchall()[0]
+        if found.model is None or found.model_version is None or features is None:
+            why = next((note.partition(": ")[2] for note in notes if note.startswith("the model was not kept")), "")
             raise ModelNotKept(
-                f"the model of run `{run}` was not kept",
-                "run it again without `by`, and with an algorithm whose `scores_new_rows` is true in algorithms()",
+                f"the model of run {found.id} was not kept{f': {why}' if why else ''}",
+                "save a run of one group, with an algorithm whose `scores_new_rows` is true in algorithms()",
             )
-        return SavedRun(str(_uuid(run)), model, version, n_rows, features)
-
-    def _found(self, cursor: duckdb.DuckDBPyConnection, run: object) -> tuple[Any, ...] | None:
-        """What the catalogue says of a run."""
-        id_ = _uuid(run)
-        if id_ is None or not self._catalog.has_catalog(cursor):
-            return None
-        return cursor.execute(_RUN, [id_]).fetchone()
+        return SavedRun(found.id, found.model, found.model_version, n_rows, features)
 
     def explanation(self, *args: pa.Array) -> pa.Array:
         """(model, row, score, run) to what each column contributes; SourceChanged unless the row has that score."""
@@ -231,10 +216,9 @@ class ExplanationFunctions:
     def flagged(self, *args: pa.Array) -> pa.Array:
         """(model, version, source) to the SELECT of the rows that a model, or a run, has flagged."""
         model, version, source = arrays.constants(args)
-        with closing(self._session.lookup_cursor("")) as cursor:
-            is_run = self._found(cursor, model) is not None
-            if not is_run and source is None:
-                source = self._source_of(cursor, model, version)
+        is_run = self._is_run(model)
+        if not is_run and source is None:
+            source = self._source_of(model, version)
         if is_run and source is None:
             select = f"from _flagged_by_run({literal(self._run(model).id)})"
         elif is_run:
@@ -244,10 +228,19 @@ class ExplanationFunctions:
             select = f"from _flagged_by_model({literal(model)}, {literal(version)}, {literal(source)})"
         return arrays.texts([select] * len(args[0]))
 
-    def _source_of(self, cursor: duckdb.DuckDBPyConnection, model: str, version: int | None) -> str:
+    def _is_run(self, model: object) -> bool:
+        """Whether a run is named, and not a model."""
+        try:
+            self._runs.recorded(model)
+        except (BadParameter, UnknownRun):
+            return False
+        return True
+
+    def _source_of(self, model: str, version: int | None) -> str:
         """What a committed model was trained on."""
-        chosen, _ = self._catalog.committed_version(cursor, model, version)
-        source = str(cursor.execute(_SOURCE, [model, chosen]).fetchall()[0][0])
+        with closing(self._session.lookup_cursor("")) as cursor:
+            chosen, _ = self._catalog.committed_version(cursor, model, version)
+            source = str(cursor.execute(_SOURCE, [model, chosen]).fetchall()[0][0])
         if source.startswith(LANDED):
             raise UnknownSource(
                 f"`{model}` was trained on data given by value, which is not kept", "name some rows in `source`"
@@ -283,19 +276,11 @@ class ExplanationFunctions:
         return pa.array([msgspec.structs.asdict(found)], COST)
 
 
-def _uuid(run: object) -> uuid.UUID | None:
-    """The id of a run; None for what is none."""
-    try:
-        return uuid.UUID(str(run))
-    except ValueError:
-        return None
-
-
 def _refuse_gone(rows: pa.StructArray, run: str) -> None:
     """Raise SourceChanged where a scored row is no longer there."""
     if rows.null_count:
         raise SourceChanged(
-            f"the source of run `{run}` no longer has all of its rows", "detect again, and save the run with its rows"
+            f"the source of run {run} no longer has all of its rows", "detect again, and save the run with its rows"
         )
 
 
@@ -308,7 +293,7 @@ def _refuse_other(entry: Entry, rows: pa.StructArray, saved: np.ndarray, run: st
         return
     if not np.allclose(entry.model.score(rows)[0], saved, rtol=EQUAL, atol=1e-12, equal_nan=True):
         raise SourceChanged(
-            f"the row has other values than run `{run}` scored", "detect again, and save the run with its rows"
+            f"the row has other values than run {run} scored", "detect again, and save the run with its rows"
         )
 
 

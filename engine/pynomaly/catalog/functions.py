@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from pynomaly.functions import Session
     from pynomaly.model import Model
 
-TABLES = (
-    *("models", "model_stages", "detectors", "datasets", "dataset_versions"),
-    *("runs", "results", "labels", "settings", "queries", "lineage"),
-)
 _VERSIONS = "select stored.version, stored.digest from pynomaly.models as stored where stored.name = ?"
 _CHAMPION = """
 select version from (
@@ -50,7 +46,7 @@ class CatalogFunctions:
         """(table) to a SELECT of that table of the catalogue, without rows where there is no catalogue."""
         (table,) = arrays.constants(args)
         with closing(self._session.lookup_cursor("")) as cursor:
-            known = table in TABLES and self.has_catalog(cursor)
+            known = migrations.check_table(cursor, table)
         return arrays.texts([f"from pynomaly.{table}" if known else migrations.empty_select(table)] * len(args[0]))
 
     def who(self, *args: pa.Array) -> pa.Array:

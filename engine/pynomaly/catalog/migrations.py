@@ -122,6 +122,35 @@ def _run(con: duckdb.DuckDBPyConnection, migration: Migration) -> None:
 
 
 @cache
+def tables() -> dict[str, str]:
+    """The tables and views of the catalogue with the statements that make them."""
+    with duckdb.connect() as con:
+        migrate(con)
+        made = con.execute(
+            "select table_name, sql from duckdb_tables() where schema_name = 'pynomaly' union all "
+            "select view_name, sql from duckdb_views() where schema_name = 'pynomaly'"
+        ).fetchall()
+    return {str(name): str(sql) for name, sql in made}
+
+
+def check_table(con: duckdb.DuckDBPyConnection, table: str) -> bool:
+    """Whether a database has a table of the catalogue; CatalogChanged where it had and somebody has dropped it."""
+    there = con.execute(
+        "select 1 from duckdb_tables() where database_name = current_database() and schema_name = 'pynomaly' "
+        "and table_name = $name union all "
+        "select 1 from duckdb_views() where database_name = current_database() and schema_name = 'pynomaly' "
+        "and view_name = $name",
+        {"name": table},
+    ).fetchall()
+    if not there and len(applied(con)) == len(migrations()):
+        raise CatalogChanged(
+            f"table pynomaly.{table} was dropped",
+            f"restore the database from a copy, or begin it anew: {tables()[table]}",
+        )
+    return bool(there)
+
+
+@cache
 def columns(table: str) -> dict[str, str]:
     """The columns of a catalogue table with their types."""
     with duckdb.connect() as con:

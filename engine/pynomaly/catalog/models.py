@@ -1,28 +1,24 @@
 """A trained model as the row that it becomes."""
 
 import getpass
-import hashlib
 import importlib.metadata
 import os
 import platform
 import time
+from functools import cache
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 
-from pynomaly import comparison, metrics, registry, stored
+from pynomaly import comparison, metrics, options, registry, stored
 from pynomaly.algorithm import Algorithm
-from pynomaly.encoding import Encoder, without_nulls
 from pynomaly.errors import ModelCorrupt, ModelNotStorable
 from pynomaly.memory import PeakMemory
 from pynomaly.model import Model
 from pynomaly.options import Options
 from pynomaly.registry import DISTRIBUTIONS
-from pynomaly.rows import hash_rows
 
 LIBRARIES = ("pynomaly", "duckdb", "numpy", "numba", "pyarrow")
-REASONS = 3  # a model that lasts can always say why
 
 
 class Trained(msgspec.Struct, frozen=True):
@@ -56,30 +52,41 @@ def train(rows: pa.StructArray, label: pa.Array, n_rows: int, asked: Options) ->
     _refuse_passing(algorithm)
     labelled, anomalous = comparison.truth_of(label)
     memory, started = PeakMemory(), time.perf_counter()
-    fitted, scores = comparison.fitted_and_scored(rows, msgspec.structs.replace(asked, explain=REASONS), n_rows)
+    fitted, scores = comparison.fitted_and_scored(rows, options.with_reasons(asked), n_rows)
     seconds = time.perf_counter() - started
     flags, ranked = fitted.flags(scores), comparison.ranked(scores)
     judged = metrics.judged(anomalous[labelled], ranked[labelled], flags[labelled]) if labelled.any() else None
+    found = trained(fitted, asked, n_rows, seconds)
+    return msgspec.structs.replace(found, metrics=_json(judged) if judged else None, peak_memory_bytes=memory.rise())
+
+
+def trained(fitted: Model, asked: Options, n_rows: int, seconds: float) -> Trained:
+    """What is kept of a model that was fitted in so many seconds; ModelNotStorable for one that is of no later use."""
     state = stored.dump(fitted)
     return Trained(
-        algorithm=algorithm.name,
-        parameters=_json(registry.parameters_for(algorithm, asked.parameters, len(rows))[0]),
+        algorithm=fitted.algorithm.name,
+        parameters=parameters(fitted, asked),
         seed=asked.seed,
         features=[column.name for column in fitted.encoder.columns],
         encodings=_json(dict(fitted.encoder.describe())),
         source_rows=n_rows,
-        fitted_rows=len(rows),
-        fingerprint=fingerprint(fitted.encoder, rows),
+        fitted_rows=fitted.fitted_rows,
+        fingerprint=fitted.fingerprint,
         threshold=fitted.threshold,
         cut_off=fitted.cut_off,
         notes=[*fitted.notes, *(f"`{item.column}` left out: {item.why}" for item in fitted.encoder.left_out)],
-        metrics=_json(judged) if judged is not None else None,
-        libraries=_json(libraries(algorithm)),
+        metrics=None,
+        libraries=_json(libraries(fitted.algorithm)),
         fit_seconds=seconds,
-        peak_memory_bytes=memory.rise(),
+        peak_memory_bytes=None,
         state=state,
         digest=stored.digest(state),
     )
+
+
+def parameters(fitted: Model, asked: Options) -> str:
+    """Every parameter of a model's algorithm with its value, as JSON."""
+    return _json(registry.parameters_for(fitted.algorithm, asked.parameters, fitted.fitted_rows)[0])
 
 
 def _refuse_passing(algorithm: Algorithm) -> None:
@@ -90,16 +97,16 @@ def _refuse_passing(algorithm: Algorithm) -> None:
         )
 
 
-def fingerprint(encoder: Encoder, rows: pa.StructArray) -> str:
-    """SHA-256 of the rows' features in a canonical order."""
-    hashes = np.sort(hash_rows(encoder.transform(without_nulls(rows)), 0))
-    return hashlib.sha256(hashes.astype("<u8").tobytes()).hexdigest()
+def libraries(algorithm: Algorithm | None) -> dict[str, str]:
+    """The versions of what a fit depends on; of what all depend on where there is no algorithm."""
+    required = algorithm.requires if algorithm else ()
+    packages = [*LIBRARIES, *(DISTRIBUTIONS.get(name, name) for name in required)]
+    return {"python": platform.python_version(), **{name: _version(name) for name in packages}}
 
 
-def libraries(algorithm: Algorithm) -> dict[str, str]:
-    """The versions of what a fit depends on."""
-    packages = [*LIBRARIES, *(DISTRIBUTIONS.get(name, name) for name in algorithm.requires)]
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in packages}}
+@cache
+def _version(distribution: str) -> str:
+    return importlib.metadata.version(distribution)
 
 
 def who(user: str | None) -> str:

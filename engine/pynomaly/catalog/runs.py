@@ -1,0 +1,166 @@
+"""The functions of the macros over runs, as DuckDB sees them."""
+
+import re
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import msgspec
+import pyarrow as pa
+
+from pynomaly import arrays, registry
+from pynomaly.calls import call, macro_call
+from pynomaly.catalog import models
+from pynomaly.catalog.migrations import check_table
+from pynomaly.errors import BadParameter, PynomalyError, RunNotSaved, RunsNotComparable, UnknownRun
+from pynomaly.frames import is_by_value
+from pynomaly.quoting import identifier
+from pynomaly.source import PLACE, SNAPSHOT
+
+if TYPE_CHECKING:
+    from pynomaly.functions import Session
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_BEGINNING = re.compile(r"[0-9a-f-]{8,36}")
+_COLUMNS = (
+    "id::varchar, kind, source, snapshot, key, options, model, model_version, libraries, algorithm, saved, status"
+)
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """What the functions need of a run's row."""
+
+    id: str
+    kind: str
+    source: str
+    snapshot: str | None
+    key: list[str]
+    options: str
+    model: str | None
+    model_version: int | None
+    libraries: str
+    algorithm: str
+    saved: bool
+    status: str
+
+    @property
+    def read(self) -> str:
+        """The source that has the run's rows, as a macro takes it; RunNotSaved where none has."""
+        if self.snapshot is not None:
+            return SNAPSHOT + self.snapshot
+        if is_by_value(self.source):
+            raise RunNotSaved(
+                f"the rows of run {self.id} were given by value", "save such a run without `key`: a snapshot is kept"
+            )
+        return self.source
+
+    @property
+    def key_columns(self) -> list[str]:
+        """The columns that identify a row of `read`."""
+        return [PLACE] if self.snapshot is not None else self.key
+
+    def check_saved(self) -> None:
+        """Raise RunNotSaved for a run without results."""
+        if not self.saved:
+            why = (
+                "failed"
+                if self.status == "failed"
+                else "was not saved"
+                if self.status == "succeeded"
+                else "was stopped"
+            )
+            raise RunNotSaved(f"run {self.id} {why}, so it has no results", "run it again with save=True")
+
+
+def key_text(key: list[str] | tuple[str, ...]) -> str:
+    """The expression of a row's key as `pynomaly.results` has it; the number in the snapshot where no column is."""
+    if len(key) > 1:
+        return f"json_array({', '.join(map(identifier, key))})::varchar"
+    return f"{identifier(key[0] if key else PLACE)}::varchar"
+
+
+class RunFunctions:
+    """The functions of one database instance; each takes and returns columns of a chunk."""
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+
+    def run_id(self, *args: pa.Array) -> pa.Array:
+        """(run) to the whole id of the run that is meant; UnknownRun, or RunNotSaved for one without results."""
+        run = self._saved(arrays.constants(args)[0])
+        return arrays.texts([run.id] * len(args[0]))
+
+    def run_source(self, *args: pa.Array) -> pa.Array:
+        """(run) to a SELECT of the rows of its source, each with its key."""
+        run = self._saved(arrays.constants(args)[0])
+        relation = self._session.relation(run.read)
+        rest = f"* exclude ({PLACE})" if run.snapshot is not None else "*"
+        select = f"select {key_text(run.key_columns)} as _pynomaly_key, {rest} from {relation}"
+        return arrays.texts([select] * len(args[0]))
+
+    def replay(self, *args: pa.Array) -> pa.Array:
+        """(run) to a SELECT that runs it again and gives its results anew."""
+        run = self._saved(arrays.constants(args)[0])
+        asked = msgspec.json.decode(run.options)
+        if run.kind == "score":
+            options = {"version": run.model_version, "explain": asked.get("explain")}
+            again = macro_call("score_anomalies", tuple(options), (run.read, run.model), options)
+        else:
+            again = call(run.read, **{**asked, "key": run.key_columns})
+        key = key_text(run.key_columns)
+        return arrays.texts([f"select {key} as key, anomaly_score, is_anomaly, reasons from {again}"] * len(args[0]))
+
+    def changed_libraries(self, *args: pa.Array) -> pa.Array:
+        """(run) to the libraries whose version is another one now."""
+        run = self._saved(arrays.constants(args)[0])
+        then, now = msgspec.json.decode(run.libraries), _libraries_now(run.algorithm)
+        changed = [
+            f"{name} {then[name]}, now {now.get(name) or 'none'}" for name in then if then[name] != now.get(name)
+        ]
+        return pa.array([changed] * len(args[0]), pa.list_(pa.string()))
+
+    def comparable(self, *args: pa.Array) -> pa.Array:
+        """(a, b) to TRUE; RunsNotComparable where their rows are told apart in different ways."""
+        a, b = map(self._saved, arrays.constants(args))
+        if [name.lower() for name in a.key] != [name.lower() for name in b.key] or (
+            not a.key and a.snapshot != b.snapshot
+        ):
+            raise RunsNotComparable(
+                f"run {a.id} tells its rows apart by {_told(a)}, and run {b.id} by {_told(b)}",
+                "save both with the same `key`",
+            )
+        return pa.array([True] * len(args[0]))
+
+    def _saved(self, run: object) -> Recorded:
+        found = self.recorded(run)
+        found.check_saved()
+        return found
+
+    def recorded(self, run: object) -> Recorded:
+        """The run with this id, or with an id that begins so."""
+        text = str(run).strip().lower() if run is not None else ""
+        if not _BEGINNING.fullmatch(text):
+            raise BadParameter(f"the run is {run!r}", "give its id, or the first eight digits or more of it")
+        with closing(self._session.lookup_cursor("")) as cursor:
+            if not check_table(cursor, "runs"):
+                raise UnknownRun(f"there is no run `{text}`", "this database has no recorded run")
+            chosen = "id = ?::uuid" if _UUID.fullmatch(text) else "starts_with(id::varchar, ?)"
+            rows = cursor.execute(f"select {_COLUMNS} from pynomaly.runs where {chosen} limit 2", [text]).fetchall()
+        if not rows:
+            raise UnknownRun(f"there is no run `{text}`", "list them: select id, source, started_at from pynomaly.runs")
+        if len(rows) > 1:
+            raise UnknownRun(f"several runs have an id that begins with `{text}`", "give more of its digits")
+        return Recorded(*rows[0])
+
+
+def _told(run: Recorded) -> str:
+    if run.key:
+        return f"the key {', '.join(f'`{name}`' for name in run.key)}"
+    return f"the rows of snapshot {(run.snapshot or '')[:8]}"
+
+
+def _libraries_now(algorithm: str) -> dict[str, str]:
+    """The versions of what an algorithm depends on; what all depend on where it is a combination or gone."""
+    try:
+        return models.libraries(registry.get(algorithm))
+    except PynomalyError:
+        return models.libraries(None)
