@@ -19,7 +19,7 @@ class Insights:
     _as_name: Callable[[object], AbstractContextManager[str]]
 
     def explain_row(self, run: str, key: object) -> Computed:
-        """What each feature contributes to the score of one row of a saved run; the key of several columns is a list."""
+        """What each feature contributes to the score of a row of a saved run; a key of several columns is a list."""
         return self._told("explain_row", (run, _key_text(key)), {}, run)
 
     def nearest_normal(self, run: str, key: object, k: int = 5) -> Computed:

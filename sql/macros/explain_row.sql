@@ -39,7 +39,7 @@ create or replace temp macro nearest_normal(run, key, k := 5) as table
     normal as not materialized (
         select _pynomaly_key, _pynomaly_row
         from _run_model_rows(run)
-        where _pynomaly_key not in (from others) and _pynomaly_key <> _run_key(run, key::varchar)
+        where _pynomaly_key not in (from others)
     ),
     sampled as not materialized (
         select _pynomaly_row
@@ -56,6 +56,7 @@ create or replace temp macro nearest_normal(run, key, k := 5) as table
     nearest as materialized (
         select _pynomaly_key, _pynomaly_row, nearness, _distance(nearness, _pynomaly_row) as distance
         from normal, made
+        where _pynomaly_key <> _run_key(run, key::varchar)
         order by distance, _pynomaly_key
         limit k
     )
