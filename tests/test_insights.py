@@ -1,5 +1,6 @@
 """What saved runs and models tell: why a row, what would be normal, pictures, importance; and what detections cost."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 import pynomaly
 from pynomaly import errors
+from pynomaly.cli import insights, main
+from pynomaly.cli.settings import Common, Written
 
 N_ROWS = 400
 ODD = 7  # the row that is far off
@@ -238,3 +241,36 @@ def test_a_cost_is_told_of_frames_and_refused_as_the_detection_is(engine: pynoma
     with pytest.raises(errors.TooManyRows) as detected:
         engine.detect(rows, algorithm="pyod_sod")
     assert str(estimated.value) == str(detected.value)
+
+
+def test_the_shell_tells_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    common = Common(db=str(tmp_path / "work.duckdb"))
+    with pynomaly.connect(common.db or "") as engine:
+        engine.execute(TABLE)
+        run = saved(engine)
+        importance = engine.feature_importance(run).pl().to_dicts()
+        near = engine.nearest_normal(run, ODD, k=2).pl()["key"].to_list()
+    as_json = Written(json=True)
+    assert insights.explain(run, str(ODD), written=as_json, common=common) == 0
+    assert json.loads(capsys.readouterr().out)[0]["feature"] == "b"
+    assert insights.nearest(run, str(ODD), k=2, written=as_json, common=common) == 0
+    assert [row["key"] for row in json.loads(capsys.readouterr().out)] == near
+    assert insights.project(run, n=3, written=as_json, common=common) == 0
+    assert {len(row["components"]) for row in json.loads(capsys.readouterr().out)} == {3}
+    db = ["--db", str(common.db)]
+    assert main(["model", "importance", run, "--json", *db]) == 0
+    assert json.loads(capsys.readouterr().out) == importance
+    assert main(["estimate", "t", "-a", "mad", "--exclude", "id,shop", "--json", *db]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["n_features"] == 7  # three for a category, one more for gaps
+
+
+def test_the_shell_shows_tables_and_says_what_is_not_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    db = ["--db", str(tmp_path / "work.duckdb")]
+    with pynomaly.connect(db[1]) as engine:
+        engine.execute(TABLE)
+    assert main(["estimate", "t", *db]) == 0
+    assert "measured on" in capsys.readouterr().out
+    assert main(["model", "importance", "m", *db]) == 3
+    assert "unknown_model" in capsys.readouterr().err
+    assert main(["estimate", "nowhere", *db]) == 3
+    assert main(["estimate", "t", "-a", "knn", "--parameters", '{"n_neighbors": 0}', *db]) == 2

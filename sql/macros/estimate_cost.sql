@@ -3,8 +3,8 @@
 --   select seconds, peak_memory_bytes, basis from estimate_cost('payments', 'knn');
 --
 -- The source is read once. The algorithm is fitted to a few rows and then to more, for about a second in all, and what that
--- took is carried on to all rows as the algorithm grows; `basis` tells from where. What the detection would refuse because
--- of the number of rows is refused.
+-- took is carried on to all rows as the algorithm grows; `basis` tells from where. `n_features` counts what the algorithm
+-- sees: a category can be several. What the detection would refuse because of the number of rows is refused.
 
 create or replace temp macro estimate_cost(
     source, algorithm := 'auto', combine := null, features := null, exclude := null, label := null, key := null,
