@@ -18,7 +18,7 @@ import duckdb
 from pynomaly import frames, runs, snapshots
 from pynomaly.cache import Progress
 from pynomaly.calls import TRAINING_OPTIONS, call, compare_call, macro_call
-from pynomaly.catalog.migrations import migrate
+from pynomaly.catalog.migrations import dropped_table, migrate
 from pynomaly.commands import Commands
 from pynomaly.errors import BadParameter, InvalidSql, PynomalyError, ReadOnlyDatabase, TransactionAborted
 from pynomaly.paths import macro_files
@@ -295,6 +295,9 @@ class Engine(Commands):
         except (PynomalyError, duckdb.Error) as failure:
             found = translate(failure)
             if run.save and error is None:
+                run.error = found
+                with contextlib.suppress(PynomalyError, duckdb.Error):
+                    runs.record(self._con, run)
                 raise found from None
             LOG.warning("the run was not recorded: %s", found)
 
@@ -352,7 +355,7 @@ class Engine(Commands):
             self._aborted = self._is_aborted()
             raise
         except (duckdb.Error, MemoryError, OSError, RuntimeError) as error:  # a stream raises the last two
-            found = translate(error, self._names)
+            found = dropped_table(self._con, error) or translate(error, self._names)
         self._aborted = self._is_aborted()
         raise found
 

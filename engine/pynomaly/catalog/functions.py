@@ -41,12 +41,15 @@ class CatalogFunctions:
     def __init__(self, session: "Session") -> None:
         self._session = session
         self._is_there = False
+        self._known: set[str] = set()  # tables that were there; one that somebody drops is DuckDB's error
 
     def catalog(self, *args: pa.Array) -> pa.Array:
         """(table) to a SELECT of that table of the catalogue, without rows where there is no catalogue."""
         (table,) = arrays.constants(args)
-        with closing(self._session.lookup_cursor("")) as cursor:
-            known = migrations.check_table(cursor, table)
+        if not (known := table in self._known):
+            with closing(self._session.lookup_cursor("")) as cursor:
+                known = migrations.check_table(cursor, table)
+        self._known |= {table} if known else set()
         return arrays.texts([f"from pynomaly.{table}" if known else migrations.empty_select(table)] * len(args[0]))
 
     def who(self, *args: pa.Array) -> pa.Array:

@@ -1,6 +1,7 @@
 """The catalogue's tables: numbered SQL files, each applied once and in one transaction."""
 
 import hashlib
+from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +24,13 @@ comment on column pynomaly.migrations.number is 'Number of the migration; they a
 comment on column pynomaly.migrations.name is 'Name of its file';
 comment on column pynomaly.migrations.checksum is 'SHA-256 of its text';
 comment on column pynomaly.migrations.applied_at is 'When it was applied to this database';
+"""
+
+
+_THERE = """
+select table_name, sql from duckdb_tables() where database_name = current_database() and schema_name = 'pynomaly'
+union all
+select view_name, sql from duckdb_views() where database_name = current_database() and schema_name = 'pynomaly'
 """
 
 
@@ -126,28 +134,40 @@ def tables() -> dict[str, str]:
     """The tables and views of the catalogue with the statements that make them."""
     with duckdb.connect() as con:
         migrate(con)
-        made = con.execute(
-            "select table_name, sql from duckdb_tables() where schema_name = 'pynomaly' union all "
-            "select view_name, sql from duckdb_views() where schema_name = 'pynomaly'"
-        ).fetchall()
+        made = con.execute(_THERE).fetchall()
     return {str(name): str(sql) for name, sql in made}
 
 
 def check_table(con: duckdb.DuckDBPyConnection, table: str) -> bool:
     """Whether a database has a table of the catalogue; CatalogChanged where it had and somebody has dropped it."""
-    there = con.execute(
-        "select 1 from duckdb_tables() where database_name = current_database() and schema_name = 'pynomaly' "
-        "and table_name = $name union all "
-        "select 1 from duckdb_views() where database_name = current_database() and schema_name = 'pynomaly' "
-        "and view_name = $name",
-        {"name": table},
-    ).fetchall()
-    if not there and len(applied(con)) == len(migrations()):
-        raise CatalogChanged(
-            f"table pynomaly.{table} was dropped",
-            f"restore the database from a copy, or begin it anew: {tables()[table]}",
-        )
-    return bool(there)
+    try:
+        con.execute(f"pragma table_info('pynomaly.{table}')").fetchall()  # a SELECT might find a variable of Python
+    except duckdb.CatalogException:
+        if len(applied(con)) == len(migrations()):
+            raise _dropped(table) from None
+        return False
+    return True
+
+
+def dropped_table(con: duckdb.DuckDBPyConnection, error: Exception) -> CatalogChanged | None:
+    """The error behind one of DuckDB's binder, where a table of the catalogue is gone.
+
+    DuckDB itself may have taken a variable of Python for it, and complain about that.
+    """
+    if not isinstance(error, duckdb.CatalogException | duckdb.BinderException | duckdb.InvalidInputException):
+        return None
+    with suppress(duckdb.Error), closing(con.cursor()) as cursor:
+        there = {str(row[0]) for row in cursor.execute(_THERE).fetchall()}
+        gone = sorted(tables().keys() - there)
+        if gone and len(applied(cursor)) == len(migrations()):
+            return _dropped(gone[0])
+    return None
+
+
+def _dropped(table: str) -> CatalogChanged:
+    return CatalogChanged(
+        f"table pynomaly.{table} was dropped", f"restore the database from a copy, or begin it anew: {tables()[table]}"
+    )
 
 
 @cache

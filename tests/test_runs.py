@@ -1,0 +1,426 @@
+"""Runs are rows: what is recorded, what is saved, and that a saved run can be run again."""
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+
+import pynomaly
+from pynomaly.errors import (
+    BadParameter,
+    CatalogChanged,
+    Interrupted,
+    KeyNotUnique,
+    ReadOnlyDatabase,
+    ResultColumnExists,
+    RunNotSaved,
+    RunsNotComparable,
+    SourceUnreadable,
+    UnknownModel,
+    UnknownRun,
+    UnknownSource,
+    WorkspaceMissing,
+)
+
+ROWS = "select i as id, (i * 7919) % 613 / 7 as a, (i * 104729) % 97 as b, i % 3 as g from range(600) r(i)"
+ONE_GOES_ONE_COMES = "delete from t where id = 18; insert into t values (600, 1, 1, 1)"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "work.duckdb"
+
+
+@pytest.fixture
+def engine(path: Path) -> Iterator[pynomaly.Engine]:
+    with pynomaly.connect(path) as opened:
+        opened.execute(f"create table t as {ROWS}")
+        yield opened
+
+
+def runs(engine: pynomaly.Engine) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = engine.sql("from pynomaly.runs order by started_at").arrow().to_pylist()
+    return rows
+
+
+def replayed(engine: pynomaly.Engine, run: str) -> dict[str, Any]:
+    (row,) = engine.sql("from replay_run(?)", [run]).arrow().to_pylist()
+    return dict(row)
+
+
+def test_a_detection_is_a_row(engine: pynomaly.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYNOMALY_USER", "ada")
+    result = engine.detect(
+        "t", algorithm="iforest", exclude="id", contamination=0.02, seed=4, parameters={"n_trees": 20}
+    )
+    (row,) = runs(engine)
+    assert (row["id"], row["kind"], row["status"], row["saved"]) == (result.run_id, "detect", "succeeded", False)
+    assert (row["source"], row["algorithm"], row["seed"], row["created_by"]) == ("t", "iforest", 4, "ada")
+    assert json.loads(row["parameters"]) == {"n_trees": 20, "max_samples": 256}
+    assert json.loads(row["options"]) == {
+        "algorithm": "iforest",
+        "exclude": "id",
+        "contamination": 0.02,
+        "seed": 4,
+        "parameters": {"n_trees": 20},
+    }
+    verdict = result.verdict
+    assert (row["n_rows"], row["n_flagged"], row["n_unscored"]) == (600, verdict.n_flagged, 0)
+    assert (row["threshold"], row["cut_off"], row["seconds"]) == (verdict.threshold, verdict.cut_off, verdict.seconds)
+    assert row["rows_per_second"] == pytest.approx(600 / row["seconds"])
+    assert {"pynomaly", "duckdb", "numpy", "python"} <= json.loads(row["libraries"]).keys()
+    assert row["notes"] == ["`id` left out: excluded"]
+    assert (row["error"], row["error_code"], row["snapshot"], row["model"]) == (None, None, None, None)
+    assert engine.execute(f"select count(*) from ({row['sql']})").fetchall() == [(600,)]
+
+
+def test_the_servers_user_goes_before_the_environment(engine: pynomaly.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYNOMALY_USER", "ada")
+    engine.execute("set variable pynomaly_user = 'grace'").fetchall()
+    engine.detect("t")
+    assert runs(engine)[0]["created_by"] == "grace"
+
+
+def test_plain_sql_and_a_comparison_are_no_runs(engine: pynomaly.Engine) -> None:
+    engine.execute("select count(*) from detect_anomalies('t')").fetchall()
+    engine.compare("t", algorithms=["hbos", "ecod"])
+    assert runs(engine) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "code"),
+    [
+        ("nowhere", {}, "unknown_source"),
+        ("t", {"algorithm": "iforst"}, "unknown_algorithm"),
+        ("t", {"features": "amount"}, "unknown_column"),
+        ("t", {"key": "g"}, "key_not_unique"),
+        ("t", {"sed": 1}, "bad_parameter"),
+    ],
+)
+def test_a_run_that_fails_is_a_row(engine: pynomaly.Engine, source: str, options: dict[str, Any], code: str) -> None:
+    with pytest.raises(pynomaly.PynomalyError) as raised:
+        engine.detect(source, **options)
+    (row,) = runs(engine)
+    assert (row["status"], row["error_code"], row["source"]) == ("failed", code, source)
+    assert row["error"] == f"{raised.value.cause}; {raised.value.mend}"
+    assert (row["n_rows"], row["n_flagged"], row["threshold"], row["saved"]) == (None, None, None, False)
+
+
+def test_a_run_that_is_stopped_is_a_row(engine: pynomaly.Engine) -> None:
+    engine.execute("create table long as select hash(i) % 9973 / 7 as a, hash(i + 1) % 97 as b from range(400000) r(i)")
+
+    def stop() -> None:
+        while not engine.progress:
+            time.sleep(0.001)
+        time.sleep(0.2)
+        engine.interrupt()
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    with pytest.raises(Interrupted):
+        engine.detect("long", algorithm="knn", parameters={"n_neighbors": 200})
+    thread.join()
+    assert [(row["status"], row["error_code"]) for row in runs(engine)] == [("cancelled", "interrupted")]
+
+
+def test_a_scoring_is_a_row_with_its_model(engine: pynomaly.Engine) -> None:
+    engine.train("m", "t", algorithm="ecod", exclude="id")
+    engine.train("m", "t", algorithm="hbos", exclude="id")
+    engine.promote("m", 1)
+    engine.score("t", "m", explain=1)
+    with pytest.raises(UnknownModel):
+        engine.score("t", "n")
+    first, second = runs(engine)
+    assert (first["kind"], first["model"], first["model_version"], first["algorithm"]) == ("score", "m", 1, "ecod")
+    assert first["sql"] == "from score_anomalies('t', 'm', version := 1, explain := 1)"
+    assert (second["status"], second["error_code"], second["model"]) == ("failed", "unknown_model", None)
+
+
+def test_saved_rows_are_those_of_the_result(engine: pynomaly.Engine) -> None:
+    result = engine.detect("t", algorithm="iforest", key="id", explain=2, save=True)
+    kept = engine.sql(
+        "select key::bigint as id, anomaly_score, is_anomaly, reasons from pynomaly.results order by 1"
+    ).arrow()
+    assert kept.equals(result.arrow().select(kept.column_names).sort_by("id").cast(kept.schema))
+    (row,) = runs(engine)
+    assert (row["saved"], row["key"], row["snapshot"]) == (True, ["id"], None)
+    assert engine.execute("select distinct run_id::varchar from pynomaly.results").fetchall() == [(result.run_id,)]
+
+
+def test_a_saved_run_keeps_its_model(engine: pynomaly.Engine) -> None:
+    trained = engine.train("m", "t", algorithm="iforest", exclude="id")
+    result = engine.detect("t", algorithm="iforest", key="id", save=True)
+    (row,) = engine.sql("from pynomaly.models where run_id is not null").arrow().to_pylist()
+    assert (row["name"], row["version"], str(row["run_id"])) == (result.run_id, 1, result.run_id)
+    assert (row["digest"], row["threshold"], row["source_rows"]) == (trained.digest, result.verdict.threshold, 600)
+    fingerprints = engine.execute("select count(distinct fingerprint) from pynomaly.models").fetchall()
+    assert fingerprints == [(1,)]
+    again = engine.score("t", result.run_id).pl().sort("id")["anomaly_score"]
+    assert again.equals(result.pl().sort("id")["anomaly_score"])
+
+
+def test_what_cannot_be_kept_of_a_run_is_told(engine: pynomaly.Engine) -> None:
+    engine.detect("t", algorithm="hbos", key="id", by="g", save=True)
+    engine.detect("t", algorithm="pyod_sos", key="id", save=True)
+    notes = [row["notes"][-1] for row in runs(engine)]
+    assert notes[0] == "the model was not kept: every group has a model of its own"
+    assert notes[1].startswith("the model was not kept: [model_not_storable]")
+    assert engine.execute("select count(*) from pynomaly.models").fetchall() == [(0,)]
+    assert engine.execute("select count(*) from pynomaly.results").fetchall() == [(1200,)]
+
+
+def test_without_a_key_the_rows_are_kept_as_a_snapshot(engine: pynomaly.Engine, path: Path) -> None:
+    result = engine.detect("t", algorithm="hbos", save=True)
+    assert result.arrow().column_names == ["id", "a", "b", "g", "anomaly_score", "is_anomaly", "reasons"]
+    engine.detect("t", algorithm="ecod", save=True)
+    (file,) = (path.parent / "work.duckdb.files" / "snapshots").iterdir()
+    assert file.stem == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert {row["snapshot"] for row in runs(engine)} == {file.stem}
+    engine.register("scored", result.arrow())
+    joined = engine.execute(
+        f"select count(*) from '{file}' as kept "
+        "join pynomaly.results on results.key = (kept.file_row_number + 1)::varchar "
+        "join scored on scored.id = kept.id and scored.anomaly_score = results.anomaly_score where run_id = ?",
+        [result.run_id],
+    ).fetchall()
+    assert joined == [(600,)]
+
+
+def test_a_frame_is_saved_by_its_snapshot(engine: pynomaly.Engine) -> None:
+    frame = engine.sql("from t").pl()
+    by_value = engine.detect(frame, algorithm="knn", save=True)
+    keyed = engine.detect(frame, algorithm="knn", key="id", save=True)
+    assert [row["source"] for row in runs(engine)] == ["(DataFrame)"] * 2
+    assert replayed(engine, by_value.run_id)["is_equal"]
+    with pytest.raises(RunNotSaved, match="given by value"):
+        replayed(engine, keyed.run_id)
+
+
+def test_a_workspace_can_be_named(tmp_path: Path) -> None:
+    with pynomaly.connect(workspace=tmp_path / "here") as engine:
+        engine.execute(f"create table t as {ROWS}")
+        assert replayed(engine, engine.detect("t", save=True).run_id)["is_equal"]
+        assert len(list((tmp_path / "here" / "snapshots").iterdir())) == 1
+
+
+def test_memory_records_what_is_saved(tmp_path: Path) -> None:
+    with pynomaly.connect() as engine:
+        engine.execute(f"create table t as {ROWS}")
+        engine.detect("t")
+        with pytest.raises(WorkspaceMissing, match=r"workspace_missing.*give `key`"):
+            engine.detect("t", save=True)
+        assert runs(engine) == []
+        engine.detect("t", key="id", save=True)
+        assert len(runs(engine)) == 1
+
+
+def test_an_attached_database_records_what_is_saved(tmp_path: Path) -> None:
+    con = duckdb.connect(str(tmp_path / "theirs.duckdb"))
+    con.execute(f"create table t as {ROWS}")
+    engine = pynomaly.attach(con)
+    engine.detect("t")
+    assert con.execute("select count(*) from duckdb_schemas() where schema_name = 'pynomaly'").fetchall() == [(0,)]
+    run = engine.detect("t", save=True).run_id
+    assert replayed(engine, run)["is_equal"]
+    assert con.execute("select count(*) from pynomaly.results").fetchall() == [(600,)]
+    assert (tmp_path / "theirs.duckdb.files").is_dir()
+    con.close()
+
+
+def test_a_read_only_database_keeps_nothing(engine: pynomaly.Engine, path: Path) -> None:
+    engine.close()
+    with pynomaly.connect(path, read_only=True) as reader:
+        assert len(reader.detect("t")) == 600
+        with pytest.raises(ReadOnlyDatabase):
+            reader.detect("t", key="id", save=True)
+        assert runs(reader) == []
+
+
+def test_the_users_transaction_is_left_alone(engine: pynomaly.Engine) -> None:
+    engine.execute("begin")
+    engine.execute(f"create table mine as {ROWS}")
+    run = engine.detect("mine", save=True).run_id
+    engine.execute("rollback")
+    assert [(row["id"], row["saved"]) for row in runs(engine)] == [(run, True)]
+    assert replayed(engine, run)["is_equal"]
+    with pytest.raises(UnknownSource):
+        engine.detect("mine")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"algorithm": "iforest", "seed": 3, "explain": 3},
+        {"algorithm": ["hbos", "knn"], "combine": "mean", "contamination": 0.05},
+        {"algorithm": "ecod", "by": "g", "top_k": 2, "features": ["a", "b"]},
+        {"algorithm": "lof", "sample_rows": 200, "parameters": {"n_neighbors": 7}},
+        {"algorithm": "pyod_sos", "threshold": 0.4},
+    ],
+)
+@pytest.mark.parametrize("key", [None, "id", ["g", "id"]])
+def test_a_replay_is_equal_bit_for_bit(engine: pynomaly.Engine, options: dict[str, Any], key: Any) -> None:
+    if key and options.get("by") and "g" in key:
+        key = "id"
+    run = engine.detect("t", save=True, key=key, **options).run_id
+    found = replayed(engine, run[:8])
+    assert (found["is_equal"], found["n_rows"], found["largest_change"]) == (True, 600, 0)
+    assert found["changed_libraries"] == []
+
+
+def test_a_replay_of_a_scoring(engine: pynomaly.Engine) -> None:
+    engine.train("m", "t", algorithm="iforest", exclude="id")
+    keyed, kept = (engine.score("t", "m", key=key, explain=1, save=True).run_id for key in ("id", None))
+    engine.train("m", "t", algorithm="hbos", exclude="id")
+    engine.promote("m", 2)
+    assert replayed(engine, keyed)["is_equal"]
+    assert replayed(engine, kept)["is_equal"]
+
+
+def test_a_replay_says_what_differs(engine: pynomaly.Engine) -> None:
+    keyed = engine.detect("t", algorithm="zscore", exclude="g", key="id", threshold=1.5, save=True).run_id
+    kept = engine.detect("t", algorithm="zscore", exclude="g", threshold=1.5, save=True).run_id
+    engine.execute(
+        "update t set a = 1e3 where id = 17; delete from t where id = 18; insert into t values (600, 1, 1, 1)"
+    )
+    found = replayed(engine, keyed)
+    assert not found["is_equal"]
+    assert (found["n_rows"], found["n_missing"], found["n_new"]) == (601, 1, 1)
+    assert found["n_scores_changed"] == 599
+    assert found["largest_change"] > 1
+    assert replayed(engine, kept)["is_equal"]
+
+
+def test_a_difference_of_runs(engine: pynomaly.Engine) -> None:
+    a = engine.detect("t", algorithm="zscore", exclude="g", key="id", top_k=3, save=True)
+    engine.execute(
+        "update t set b = 500 where id = 17; delete from t where id = 18; insert into t values (600, 1, 1, 1)"
+    )
+    b = engine.detect("t", algorithm="zscore", exclude="g", key="id", top_k=3, save=True)
+    found = {
+        change: set(keys)
+        for change, keys in engine.execute(
+            f"select change, list(key) from diff_runs('{a.run_id}', '{b.run_id}') group by all"
+        ).fetchall()
+    }
+    flagged = [{str(row["id"]) for row in result.pl().filter("is_anomaly").to_dicts()} for result in (a, b)]
+    assert found["only in a"] == {"18"}
+    assert found["only in b"] == {"600"}
+    assert found["newly flagged"] == flagged[1] - flagged[0] - {"600"} != set()
+    assert found["no longer flagged"] == flagged[0] - flagged[1] - {"18"} != set()
+    assert len(found["score changed"]) == 599 - len(found["newly flagged"]) - len(found["no longer flagged"])
+    same = engine.execute(f"select count(*) from diff_runs('{a.run_id}', '{a.run_id}')").fetchall()
+    assert same == [(0,)]
+
+
+def test_runs_without_a_common_key_are_not_compared(engine: pynomaly.Engine) -> None:
+    keyed = engine.detect("t", key="id", save=True).run_id
+    kept = engine.detect("t", save=True).run_id
+    engine.execute("delete from t where id = 1")
+    other = engine.detect("t", save=True).run_id
+    for pair in ((keyed, kept), (kept, other)):
+        with pytest.raises(RunsNotComparable):
+            engine.execute("from diff_runs(?, ?)", list(pair)).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("run", "error"),
+    [
+        ("abc", BadParameter),
+        (None, BadParameter),
+        ("'; drop table t; --", BadParameter),
+        ("00000000", UnknownRun),
+        ("00000000-0000-0000-0000-000000000000", UnknownRun),
+    ],
+)
+def test_a_run_that_is_not_there(engine: pynomaly.Engine, run: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        engine.execute("from replay_run(?)", [run]).fetchall()
+
+
+def test_a_run_that_was_not_saved_has_no_results(engine: pynomaly.Engine) -> None:
+    run = engine.detect("t").run_id
+    with pytest.raises(RunNotSaved, match="save=True"):
+        replayed(engine, run)
+
+
+def test_a_key_of_a_scoring_is_checked(engine: pynomaly.Engine) -> None:
+    engine.train("m", "t", algorithm="ecod", exclude="id")
+    with pytest.raises(KeyNotUnique, match="3 different values in 600 rows"):
+        engine.score("t", "m", key="g", save=True)
+    (row,) = runs(engine)
+    assert (row["status"], row["saved"], row["error_code"]) == ("failed", False, "key_not_unique")
+    assert engine.execute("select count(*) from pynomaly.results").fetchall() == [(0,)]
+
+
+def test_a_dropped_table_is_told_before_the_work(engine: pynomaly.Engine) -> None:
+    run = engine.detect("t", key="id", save=True).run_id
+    engine.execute("drop table pynomaly.results")
+    with pytest.raises(CatalogChanged, match=r"begin it anew: CREATE TABLE pynomaly\.results") as raised:
+        engine.detect("t", key="id", save=True)
+    with pytest.raises(CatalogChanged):
+        replayed(engine, run)
+    assert len(engine.detect("t")) == 600
+    engine.execute(raised.value.mend.partition("anew: ")[2])
+    assert replayed(engine, engine.detect("t", key="id", save=True).run_id)["is_equal"]
+
+
+def test_a_run_that_cannot_be_recorded_is_still_a_result(
+    engine: pynomaly.Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine.execute("drop table pynomaly.labels; drop view pynomaly.lineage; drop table pynomaly.runs")
+    assert len(engine.detect("t")) == 600
+    assert "the run was not recorded" in caplog.text
+
+
+def test_a_snapshot_is_whole_or_not_there(engine: pynomaly.Engine, path: Path) -> None:
+    engine.execute("create view broken as select id, a, case when id = 500 then error('broken') else b end as b from t")
+    with pytest.raises(pynomaly.PynomalyError, match="broken"):
+        engine.detect("broken", save=True)
+    assert list((path.parent / "work.duckdb.files" / "snapshots").iterdir()) == []
+
+
+def test_a_snapshot_that_is_gone(engine: pynomaly.Engine, path: Path) -> None:
+    run = engine.detect("t", save=True).run_id
+    (file,) = (path.parent / "work.duckdb.files" / "snapshots").iterdir()
+    file.unlink()
+    with pytest.raises(SourceUnreadable, match="is gone"):
+        replayed(engine, run)
+
+
+def test_a_source_with_result_columns_is_refused_as_ever(engine: pynomaly.Engine) -> None:
+    engine.execute("create table scored as select *, 0.5 as anomaly_score from t")
+    with pytest.raises(ResultColumnExists):
+        engine.detect("scored", save=True)
+    assert runs(engine)[0]["status"] == "failed"
+
+
+def test_every_run_of_many_cursors_is_a_row(engine: pynomaly.Engine) -> None:
+    def work() -> None:
+        with engine.cursor() as cursor:
+            for _ in range(3):
+                cursor.detect("t", algorithm="hbos", key="id", save=True)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert engine.execute("select count(*), count(distinct id) from pynomaly.runs").fetchall() == [(12, 12)]
+    assert engine.execute("select count(*) from pynomaly.results").fetchall() == [(7200,)]
+
+
+def test_the_users_tables_are_not_altered(engine: pynomaly.Engine) -> None:
+    before = engine.sql("from t").pl()
+    engine.detect("t", save=True)
+    engine.detect("t", key="id", save=True)
+    assert engine.sql("from t").pl().equals(before)
+    assert isinstance(before, pl.DataFrame)
+    tables = engine.execute("select table_name from duckdb_tables() where schema_name <> 'pynomaly'").fetchall()
+    assert tables == [("t",)]
