@@ -23,10 +23,11 @@ LEAST_TRIALS = 2  # one alone does not tell growth: it takes more than the budge
 QUICK_SECONDS = 0.1  # a fit so quick is made again, to see what it allocates
 WARM_UP_ROWS = 32
 CHUNK = 2_048  # rows that DuckDB has scored at a time
+HANDED_SECONDS = 1.5e-8  # to hand a cell from DuckDB to a function
 SCANNED_ALONE = 122_880  # rows of a row group, which one thread reads
 LOG_GROWTH = 0.1  # what a factor log(n) adds to the exponent of n at these sizes
 COPIES = 4  # of the matrix, where it cannot be seen what a fit allocates
-GATHERED = 4  # copies of a sampled cell that DuckDB and Arrow hold at once
+GATHERED = 2  # copies of a sampled cell that DuckDB and Arrow hold at once
 STREAMED = 64  # chunks that are on their way at a time
 
 
@@ -60,16 +61,17 @@ def estimate(rows: pa.StructArray, n_rows: int, asked: Options, scan_seconds: fl
     model.check_size(algorithm, n_fitted, n_rows)
     named = msgspec.structs.replace(asked, algorithms=asked.algorithms or (algorithm.name,))
     is_whole = n_rows <= asked.sample_rows
-    trials = _trials(rows, named, is_whole)
+    trials = _trials(rows, named, n_fitted, is_whole)
     high = exponent(algorithm)
     fit_seconds = _grown([(trial.n, trial.fit_seconds) for trial in trials], n_fitted, 1.0, high)
     row_seconds = _grown([(trial.n, trial.row_seconds) for trial in trials], n_fitted, 0.0, high - 1.0)
+    cells = len(rows.type)
     threads = min(workers.current().threads, -(-n_rows // SCANNED_ALONE))
     return Cost(
         algorithm=algorithm.name,
         n_rows=n_rows,
         n_features=trials[-1].n_features,
-        seconds=2.0 * scan_seconds + fit_seconds + row_seconds * n_rows / threads,
+        seconds=2.0 * scan_seconds + fit_seconds + (row_seconds + cells * HANDED_SECONDS) * n_rows / threads,
         peak_memory_bytes=_memory(rows, named, n_fitted, trials, high),
         basis=_basis([trial.n for trial in trials], n_fitted, algorithm),
     )
@@ -84,16 +86,21 @@ def exponent(algorithm: Algorithm) -> float:
     return 2.0 if "n" not in re.findall(r"\w+", text) else 1.0 + LOG_GROWTH * ("log(n)" in text)
 
 
-def _trials(rows: pa.StructArray, asked: Options, is_whole: bool) -> list[Trial]:
-    """Fits to more and more rows, as many as there is time for; those too few for the algorithm are left out."""
-    sizes = [size for size in SIZES if size < NEAR * len(rows)] + [len(rows)]
+def _trials(rows: pa.StructArray, asked: Options, n_fitted: int, is_whole: bool) -> list[Trial]:
+    """Fits to more and more rows, as many as there is time for; those too few for the algorithm are left out.
+
+    Where a detection fits all rows it finds their scores again; else it scores others, so that some are kept aside.
+    """
+    n_aside = 0 if is_whole else min(CHUNK, len(rows) // 2)
+    scored = rows.slice(len(rows) - n_aside) if n_aside else None
+    n_most = min(n_fitted, len(rows) - n_aside)
+    sizes = [size for size in SIZES if size < NEAR * n_most] + [n_most]
     with contextlib.suppress(BadParameter, FitFailed):  # too few rows, or the error that comes below
-        few = rows.slice(0, WARM_UP_ROWS)
-        _tried(few, few, asked, is_whole)  # loads the kernels, or imports a library
+        _tried(rows.slice(0, WARM_UP_ROWS), scored, asked)  # loads the kernels, or imports a library
     started, found = time.perf_counter(), list[Trial]()
     for n in sizes:
         try:
-            found.append(_tried(rows.slice(0, n), rows.slice(n), asked, is_whole))
+            found.append(_tried(rows.slice(0, n), scored, asked))
         except (BadParameter, FitFailed):
             if n == sizes[-1]:
                 raise
@@ -109,14 +116,14 @@ def _next_seconds(found: list[Trial]) -> float:
     return MARGIN * last * max(last / before, 1.0)
 
 
-def _tried(rows: pa.StructArray, others: pa.StructArray, asked: Options, is_whole: bool) -> Trial:
-    """One fit, and the scoring of a chunk: of its own rows where all are fitted, else of others where there are."""
+def _tried(rows: pa.StructArray, others: pa.StructArray | None, asked: Options) -> Trial:
+    """One fit, and the scoring of a chunk: of other rows, or of its own where there are none."""
     n = len(rows)
     workers.check()
     started = time.perf_counter()
-    fitted = model.fit(rows, asked, n if is_whole or not len(others) else n + 1)
+    fitted = model.fit(rows, asked, n if others is None else n + 1)
     fit_seconds = time.perf_counter() - started
-    scored = rows if is_whole or not len(others) else others
+    scored = rows if others is None else others
     chunk = scored.take(arrays.integers(np.arange(CHUNK) % len(scored)))
     started = time.perf_counter()
     fitted.score(chunk)

@@ -22,8 +22,7 @@ create or replace temp macro estimate_cost(
     sampled as not materialized (
         select _pynomaly_row, _pynomaly_rows, begun
         from (select *, row_number() over () as _pynomaly_number from input), total
-        where hash(_pynomaly_number + seed)
-            <= 18446744073709551615 * (least(sample_rows, 32768) / greatest(_pynomaly_rows, least(sample_rows, 32768)))
+        where hash(_pynomaly_number + seed) <= 18446744073709551615 * (32768 / greatest(_pynomaly_rows, 32768))
     ),
     -- Kept as one value: taken apart at once, it would be computed for each of its fields.
     estimated as materialized (
