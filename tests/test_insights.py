@@ -196,6 +196,9 @@ def test_keys_and_runs_that_are_not_there(engine: pynomaly.Engine) -> None:
         engine.feature_importance(not_saved)
     with pytest.raises(errors.BadParameter, match="from 1 to 100"):
         engine.project(run, n=101)
+    for k in (0, -1, 10_001):
+        with pytest.raises(errors.BadParameter, match=f"`k` is {k}"):
+            engine.nearest_normal(run, 3, k=k)
 
 
 @pytest.mark.parametrize("options", [{"algorithm": "pyod_sod"}, {"by": "shop"}], ids=["batch-only", "groups"])

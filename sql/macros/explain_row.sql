@@ -58,7 +58,7 @@ create or replace temp macro nearest_normal(run, key, k := 5) as table
         from normal, made
         where _pynomaly_key <> _run_key(run, key::varchar)
         order by distance, _pynomaly_key
-        limit k
+        limit _nearest_number(k)
     )
     select
         results.key, nearest.distance, results.anomaly_score,

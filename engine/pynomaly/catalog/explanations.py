@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 HELD = 64  # geometries that running queries may need
 MOST_COMPONENTS = 100
+MOST_NEAREST = 10_000
 EQUAL = 1e-6  # relative difference of two scores that are the same: a library's are only nearly so
 LANDED = "_frame_"  # how the engine calls sources that were given by value
 
@@ -101,6 +102,7 @@ class ExplanationFunctions:
             (self.run_key, "varchar", False),
             (self.explanation, f"{sql_type(EXPLAINED)}[]", False),
             (self.nearness, "bigint", True),
+            (self.nearest_number, "bigint", False),
             (self.distance, "double", False),
             (self.differences, f"{sql_type(DIFFERENCE)}[]", False),
             (self.projection, sql_type(PROJECTED), True),
@@ -183,6 +185,11 @@ class ExplanationFunctions:
             made = aside(lambda: geometry.nearness(entry.model, sample, row))
         return arrays.integers(np.full(len(args[0]), self._held.put(made), np.int64))
 
+    def nearest_number(self, *args: pa.Array) -> pa.Array:
+        """(k) to itself; BadParameter for what is no number of rows."""
+        _check_number("k", args[0][0].as_py(), MOST_NEAREST)
+        return args[0].cast(pa.int64())
+
     def distance(self, *args: pa.Array) -> pa.Array:
         """(nearness, row) to the distance."""
         near: Nearness = self._held.get(args[0][0].as_py())
@@ -197,9 +204,7 @@ class ExplanationFunctions:
         """(model, rows, n) to a handle of the principal axes, and their shares of the variance."""
         from pynomaly import geometry
 
-        n = args[2][0].as_py()
-        if not isinstance(n, int) or not 1 <= n <= MOST_COMPONENTS:
-            raise BadParameter(f"`n` is {n}", f"give a whole number from 1 to {MOST_COMPONENTS}")
+        n = _check_number("n", args[2][0].as_py(), MOST_COMPONENTS)
         entry, sample = self._session.cache.get(args[0][0].as_py()), arrays.contiguous(args[1])[0].values
         with working(entry.work.threads, entry.work.stop):
             made = aside(lambda: geometry.projection(entry.model, sample, n))
@@ -274,6 +279,12 @@ class ExplanationFunctions:
         with working(threads, self._session.stops.get(cursor, never())):
             found = aside(lambda: estimate.estimate(rows, n_rows, options.decode(asked), scan_seconds))
         return pa.array([msgspec.structs.asdict(found)], COST)
+
+
+def _check_number(name: str, value: object, most: int) -> int:
+    if not isinstance(value, int) or not 1 <= value <= most:
+        raise BadParameter(f"`{name}` is {value}", f"give a whole number from 1 to {most:,}")
+    return value
 
 
 def _refuse_gone(rows: pa.StructArray, run: str) -> None:
