@@ -20,6 +20,7 @@ LAYERS = (
     ("algorithms", "deviations", "ensembles", "plugins", "wrapped"),
     ("registry",),
     ("features", "columns", "encoding", "quoting", "schema"),
+    ("snapshots",),
     ("source", "options", "calls"),
     ("model",),
     ("comparison", "cache", "estimate", "export_sql", "reasons", "frames", "paths", "stored", "translate"),

@@ -1,17 +1,18 @@
-"""What an engine does with the catalogue besides detecting: stages, files and plain SQL of models."""
+"""What an engine does besides detecting: stages, files and plain SQL of models, and judging by labels."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import msgspec
 
-from pynomaly.calls import macro_call
+from pynomaly.calls import curves_call, evaluate_call, macro_call
 from pynomaly.catalog.migrations import migrate
 from pynomaly.insights import Insights
 from pynomaly.quoting import literal
-from pynomaly.result import ModelRow, Rows
+from pynomaly.result import Computed, Evaluation, ModelRow, Query, Rows
 
 
 class Commands(Insights):
@@ -19,7 +20,9 @@ class Commands(Insights):
 
     _con: duckdb.DuckDBPyConnection
     execute: Callable[..., Rows]
+    sql: Callable[..., Query]
     _guard: Callable[..., Any]
+    _as_name: Callable[[object], AbstractContextManager[str]]
 
     def promote(self, model: str, version: int, stage: str = "champion") -> None:
         """Bring a version to a stage: draft, staging, champion or retired; a champion that is replaced retires."""
@@ -50,6 +53,25 @@ class Commands(Insights):
         )
         return str(self.execute(f"select {call}").fetchall()[0][0])
 
+    def evaluate(self, source: object, label: str | None = None, **options: Any) -> Evaluation:
+        """How well scored rows agree with a label.
+
+        `source` is a result of `detect` or `score`, any other source of scored rows, or the id of a saved run, which
+        without a label is judged by what people said of its rows. `options` are the other parameters of the macro
+        `evaluate`. Raises a PynomalyError.
+        """
+        with self._as_name(_rows_of(source)) as name:
+            rows = self.execute(f"from {evaluate_call(name, label=label, **options)}")
+            return Evaluation(*rows.fetchall()[0])
+
+    def evaluation_curves(self, source: object, label: str | None = None, **options: Any) -> Computed:
+        """The ROC curve and the precision by recall of scored rows: a row for each threshold, the highest first.
+
+        `source` is as in `evaluate`; `options` are the other parameters of the macro `evaluation_curves`.
+        """
+        with self._as_name(_rows_of(source)) as name:
+            return Computed(self.sql(f"from {curves_call(name, label=label, **options)}").arrow(), self._con)
+
     def _kept(self, call: str) -> ModelRow:
         """Insert a model and return its row."""
         columns = ModelRow.__struct_fields__
@@ -60,3 +82,8 @@ class Commands(Insights):
     def _change(self, call: str) -> None:
         self._guard(lambda: migrate(self._con))
         self.execute(f"insert into pynomaly.model_stages by name from {call}").fetchall()
+
+
+def _rows_of(source: object) -> object:
+    """The rows of what a detection returned; another source as it is."""
+    return source.arrow() if isinstance(source, Computed) else source

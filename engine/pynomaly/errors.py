@@ -132,6 +132,13 @@ class UnknownModel(PynomalyError):
     status = 404
 
 
+class NotLabelled(PynomalyError):
+    """No row says what is true, so nothing can be judged."""
+
+    code = "not_labelled"
+    status = 422
+
+
 class ModelCorrupt(PynomalyError):
     """The bytes of a stored model are damaged, or were never a model."""
 

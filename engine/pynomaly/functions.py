@@ -15,6 +15,7 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 from pynomaly import arrays, options, registry, source
 from pynomaly.algorithm import Floats
 from pynomaly.cache import Entry, Fitted, ModelCache, Progress
+from pynomaly.catalog.evaluations import EvaluationFunctions
 from pynomaly.catalog.explanations import ExplanationFunctions
 from pynomaly.catalog.functions import CatalogFunctions
 from pynomaly.catalog.runs import RunFunctions
@@ -59,13 +60,18 @@ class Session(Protocol):
     def relation(self, name: str) -> str:
         """A source as it stands in FROM."""
 
+    def resolved(self, name: str) -> tuple[str, dict[str, str] | None]:
+        """A source as it stands in FROM, and its columns with their types (None where they cannot be seen)."""
+
     def refuse_single_use(self, name: str) -> None:
         """Raise SourceSingleUse when the name is a reader that can be read once only."""
 
 
 def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
     """Register every function once for a database instance."""
-    functions, catalog, runs = Functions(session), CatalogFunctions(session), RunFunctions(session)
+    functions, catalog = Functions(session), CatalogFunctions(session)
+    runs = RunFunctions(session)
+    evaluations = EvaluationFunctions(session, runs)
     explanations = ExplanationFunctions(session, catalog, runs)
     # `_score` is volatile so that a filter on its result is not pushed below it, where it would score twice.
     for function, returns, volatile in (
@@ -100,6 +106,8 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (runs.replay, "varchar", False),
         (runs.changed_libraries, "varchar[]", False),
         (runs.comparable, "boolean", False),
+        (evaluations.judged_rows, "varchar", False),
+        (evaluations.anomaly_label, "double", False),
         *explanations.listed(),
     ):
         con.create_function(

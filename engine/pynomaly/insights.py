@@ -20,15 +20,15 @@ class Insights:
 
     def explain_row(self, run: str, key: object) -> Computed:
         """What each feature contributes to the score of a row of a saved run; a key of several columns is a list."""
-        return self._told("explain_row", (run, _key_text(key)), {}, run)
+        return self._told("explain_row", (run, _key_text(key)), {})
 
     def nearest_normal(self, run: str, key: object, k: int = 5) -> Computed:
         """The k rows of a saved run that were not flagged and are most like one row, and where they differ from it."""
-        return self._told("nearest_normal", (run, _key_text(key)), {"k": k}, run)
+        return self._told("nearest_normal", (run, _key_text(key)), {"k": k})
 
     def project(self, run: str, n: int = 2) -> Computed:
         """The rows of a saved run along the n principal axes of its features."""
-        return self._told("project", (run,), {"n": n}, run)
+        return self._told("project", (run,), {"n": n})
 
     def feature_importance(self, model: str, version: int | None = None, source: object = None) -> Computed:
         """How much each feature drives the anomalies of a model, or of a saved run by its id.
@@ -48,11 +48,11 @@ class Insights:
         with self._as_name(source) as name:
             return self._told("estimate_cost", (name,), {"algorithm": algorithm, **options})
 
-    def _told(self, macro: str, leading: tuple[object, ...], options: dict[str, Any], run: str = "") -> Computed:
+    def _told(self, macro: str, leading: tuple[object, ...], options: dict[str, Any]) -> Computed:
         """The rows of a macro, computed now."""
         known = COST_OPTIONS if macro == "estimate_cost" else tuple(options)
         call = macro_call(macro, known, leading, options)
-        return Computed(self.sql(f"from {call}").arrow(), run, self._con)
+        return Computed(self.sql(f"from {call}").arrow(), self._con)
 
 
 def _key_text(key: object) -> object:

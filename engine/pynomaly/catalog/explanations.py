@@ -22,7 +22,6 @@ from pynomaly.errors import (
     ModelNotKept,
     SourceChanged,
     UnknownKey,
-    UnknownRun,
     UnknownSource,
 )
 from pynomaly.quoting import identifier, literal
@@ -148,8 +147,7 @@ class ExplanationFunctions:
 
     def _run(self, run: object) -> SavedRun:
         """A run that can be asked; UnknownRun, RunNotSaved or ModelNotKept for another."""
-        found = self._runs.recorded(run)
-        found.check_saved()
+        found = self._runs.saved(run)
         with closing(self._session.lookup_cursor("")) as cursor:
             n_rows, notes, features = cursor.execute(_RUN, [found.id]).fetchall()[0]
         if found.model is None or found.model_version is None or features is None:
@@ -221,7 +219,7 @@ class ExplanationFunctions:
     def flagged(self, *args: pa.Array) -> pa.Array:
         """(model, version, source) to the SELECT of the rows that a model, or a run, has flagged."""
         model, version, source = arrays.constants(args)
-        is_run = self._is_run(model)
+        is_run = isinstance(model, str) and self._runs.is_meant(model)
         if not is_run and source is None:
             source = self._source_of(model, version)
         if is_run and source is None:
@@ -232,14 +230,6 @@ class ExplanationFunctions:
         else:
             select = f"from _flagged_by_model({literal(model)}, {literal(version)}, {literal(source)})"
         return arrays.texts([select] * len(args[0]))
-
-    def _is_run(self, model: object) -> bool:
-        """Whether a run is named, and not a model."""
-        try:
-            self._runs.recorded(model)
-        except (BadParameter, UnknownRun):
-            return False
-        return True
 
     def _source_of(self, model: str, version: int | None) -> str:
         """What a committed model was trained on."""

@@ -32,6 +32,7 @@ EXIT_CODES = {
     "unknown_source": 3,
     "unknown_algorithm": 3,
     "unknown_model": 3,
+    "unknown_run": 3,
     "unknown_column": 3,
     "database_locked": 5,
     "interrupted": INTERRUPTED,
