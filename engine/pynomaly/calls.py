@@ -61,6 +61,11 @@ def curves_call(source: str, **options: Any) -> str:
     return macro_call("evaluation_curves", EVALUATION_OPTIONS[:2], (source,), options)
 
 
+def score_call(source: str, model: str, **options: Any) -> str:
+    """The call of `score_anomalies` on a source, likewise."""
+    return macro_call("score_anomalies", ("version", "explain"), (source, model), options)
+
+
 def macro_call(macro: str, known: Sequence[str], leading: Sequence[object], options: dict[str, Any]) -> str:
     """The call of a macro that knows these options, its other parameters leading; BadParameter for one it does not."""
     for name in options:

@@ -72,6 +72,19 @@ class Commands(Insights):
         with self._as_name(_rows_of(source)) as name:
             return Computed(self.sql(f"from {curves_call(name, label=label, **options)}").arrow(), self._con)
 
+    def export_numpy(self, model: str, path: str | Path, version: int | None = None) -> None:
+        """Write a model to a folder that scores with numpy alone; without a version the champion or the newest.
+
+        The folder may be there if it is empty or an earlier export, which is replaced. Raises NotExportable.
+        """
+        from pynomaly import export_numpy  # with the kernels, which are slow to load
+        from pynomaly.catalog.models import restored
+
+        call = macro_call("export_model", ("version",), (model,), {"version": version})
+        ((name, number, digest, state),) = self.execute(f"select name, version, digest, state from {call}").fetchall()
+        about = {"model": name, "version": number, "digest": digest}
+        export_numpy.write(restored(state, digest, 0), path, about)
+
     def _kept(self, call: str) -> ModelRow:
         """Insert a model and return its row."""
         columns = ModelRow.__struct_fields__
