@@ -24,9 +24,11 @@ LAYERS = (
     ("source", "options", "calls"),
     ("model",),
     ("comparison", "cache", "export_numpy", "export_sql", "reasons", "frames", "paths", "stored", "translate"),
+    ("estimate", "geometry"),
     ("catalog",),
     ("functions", "result"),
-    ("session", "commands", "runs"),
+    ("session", "insights", "runs"),
+    ("commands",),
     ("engine",),
     ("__init__", "cli", "__main__"),
 )

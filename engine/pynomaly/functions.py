@@ -16,6 +16,7 @@ from pynomaly import arrays, options, registry, source
 from pynomaly.algorithm import Floats
 from pynomaly.cache import Entry, Fitted, ModelCache, Progress
 from pynomaly.catalog.evaluations import EvaluationFunctions
+from pynomaly.catalog.explanations import ExplanationFunctions
 from pynomaly.catalog.functions import CatalogFunctions
 from pynomaly.catalog.runs import RunFunctions
 from pynomaly.cutoffs import DEFAULT_RULE, RULES
@@ -71,6 +72,7 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
     functions, catalog = Functions(session), CatalogFunctions(session)
     runs = RunFunctions(session)
     evaluations = EvaluationFunctions(session, runs)
+    explanations = ExplanationFunctions(session, catalog, runs)
     # `_score` is volatile so that a filter on its result is not pushed below it, where it would score twice.
     for function, returns, volatile in (
         (functions.source, "varchar", False),
@@ -106,6 +108,7 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (runs.comparable, "boolean", False),
         (evaluations.judged_rows, "varchar", False),
         (evaluations.anomaly_label, "double", False),
+        *explanations.listed(),
     ):
         con.create_function(
             "_" + function.__name__,

@@ -58,7 +58,7 @@ class Recorded(msgspec.Struct, frozen=True):
         """The columns that identify a row of `read`."""
         return [PLACE] if self.snapshot is not None else self.key
 
-    def checksaved(self) -> None:
+    def check_saved(self) -> None:
         """Raise RunNotSaved for a run without results."""
         if not self.saved:
             why = (
@@ -133,7 +133,7 @@ class RunFunctions:
     def saved(self, run: object) -> Recorded:
         """The run that is meant; RunNotSaved for one without results."""
         found = self.recorded(run)
-        found.checksaved()
+        found.check_saved()
         return found
 
     def recorded(self, run: object) -> Recorded:

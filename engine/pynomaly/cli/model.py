@@ -7,6 +7,7 @@ from cyclopts import App, Parameter
 
 from pynomaly.cli import output, table
 from pynomaly.cli.detect import json_object, one_or_all
+from pynomaly.cli.insights import importance
 from pynomaly.cli.settings import COMMON, WRITTEN, Common, Settings, Written, opened, resolve, split
 from pynomaly.errors import BadParameter, UnknownModel
 from pynomaly.quoting import literal
@@ -40,6 +41,7 @@ def _with_database(common: Common) -> Settings:
 
 
 model = App(name="model", help="Train, list, promote, export and import the models of a database.")
+model.command(importance)
 
 
 @model.command
