@@ -30,6 +30,15 @@ TRAINING_OPTIONS = (
     *("algorithm", "combine", "features", "exclude", "label", "contamination", "threshold", "sample_rows", "seed"),
     "parameters",
 )  # the parameters of train_detector, likewise
+COST_OPTIONS = (
+    *("algorithm", "combine", "features", "exclude", "label", "key", "explain", "sample_rows", "seed", "parameters"),
+)  # the parameters of estimate_cost, likewise
+EVALUATION_OPTIONS = (
+    "label",
+    "score",
+    "flag",
+    "k",
+)  # the parameters of evaluate, likewise; the curves take two of them
 
 
 def call(source: str, **options: Any) -> str:
@@ -40,6 +49,21 @@ def call(source: str, **options: Any) -> str:
 def compare_call(source: str, **options: Any) -> str:
     """The call of `compare_detectors` on a source, likewise."""
     return macro_call("compare_detectors", COMPARISON_OPTIONS, (source,), options)
+
+
+def evaluate_call(source: str, **options: Any) -> str:
+    """The call of `evaluate` on a source or the id of a run, likewise."""
+    return macro_call("evaluate", EVALUATION_OPTIONS, (source,), options)
+
+
+def curves_call(source: str, **options: Any) -> str:
+    """The call of `evaluation_curves` on a source or the id of a run, likewise."""
+    return macro_call("evaluation_curves", EVALUATION_OPTIONS[:2], (source,), options)
+
+
+def score_call(source: str, model: str, **options: Any) -> str:
+    """The call of `score_anomalies` on a source, likewise."""
+    return macro_call("score_anomalies", ("version", "explain"), (source, model), options)
 
 
 def macro_call(macro: str, known: Sequence[str], leading: Sequence[object], options: dict[str, Any]) -> str:

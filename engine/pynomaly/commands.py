@@ -1,38 +1,29 @@
-"""What an engine does with the catalogue besides detecting: stages, files and plain SQL of models."""
+"""What an engine does besides detecting: stages, files and plain SQL of models, and judging by labels."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 import msgspec
 
-from pynomaly.calls import OPTIONS, macro_call
-from pynomaly.catalog import retention
-from pynomaly.catalog.detectors import overridden
+from pynomaly.calls import curves_call, evaluate_call, macro_call
 from pynomaly.catalog.migrations import migrate
+from pynomaly.insights import Insights
+from pynomaly.keeping import Keeping
 from pynomaly.quoting import literal
-from pynomaly.result import ModelRow, Removal, Rows, Step
-
-if TYPE_CHECKING:
-    from pynomaly.engine import Engine
-    from pynomaly.session import Session
-
-# What is removed with the rows of the catalogue, by its kind; the other kinds are files.
-REMOVALS = {
-    "results": "delete from pynomaly.results where 'run:' || run_id in (select unnest(?::varchar[]))",
-    "model": "delete from pynomaly.models where 'model:' || name || '@' || version in (select unnest(?::varchar[]))",
-}
+from pynomaly.result import Computed, Evaluation, ModelRow, Query, Rows
 
 
-class Commands:
+class Commands(Insights, Keeping):
     """The methods of the engine that change or read rows of the catalogue by its macros."""
 
     _con: duckdb.DuckDBPyConnection
-    _session: "Session"
-    cursor: Callable[[], "Engine"]
     execute: Callable[..., Rows]
+    sql: Callable[..., Query]
     _guard: Callable[..., Any]
+    _as_name: Callable[[object], AbstractContextManager[str]]
 
     def promote(self, model: str, version: int, stage: str = "champion") -> None:
         """Bring a version to a stage: draft, staging, champion or retired; a champion that is replaced retires."""
@@ -63,59 +54,37 @@ class Commands:
         )
         return str(self.execute(f"select {call}").fetchall()[0][0])
 
-    def label(self, run: str, key: object, label: str, note: str | None = None) -> None:
-        """Say of a row of a saved run that it is an 'anomaly' or 'normal'; the last saying about a row counts."""
-        self._insert("labels", macro_call("label_row", ("note",), (run, key, label), {"note": note}))
+    def evaluate(self, source: object, label: str | None = None, **options: Any) -> Evaluation:
+        """How well scored rows agree with a label.
 
-    def define_detector(self, name: str, **options: Any) -> None:
-        """Keep parameters of `detect` under a name; defined again it has another version."""
-        self._insert("detectors", macro_call("define_detector", OPTIONS, (name,), options))
-
-    def remove_detector(self, name: str) -> None:
-        """End a detector; its versions stay in the catalogue."""
-        self._insert("detectors", macro_call("remove_detector", (), (name,), {}))
-
-    def expanded(self, options: dict[str, Any]) -> dict[str, Any]:
-        """Parameters of `detect` with those of the detector that they name; the others go before what it keeps."""
-        given = {name: value for name, value in options.items() if name != "detector"}
-        if options.get("detector") is None:
-            return given
-        call = macro_call("_detector", (), (options["detector"],), {})
-        _, stored = self.execute(f"from {call}").fetchall()[0]
-        return overridden(msgspec.json.decode(stored, type=dict[str, Any]), given)
-
-    def change_setting(self, name: str, value: object) -> None:
-        """Set what `settings()` lists, from now on and for everybody who opens the database."""
-        self._insert("settings", macro_call("change_setting", (), (name, value), {}))
-
-    def vacuum_catalog(self, keep: str | int | None = None, remove: bool = False) -> list[Removal]:
-        """What the catalogue could do without, removed if told: old results with their models, files nothing needs.
-
-        `keep` is a length of time such as '30 days', or a number of days; by default the setting `keep_results` counts.
-        Rows go in a transaction of their own, files after it.
+        `source` is a result of `detect` or `score`, any other source of scored rows, or the id of a saved run, which
+        without a label is judged by what people said of its rows. `options` are the other parameters of the macro
+        `evaluate`. Raises a PynomalyError.
         """
-        call = f"from {macro_call('vacuum_catalog', ('keep',), (), {'keep': keep})}"
-        if not remove:
-            return [Removal(*row) for row in self.execute(call).fetchall()]
-        own = self.cursor()
-        try:
-            own.execute("begin").fetchall()
-            listed = [Removal(*row) for row in own.execute(call).fetchall()]
-            for kind, statement in REMOVALS.items():
-                own.execute(statement, [[item.object for item in listed if item.kind == kind]]).fetchall()
-            own.commit()
-        finally:
-            own.close()
-        retention.remove(self._session.workspace, [item.object for item in listed if item.kind not in REMOVALS])
-        return listed
+        with self._as_name(_rows_of(source)) as name:
+            rows = self.execute(f"from {evaluate_call(name, label=label, **options)}")
+            return Evaluation(*rows.fetchall()[0])
 
-    def lineage(self, object_: str) -> list[Step]:
-        """All that an object of the catalogue came from and all that came from it, the nearest first.
+    def evaluation_curves(self, source: object, label: str | None = None, **options: Any) -> Computed:
+        """The ROC curve and the precision by recall of scored rows: a row for each threshold, the highest first.
 
-        An object is a source, a model or a version of it (`fraud@2`), a run by its id or the hash of a snapshot.
+        `source` is as in `evaluate`; `options` are the other parameters of the macro `evaluation_curves`.
         """
-        steps = f"from {macro_call('lineage', (), (object_,), {})} order by direction, depth, parent, child"
-        return [Step(*row) for row in self.execute(steps).fetchall()]
+        with self._as_name(_rows_of(source)) as name:
+            return Computed(self.sql(f"from {curves_call(name, label=label, **options)}").arrow(), self._con)
+
+    def export_numpy(self, model: str, path: str | Path, version: int | None = None) -> None:
+        """Write a model to a folder that scores with numpy alone; without a version the champion or the newest.
+
+        The folder may be there if it is empty or an earlier export, which is replaced. Raises NotExportable.
+        """
+        from pynomaly import export_numpy  # with the kernels, which are slow to load
+        from pynomaly.catalog.models import restored
+
+        call = macro_call("export_model", ("version",), (model,), {"version": version})
+        ((name, number, digest, state),) = self.execute(f"select name, version, digest, state from {call}").fetchall()
+        about = {"model": name, "version": number, "digest": digest}
+        export_numpy.write(restored(state, digest, 0), path, about)
 
     def _kept(self, call: str) -> ModelRow:
         """Insert a model and return its row."""
@@ -127,3 +96,8 @@ class Commands:
     def _insert(self, table: str, call: str) -> None:
         self._guard(lambda: migrate(self._con))
         self.execute(f"insert into pynomaly.{table} by name from {call}").fetchall()
+
+
+def _rows_of(source: object) -> object:
+    """The rows of what a detection returned; another source as it is."""
+    return source.arrow() if isinstance(source, Computed) else source

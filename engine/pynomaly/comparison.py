@@ -16,6 +16,8 @@ from pynomaly.options import Comparison, Options
 
 WARM_UP_ROWS = 32  # enough to import a library and to load the kernels, so that `seconds` are those of the work
 
+LABEL_KINDS = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+
 Report = Callable[[int, int, str], None]  # number done, number of all, the name of the next
 
 
@@ -63,21 +65,16 @@ def compare(rows: pa.StructArray, label: pa.Array, asked: Comparison, report: Re
 
 
 def truth_of(label: pa.Array) -> tuple[Flags, Flags]:
-    """Which rows have a label, and which of them are anomalous: true, or the larger of two numbers."""
+    """Which rows have a label (NaN is none), and which of them are anomalous: true, or the larger of two numbers."""
     known = np.asarray(label.is_valid())
     if not known.any():
         return known, known
-    if not (pa.types.is_boolean(label.type) or pa.types.is_integer(label.type) or pa.types.is_floating(label.type)):
-        raise BadParameter(
-            f"the label has values of type {label.type}", "give a column that is true, or 1, for an anomaly"
-        )
-    values = np.asarray(label.cast(pa.float64()).fill_null(0.0))
+    if not any(is_kind(label.type) for is_kind in LABEL_KINDS):
+        raise BadParameter(f"the label has values of type {label.type}", metrics.ANOMALY_LABEL)
+    values = np.asarray(label.cast(pa.float64()).fill_null(np.nan))
+    known = ~np.isnan(values)
     found = np.unique(values[known])
-    if len(found) > 2 or (len(found) == 1 and found[0] not in (0.0, 1.0)):
-        raise BadParameter(
-            f"the label has {len(found):,} different values", "give a column that is true, or 1, for an anomaly"
-        )
-    return known, known & (values == (found[-1] if len(found) == 2 else 1.0))
+    return known, values == metrics.anomaly_label(len(found), *found[[0, -1]]) if len(found) else known
 
 
 def _tried(rows: pa.StructArray, asked: Options, name: str) -> Scored | Compared:

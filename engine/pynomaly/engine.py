@@ -258,13 +258,13 @@ class Engine(Commands):
 
         with self._as_name(source) as name, self.recorded(run):
             run.sql = statement(run.source)
-            options["version"] = self._version(model, version)
+            options["version"] = self.version_of(model, version)
             run.model, run.sql = (model, options["version"]), statement(run.source)
             self._run(run, name, lambda read, _: statement(read))
         return Result(run.found, run.verdict, run.id, self._con)
 
-    def _version(self, model: str, version: int | None) -> int:
-        """The version of a model that is meant."""
+    def version_of(self, model: str, version: int | None = None) -> int:
+        """The version of a model that scores: the one named, the champion, or the newest where none was promoted."""
         call = macro_call("_wanted_model", (), (model, version), {})
         return int(self.execute(f"select number from {call}").fetchall()[0][0])
 

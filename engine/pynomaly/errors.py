@@ -132,6 +132,13 @@ class UnknownModel(PynomalyError):
     status = 404
 
 
+class NotLabelled(PynomalyError):
+    """No row says what is true, so nothing can be judged."""
+
+    code = "not_labelled"
+    status = 422
+
+
 class ModelCorrupt(PynomalyError):
     """The bytes of a stored model are damaged, or were never a model."""
 
@@ -193,6 +200,20 @@ class UnknownObject(PynomalyError):
 
     code = "unknown_object"
     status = 404
+
+
+class ModelNotKept(PynomalyError):
+    """The run has no model that could be asked: its algorithm cannot be stored, or it fitted several."""
+
+    code = "model_not_kept"
+    status = 409
+
+
+class SourceChanged(PynomalyError):
+    """The source of a run has other rows than it had when they were scored."""
+
+    code = "source_changed"
+    status = 409
 
 
 class Conflict(PynomalyError):

@@ -15,6 +15,8 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 from pynomaly import arrays, options, registry, source
 from pynomaly.algorithm import Floats
 from pynomaly.cache import Entry, Fitted, ModelCache, Progress
+from pynomaly.catalog.evaluations import EvaluationFunctions
+from pynomaly.catalog.explanations import ExplanationFunctions
 from pynomaly.catalog.functions import CatalogFunctions
 from pynomaly.catalog.records import RecordFunctions
 from pynomaly.catalog.runs import RunFunctions
@@ -71,13 +73,19 @@ class Session(Protocol):
     def relation(self, name: str) -> str:
         """A source as it stands in FROM."""
 
+    def resolved(self, name: str) -> tuple[str, dict[str, str] | None]:
+        """A source as it stands in FROM, and its columns with their types (None where they cannot be seen)."""
+
     def refuse_single_use(self, name: str) -> None:
         """Raise SourceSingleUse when the name is a reader that can be read once only."""
 
 
 def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
     """Register every function once for a database instance."""
-    functions, catalog, runs = Functions(session), CatalogFunctions(session), RunFunctions(session)
+    functions, catalog = Functions(session), CatalogFunctions(session)
+    runs = RunFunctions(session)
+    evaluations = EvaluationFunctions(session, runs)
+    explanations = ExplanationFunctions(session, catalog, runs)
     records, upkeep = RecordFunctions(session), UpkeepFunctions(session)
     # `_score` is volatile so that a filter on its result is not pushed below it, where it would score twice.
     for function, returns, volatile in (
@@ -112,6 +120,9 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (runs.replay, "varchar", False),
         (runs.changed_libraries, "varchar[]", False),
         (runs.comparable, "boolean", False),
+        (evaluations.judged_rows, "varchar", False),
+        (evaluations.anomaly_label, "double", False),
+        *explanations.listed(),
         (runs.recorded_id, "varchar", False),
         (records.labelled_key, "varchar", False),
         (records.label, "varchar", False),

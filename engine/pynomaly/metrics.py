@@ -4,6 +4,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pynomaly.algorithm import Flags, Floats
+from pynomaly.errors import BadParameter
+
+ANOMALY_LABEL = "give a column that is true, or 1, for an anomaly"
+
+
+def anomaly_label(n_different: int, smallest: float, largest: float) -> float:
+    """The label that stands for an anomaly: the larger of two, and 1 where all are equal; BadParameter for others."""
+    if n_different > 2 or (n_different == 1 and smallest not in (0.0, 1.0)):
+        found = f"has {n_different:,} different values" if n_different > 1 else f"is {smallest:g} everywhere"
+        raise BadParameter(f"the label {found}", ANOMALY_LABEL)
+    return largest if n_different == 2 else 1.0
 
 
 def ranks(values: Floats) -> Floats:

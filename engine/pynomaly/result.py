@@ -125,12 +125,46 @@ class Removal(msgspec.Struct, frozen=True):
     why: str
 
 
+class Evaluation(msgspec.Struct, frozen=True):
+    """How well scored rows agree with a label; a figure is None where nothing tells it."""
+
+    n_rows: int
+    n_labelled: int
+    n_anomalies: int
+    auroc: float | None
+    average_precision: float | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    true_positives: int | None
+    false_positives: int | None
+    false_negatives: int | None
+    true_negatives: int | None
+    k: int
+    precision_at_k: float | None
+    recall_at_k: float | None
+    f1_at_k: float | None
+
+    def __str__(self) -> str:
+        """One sentence for a person."""
+        labelled = "labelled rows" if self.n_labelled == self.n_rows else f"labelled of {self.n_rows:,} rows"
+        ranking = {"AUROC": self.auroc, "average precision": self.average_precision}
+        flags = {"precision": self.precision, "recall": self.recall, "F1": self.f1}
+        first = {f"at k = {self.k:,} precision": self.precision_at_k, "recall": self.recall_at_k}
+        told = [_figures(part) for part in (ranking, flags, first)]
+        anomalies = "1 anomaly" if self.n_anomalies == 1 else f"{self.n_anomalies:,} anomalies"
+        return "; ".join([f"{anomalies} among {self.n_labelled:,} {labelled}", *filter(None, told)])
+
+
+def _figures(named: dict[str, float | None]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in named.items() if value is not None)
+
+
 class Computed:
     """Rows that are already computed, in any form."""
 
-    def __init__(self, table: pa.Table, run_id: str, con: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, table: pa.Table, con: duckdb.DuckDBPyConnection) -> None:
         self._table = table
-        self.run_id = run_id
         self._con = con
 
     def __len__(self) -> int:
@@ -162,7 +196,8 @@ class Result(Computed):
     """The scored rows of a detection and its verdict."""
 
     def __init__(self, table: pa.Table, verdict: Verdict, run_id: str, con: duckdb.DuckDBPyConnection) -> None:
-        super().__init__(table, run_id, con)
+        super().__init__(table, con)
+        self.run_id = run_id
         self.verdict = verdict
 
     def __repr__(self) -> str:
@@ -174,7 +209,8 @@ class Comparison(Computed):
     """A row for each compared algorithm, and the SQL that made them."""
 
     def __init__(self, table: pa.Table, sql: str, run_id: str, con: duckdb.DuckDBPyConnection) -> None:
-        super().__init__(table, run_id, con)
+        super().__init__(table, con)
+        self.run_id = run_id
         self.sql = sql
 
     def __repr__(self) -> str:

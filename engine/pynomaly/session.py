@@ -72,8 +72,12 @@ class Session:
 
     def relation(self, name: str) -> str:
         """A source as it stands in FROM."""
+        return self.resolved(name)[0]
+
+    def resolved(self, name: str) -> tuple[str, dict[str, str] | None]:
+        """A source as it stands in FROM, and its columns with their types (None where they cannot be seen)."""
         with contextlib.closing(self.lookup_cursor(name)) as cursor:
-            return source.relation(cursor, name, self.workspace, not self.is_variable(cursor, name))
+            return source.resolve(cursor, name, self.workspace, not self.is_variable(cursor, name))
 
     def close(self) -> None:
         """Let go of the lookup connection and the models, once the log is written."""

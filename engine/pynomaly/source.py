@@ -104,24 +104,24 @@ def select(
 ) -> str:
     """The SELECT of a source; `cursor` looks its schema up and may not see temporary or uncommitted tables.
 
-    Where the cursor would see something else than the query (`seen` is False) it does not look. `workspace` is the
-    folder that holds the snapshots.
+    `workspace` and `seen` are those of `resolve`.
     """
-    found, columns = _resolve(cursor, source, workspace) if seen else (identifier(source), None)
+    found, columns = resolve(cursor, source, workspace, seen)
     if columns is None:
         return _select_unseen(found, chosen)
     return _select_seen(found, columns, chosen)
 
 
-def relation(cursor: duckdb.DuckDBPyConnection, source: str, workspace: Path | None, seen: bool = True) -> str:
-    """The source as it stands in FROM; the parameters are those of `select`."""
-    return _resolve(cursor, source, workspace)[0] if seen else identifier(source)
-
-
-def _resolve(
-    cursor: duckdb.DuckDBPyConnection, source: str, workspace: Path | None
+def resolve(
+    cursor: duckdb.DuckDBPyConnection, source: str, workspace: Path | None, seen: bool = True
 ) -> tuple[str, dict[str, str] | None]:
-    """The source as it stands in FROM, and its columns with their types (None where they cannot be seen)."""
+    """The source as it stands in FROM, and its columns with their types (None where they cannot be seen).
+
+    Where the cursor would see something else than the query (`seen` is False) it does not look. `workspace` is the
+    folder that holds the snapshots.
+    """
+    if not seen:
+        return identifier(source), None
     if source.startswith(SNAPSHOT):
         path = snapshots.path_of(workspace, source.removeprefix(SNAPSHOT))
         numbered = f"(select *, file_row_number + 1 as {PLACE} from read_parquet({literal(str(path))}))"
@@ -285,6 +285,11 @@ def _unusable(type_name: str) -> str | None:
     return f"{kind} {type_name if len(type_name) <= 40 else type_name[:40] + '...'}"
 
 
+def is_number(type_name: str) -> bool:
+    """Whether a type of DuckDB is one of numbers."""
+    return _NUMBER.match(type_name) is not None
+
+
 def _feature(name: str, type_name: str) -> str:
     """The expression that carries a column into the struct; empty for a type that cannot be a feature."""
     column = identifier(name)
@@ -298,7 +303,7 @@ def _feature(name: str, type_name: str) -> str:
         return f"make_timestamp(epoch_us({column}))"
     if _TIMESTAMP.match(type_name):
         return f"case when isfinite({column}) then try_cast({column} as timestamp) end"
-    if _NUMBER.match(type_name):
+    if is_number(type_name):
         return f"{column}::double"
     if _TEXT.match(type_name):
         text = f"{column}::varchar"

@@ -7,24 +7,6 @@
 -- Without a version the champion scores, or the newest version where none was promoted. Rows stream: nothing is fitted,
 -- and every row counts as new.
 
--- By its name a scan would read the states of a thousand models for one: by its digest an index finds it.
-create or replace temp macro _chosen_model(model, version, explain) as table
-    with chosen as materialized (
-        select known.digest
-        from _wanted_model(model, version) as wanted -- a plain join with a catalogue that is empty would be folded away, and the check with it
-        left join query(_catalog('models')) as known on known.name = model and known.version = wanted.number
-    )
-    select
-        _load_model(
-            (
-                select any_value(stored.state)
-                from chosen
-                join query(_catalog('models')) as stored on stored.digest = chosen.digest
-            ),
-            chosen.digest, explain, getvariable('pynomaly_run'), getvariable('pynomaly_cursor'), current_setting('threads')
-        ) as _pynomaly_fit
-    from chosen;
-
 create or replace temp macro score_anomalies(source, model, version := null, explain := 0) as table
     with chosen as materialized (
         from _chosen_model(model, version, explain)

@@ -86,7 +86,7 @@ class RunFunctions:
 
     def run_id(self, *args: pa.Array) -> pa.Array:
         """(run) to the whole id of the run that is meant; UnknownRun, or RunNotSaved for one without results."""
-        run = self._saved(arrays.constants(args)[0])
+        run = self.saved(arrays.constants(args)[0])
         return arrays.texts([run.id] * len(args[0]))
 
     def recorded_id(self, *args: pa.Array) -> pa.Array:
@@ -95,7 +95,7 @@ class RunFunctions:
 
     def run_source(self, *args: pa.Array) -> pa.Array:
         """(run) to a SELECT of the rows of its source, each with its key."""
-        run = self._saved(arrays.constants(args)[0])
+        run = self.saved(arrays.constants(args)[0])
         relation = self._session.relation(run.read)
         rest = f"* exclude ({PLACE})" if run.snapshot is not None else "*"
         select = f"select {key_text(run.key_columns)} as _pynomaly_key, {rest} from {relation}"
@@ -103,7 +103,7 @@ class RunFunctions:
 
     def replay(self, *args: pa.Array) -> pa.Array:
         """(run) to a SELECT that runs it again and gives its results anew."""
-        run = self._saved(arrays.constants(args)[0])
+        run = self.saved(arrays.constants(args)[0])
         asked = msgspec.json.decode(run.options)
         if run.kind == "score":
             options = {"version": run.model_version, "explain": asked.get("explain")}
@@ -115,7 +115,7 @@ class RunFunctions:
 
     def changed_libraries(self, *args: pa.Array) -> pa.Array:
         """(run) to the libraries whose version is another one now."""
-        run = self._saved(arrays.constants(args)[0])
+        run = self.saved(arrays.constants(args)[0])
         then, now = msgspec.json.decode(run.libraries), _libraries_now(run.algorithm)
         changed = [
             f"{name} {then[name]}, now {now.get(name) or 'none'}" for name in then if then[name] != now.get(name)
@@ -124,7 +124,7 @@ class RunFunctions:
 
     def comparable(self, *args: pa.Array) -> pa.Array:
         """(a, b) to TRUE; RunsNotComparable where their rows are told apart in different ways."""
-        a, b = map(self._saved, arrays.constants(args))
+        a, b = map(self.saved, arrays.constants(args))
         if [name.lower() for name in a.key] != [name.lower() for name in b.key] or (
             not a.key and a.snapshot != b.snapshot
         ):
@@ -134,7 +134,8 @@ class RunFunctions:
             )
         return pa.array([True] * len(args[0]))
 
-    def _saved(self, run: object) -> Recorded:
+    def saved(self, run: object) -> Recorded:
+        """The run that is meant; RunNotSaved for one without results."""
         found = self.recorded(run)
         found.check_saved()
         return found
@@ -144,16 +145,28 @@ class RunFunctions:
         text = str(run).strip().lower() if run is not None else ""
         if not _BEGINNING.fullmatch(text):
             raise BadParameter(f"the run is {run!r}", "give its id, or the first eight digits or more of it")
-        with closing(self._session.lookup_cursor("")) as cursor:
-            if not check_table(cursor, "runs"):
-                raise UnknownRun(f"there is no run `{text}`", "this database has no recorded run")
-            chosen = "id = ?::uuid" if _UUID.fullmatch(text) else "starts_with(id::varchar, ?)"
-            rows = cursor.execute(f"select {_COLUMNS} from pynomaly.runs where {chosen} limit 2", [text]).fetchall()
+        rows = self._beginning_with(text)
+        if rows is None:
+            raise UnknownRun(f"there is no run `{text}`", "this database has no recorded run")
         if not rows:
             raise UnknownRun(f"there is no run `{text}`", "`from runs()` lists them")
         if len(rows) > 1:
             raise UnknownRun(f"several runs have an id that begins with `{text}`", "give more of its digits")
-        return Recorded(*rows[0])
+        return rows[0]
+
+    def is_meant(self, name: str) -> bool:
+        """Whether a name that is no source's is that of a run: an id, or what the id of a recorded run begins with."""
+        text = name.strip().lower()
+        return bool(_UUID.fullmatch(text) or (_BEGINNING.fullmatch(text) and self._beginning_with(text)))
+
+    def _beginning_with(self, text: str) -> list[Recorded] | None:
+        """The run, or the first two, whose id begins so; None where the database has no runs."""
+        chosen = "id = ?::uuid" if _UUID.fullmatch(text) else "starts_with(id::varchar, ?)"
+        with closing(self._session.lookup_cursor("")) as cursor:
+            if not check_table(cursor, "runs"):
+                return None
+            rows = cursor.execute(f"select {_COLUMNS} from pynomaly.runs where {chosen} limit 2", [text]).fetchall()
+        return [Recorded(*row) for row in rows]
 
 
 def _told(run: Recorded) -> str:

@@ -23,7 +23,7 @@ def add(name: Name, /, *, detection: Detection = DETECTION, common: Common = COM
     `pynomaly detect SOURCE --detector strict` uses them.
     """
     with opened(needed(common, "a detector")) as engine:
-        engine.define_detector(name, **detection.options("json", Settings()))
+        engine.define_detector(name, **detection.call("", "json", Settings()).options)
         version = engine.execute(f"select version from detectors() where name = {literal(name)}").fetchall()[0][0]
     common.voice.say(f"{name} version {version}")
     return 0

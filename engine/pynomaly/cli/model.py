@@ -7,6 +7,7 @@ from cyclopts import App, Parameter
 
 from pynomaly.cli import output, table
 from pynomaly.cli.detect import json_object, one_or_all
+from pynomaly.cli.insights import importance
 from pynomaly.cli.settings import COMMON, WRITTEN, Common, Written, needed, opened, resolve, split
 from pynomaly.errors import UnknownModel
 from pynomaly.quoting import literal
@@ -20,6 +21,7 @@ select
 
 
 model = App(name="model", help="Train, list, promote, export and import the models of a database.")
+model.command(importance)
 
 
 @model.command
@@ -153,19 +155,24 @@ def rollback(name: Annotated[str, Parameter(help="The name of the model.")], /, 
 @model.command(name="export")
 def export_model(
     name: Annotated[str, Parameter(help="The name of the model.")],
-    path: Annotated[str, Parameter(help="The file to write.")],
+    path: Annotated[str, Parameter(help="The file to write, or the folder for numpy.")],
     /,
     *,
     version: Annotated[int | None, Parameter(help="Its version; by default the champion, or the newest.")] = None,
     format_: Annotated[
-        Literal["model", "sql"], Parameter(name="--format", help="The model itself, or a macro of plain SQL.")
+        Literal["model", "sql", "numpy"],
+        Parameter(
+            name="--format", help="The model itself, a macro of plain SQL, or a folder that scores with numpy alone."
+        ),
     ] = "model",
     common: Common = COMMON,
 ) -> int:
-    """Write a model to one file: `pynomaly model export fraud fraud.parquet --db team.duckdb`."""
+    """Write a model to a file or folder: `pynomaly model export fraud fraud.parquet --db team.duckdb`."""
     with opened(resolve(common), read_only=True) as engine:
         if format_ == "sql":
             Path(path).write_text(engine.export_detector_sql(name, version), encoding="utf-8")
+        elif format_ == "numpy":
+            engine.export_numpy(name, path, version)
         else:
             engine.export_model(name, path, version)
     common.voice.say(f"written to {path}")

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from pynomaly.cli import output, table
+from pynomaly.cli.insights import explain, nearest, project
 from pynomaly.cli.settings import COMMON, WRITTEN, Common, Written, needed, opened
 from pynomaly.errors import BadParameter
 from pynomaly.quoting import literal
@@ -16,7 +17,9 @@ select
     n_flagged as flagged, saved, coalesce(error_code, status) as status
 """
 
-run = App(name="run", help="List the runs of a database, show one, and label its rows.")
+run = App(name="run", help="List the runs of a database, show one, and ask about its rows.")
+for verb in (explain, nearest, project):
+    run.command(verb)
 
 
 @run.command

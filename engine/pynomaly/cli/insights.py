@@ -1,0 +1,70 @@
+"""`pynomaly run explain|nearest|project`, `pynomaly model importance`: what runs and models tell."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pynomaly.calls import macro_call
+from pynomaly.cli import output, table
+from pynomaly.cli.settings import COMMON, WRITTEN, Common, Written, opened, resolve
+
+ALL_ROWS = 1000
+Run = Annotated[str, Parameter(help="The id of a saved run.")]
+Key = Annotated[str, Parameter(help="The key of one of its rows.")]
+
+
+def explain(run: Run, key: Key, /, *, written: Written = WRITTEN, common: Common = COMMON) -> int:
+    """Tell what drove the score of one row: `pynomaly run explain RUN KEY --db team.duckdb`."""
+    return write(f"from {macro_call('explain_row', (), (run, key), {})}", written, common)
+
+
+def nearest(
+    run: Run,
+    key: Key,
+    /,
+    *,
+    k: Annotated[int, Parameter(alias="-k", help="How many rows.")] = 5,
+    written: Written = WRITTEN,
+    common: Common = COMMON,
+) -> int:
+    """List the normal rows that are most like one row: `pynomaly run nearest RUN KEY --db team.duckdb`."""
+    return write(f"from {macro_call('nearest_normal', ('k',), (run, key), {'k': k})}", written, common)
+
+
+def project(
+    run: Run,
+    /,
+    *,
+    n: Annotated[int, Parameter(alias="-n", help="How many principal components.")] = 2,
+    written: Written = WRITTEN,
+    common: Common = COMMON,
+) -> int:
+    """Write a run's rows as points in few dimensions: `pynomaly run project RUN -o points.parquet --db team.duckdb`."""
+    return write(f"from {macro_call('project', ('n',), (run,), {'n': n})}", written, common)
+
+
+def importance(
+    name: Annotated[str, Parameter(help="The name of a model, or the id of a saved run.")],
+    version: Annotated[int | None, Parameter(help="Its version; by default the champion, or the newest.")] = None,
+    /,
+    *,
+    source: Annotated[
+        str | None, Parameter(help="A table or file to look at; by default what the model was trained on.")
+    ] = None,
+    written: Written = WRITTEN,
+    common: Common = COMMON,
+) -> int:
+    """Tell how much each feature drives a model's anomalies: `pynomaly model importance fraud --db team.duckdb`."""
+    given = {"version": version, "source": source}
+    return write(f"from {macro_call('feature_importance', tuple(given), (name,), given)}", written, common)
+
+
+def write(sql: str, written: Written, common: Common) -> int:
+    """Write the rows of a query that reads only."""
+    settings = resolve(common)
+    target = output.target(written, settings, ALL_ROWS)
+    with opened(settings, read_only=True) as engine:
+        shown = output.write(engine.sql(sql), target)
+    if shown is not None:
+        table.show_all(shown)
+    return 0
