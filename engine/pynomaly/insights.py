@@ -30,6 +30,14 @@ class Insights:
         """The rows of a saved run along the n principal axes of its features."""
         return self._told("project", (run,), {"n": n})
 
+    def replay_run(self, run: str) -> Computed:
+        """A saved run once more: whether every score, flag and reason is the same bit for bit, and what differs."""
+        return self._told("replay_run", (run,), {})
+
+    def diff_runs(self, a: str, b: str) -> Computed:
+        """The rows that two saved runs judge differently, matched by their key."""
+        return self._told("diff_runs", (a, b), {})
+
     def feature_importance(self, model: str, version: int | None = None, source: object = None) -> Computed:
         """How much each feature drives the anomalies of a model, or of a saved run by its id.
 

@@ -9,6 +9,8 @@ from pynomaly.cli.settings import COMMON, WRITTEN, Common, Written, needed, open
 from pynomaly.quoting import literal
 
 TABLE_ROWS = 100
+SHORT = "regexp_replace({}, '([0-9a-f]{{8}})[0-9a-f-]{{28,}}', '\\1')"  # eight characters name a run
+BRIEF = f"select direction, depth, {SHORT.format('parent')} as parent, relation, {SHORT.format('child')} as child"
 
 
 def lineage(
@@ -24,7 +26,7 @@ def lineage(
     settings = needed(common, "a lineage")
     target = output.target(written, settings, TABLE_ROWS)
     with opened(settings, read_only=True) as engine:
-        columns = "select direction, depth, parent, relation, child" if target.format == "table" else "select *"
+        columns = BRIEF if target.format == "table" else "select *"
         steps = f"{columns} from lineage({literal(object_)}) order by direction, depth, parent, child"
         shown = output.write(engine.sql(steps), target)
     if shown is not None:

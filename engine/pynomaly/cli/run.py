@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from pynomaly.cli import output, table
-from pynomaly.cli.insights import explain, nearest, project
+from pynomaly.cli.insights import compare, explain, nearest, project, replay
 from pynomaly.cli.settings import COMMON, WRITTEN, Common, Written, needed, opened
 from pynomaly.errors import BadParameter
 from pynomaly.quoting import literal
@@ -18,7 +18,7 @@ select
 """
 
 run = App(name="run", help="List the runs of a database, show one, and ask about its rows.")
-for verb in (explain, nearest, project):
+for verb in (explain, nearest, project, replay, compare):
     run.command(verb)
 
 
