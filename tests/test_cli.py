@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pynomaly import connect
 from pynomaly.cli import main
 from pynomaly.cli.settings import Common, resolve, split
 
@@ -505,3 +506,51 @@ def test_rows_without_a_score_are_told_once(capsys: Captured) -> None:
     told = capsys.readouterr().err
     assert told.count("no score") == 2  # the rows in the verdict, the group in a note
     assert "; 1 row has no score" in told
+
+
+def train_model(algorithm: str = "mad") -> list[str]:
+    """A database with a table of payments and a model of it; the options that name both."""
+    with connect("team.duckdb") as engine:
+        engine.execute("create or replace table payments as from 'payments.csv'")
+        engine.train("fraud", "payments", algorithm=algorithm, contamination=0.005)
+    return ["--model", "fraud", "--db", "team.duckdb"]
+
+
+def test_score_tells_what_detect_tells(capsys: Captured) -> None:
+    model = train_model()
+    assert main(["score", "payments", *model, "--rows", "2"]) == 0
+    shown = capsys.readouterr()
+    assert "p017" in shown.out.splitlines()[3]
+    assert "amount: 4999, expected" in shown.out
+    assert "1 of 200 rows flagged" in shown.err
+    assert "shown: 2 of 200 rows" in shown.err
+    assert main(["score", "payments.csv", *model, "--json", "--explain", "1"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["id"] for row in rows if row["is_anomaly"]] == ["p017"]
+    assert rows[0]["reasons"][0]["feature"]
+
+
+def test_score_takes_a_version_and_leads_to_exit_codes(capsys: Captured) -> None:
+    model = train_model()
+    train_model("hbos")
+    assert main(["score", "payments", *model, "--version", "1", "--dry-run", "--format", "csv"]) == 0
+    assert capsys.readouterr().out == "select * from score_anomalies('payments', 'fraud', version := 1);\n"
+    assert main(["score", "payments", *model, "--version", "1", "--fail-on-anomalies", "-q", "-o", "x.parquet"]) == 10
+    assert duckdb.execute("select count(*) from 'x.parquet'").fetchall() == [(200,)]
+    assert main(["score", "payments", *model, "--version", "7"]) == 3
+    assert "no version 7" in capsys.readouterr().err
+    assert main(["score", "nowhere", *model]) == 3
+    assert main(["score", "payments.csv", "--model", "fraud"]) == 3
+    assert "--db" in capsys.readouterr().err
+    assert main(["score", "payments", "--db", "team.duckdb"]) == 2
+
+
+def test_score_of_several_files_and_of_standard_input(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = train_model()
+    write_payments(Path("more.csv"))
+    assert main(["score", "payments.csv", "more.csv", *model, "--output", "scored"]) == 0
+    assert sorted(path.name for path in Path("scored").iterdir()) == ["more.csv", "payments.csv"]
+    give_stdin(monkeypatch, Path("payments.csv").read_bytes())
+    assert main(["score", "-", *model, "--format", "jsonl", "-q"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["id"] for row in lines if row["is_anomaly"]] == ["p017"]

@@ -40,8 +40,9 @@ def test_sql_gives_the_output_shown() -> None:
 
 
 @pytest.mark.parametrize("text", [text for kind, text in BLOCKS if kind == "python"])
-def test_python_runs(text: str) -> None:
-    done = subprocess.run([sys.executable, "-W", "error", "-c", text], capture_output=True, text=True, check=True)
+def test_python_runs(text: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", "-c", text]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "1 of 7 rows flagged" in done.stdout
     assert done.stderr.removeprefix("compiling kernels, once on this machine\n") == ""
 

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +16,7 @@ import polars as pl
 import pytest
 
 import pynomaly
+from pynomaly.cli import main
 from pynomaly.errors import (
     BadParameter,
     CatalogChanged,
@@ -374,6 +378,7 @@ def test_a_dropped_table_is_told_before_the_work(engine: pynomaly.Engine) -> Non
 def test_a_run_that_cannot_be_recorded_is_still_a_result(
     engine: pynomaly.Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, "pynomaly")
     engine.execute("drop table pynomaly.labels; drop view pynomaly.lineage; drop table pynomaly.runs")
     assert len(engine.detect("t")) == 600
     assert "the run was not recorded" in caplog.text
@@ -424,3 +429,43 @@ def test_the_users_tables_are_not_altered(engine: pynomaly.Engine) -> None:
     assert isinstance(before, pl.DataFrame)
     tables = engine.execute("select table_name from duckdb_tables() where schema_name <> 'pynomaly'").fetchall()
     assert tables == [("t",)]
+
+
+def shell(path: Path, *arguments: str) -> int:
+    return main([*arguments, "--db", str(path)])
+
+
+def test_the_shell_records_and_saves(engine: pynomaly.Engine, path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    engine.train("m", "t", algorithm="ecod", exclude="id")
+    engine.close()
+    assert shell(path, "detect", "t", "-a", "hbos", "--seed", "3", "--format", "csv") == 0
+    capfd.readouterr()
+    assert shell(path, "detect", "t", "--key", "id", "--save", "--format", "csv") == 0
+    written, told = capfd.readouterr()
+    assert shell(path, "score", "t", "-m", "m", "--save") == 0
+    assert shell(path, "score", "t", "-m", "n") == 3
+    with pynomaly.connect(path, read_only=True) as reader:
+        found = runs(reader)
+        assert [(row["kind"], row["status"], row["saved"]) for row in found] == [
+            ("detect", "succeeded", False),
+            ("detect", "succeeded", True),
+            ("score", "succeeded", True),
+            ("score", "failed", False),
+        ]
+        assert found[0]["seed"] == 3
+        assert (found[2]["model"], found[2]["model_version"], found[2]["snapshot"] is None) == ("m", 1, False)
+        assert f"saved as run {found[1]['id']}" in told
+        assert len(written.splitlines()) == 601
+        assert replayed(reader, found[1]["id"])["is_equal"]
+        assert replayed(reader, found[2]["id"])["is_equal"]
+
+
+def test_the_shell_detects_where_it_cannot_write(engine: pynomaly.Engine, path: Path) -> None:
+    engine.close()
+    with pynomaly.connect(path, read_only=True) as reader:
+        in_another_process = [sys.executable, "-m", "pynomaly", "detect", "t", "--db", str(path), "--format", "csv"]
+        done = subprocess.run(in_another_process, capture_output=True, text=True, check=False)
+        assert (done.returncode, len(done.stdout.splitlines())) == (0, 601)
+        saved = subprocess.run([*in_another_process, "--save"], capture_output=True, text=True, check=False)
+        assert (saved.returncode, "database_locked" in saved.stderr) == (5, True), saved.stderr
+        assert runs(reader) == []

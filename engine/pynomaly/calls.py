@@ -30,6 +30,9 @@ TRAINING_OPTIONS = (
     *("algorithm", "combine", "features", "exclude", "label", "contamination", "threshold", "sample_rows", "seed"),
     "parameters",
 )  # the parameters of train_detector, likewise
+COST_OPTIONS = (
+    *("algorithm", "combine", "features", "exclude", "label", "key", "explain", "sample_rows", "seed", "parameters"),
+)  # the parameters of estimate_cost, likewise
 EVALUATION_OPTIONS = (
     "label",
     "score",
@@ -56,6 +59,11 @@ def evaluate_call(source: str, **options: Any) -> str:
 def curves_call(source: str, **options: Any) -> str:
     """The call of `evaluation_curves` on a source or the id of a run, likewise."""
     return macro_call("evaluation_curves", EVALUATION_OPTIONS[:2], (source,), options)
+
+
+def score_call(source: str, model: str, **options: Any) -> str:
+    """The call of `score_anomalies` on a source, likewise."""
+    return macro_call("score_anomalies", ("version", "explain"), (source, model), options)
 
 
 def macro_call(macro: str, known: Sequence[str], leading: Sequence[object], options: dict[str, Any]) -> str:

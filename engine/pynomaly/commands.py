@@ -11,6 +11,8 @@ import msgspec
 from pynomaly.calls import curves_call, evaluate_call, macro_call
 from pynomaly.catalog.migrations import migrate
 from pynomaly.datasets import Datasets
+from pynomaly.insights import Insights
+from pynomaly.keeping import Keeping
 from pynomaly.quoting import literal
 from pynomaly.result import Computed, Evaluation, ModelRow, Query, Rows
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from pynomaly.engine import Engine
 
 
-class Commands:
+class Commands(Insights, Keeping):
     """The methods of the engine that change or read rows of the catalogue by its macros."""
 
     _con: duckdb.DuckDBPyConnection
@@ -34,15 +36,15 @@ class Commands:
 
     def promote(self, model: str, version: int, stage: str = "champion") -> None:
         """Bring a version to a stage: draft, staging, champion or retired; a champion that is replaced retires."""
-        self._change(macro_call("promote_model", ("stage",), (model, version), {"stage": stage}))
+        self._insert("model_stages", macro_call("promote_model", ("stage",), (model, version), {"stage": stage}))
 
     def retire(self, model: str, version: int) -> None:
         """Bring a version to the stage retired."""
-        self._change(macro_call("retire_model", (), (model, version), {}))
+        self._insert("model_stages", macro_call("retire_model", (), (model, version), {}))
 
     def roll_back(self, model: str) -> None:
         """Make the champion before the present one champion again."""
-        self._change(macro_call("roll_back_model", (), (model,), {}))
+        self._insert("model_stages", macro_call("roll_back_model", (), (model,), {}))
 
     def export_model(self, model: str, path: str | Path, version: int | None = None) -> None:
         """Write a model to one file, Parquet with its row; without a version the champion or the newest."""
@@ -78,7 +80,20 @@ class Commands:
         `source` is as in `evaluate`; `options` are the other parameters of the macro `evaluation_curves`.
         """
         with self._as_name(_rows_of(source)) as name:
-            return Computed(self.sql(f"from {curves_call(name, label=label, **options)}").arrow(), self._con)
+            return Computed(self.sql(f"from {curves_call(name, label=label, **options)}").arrow(), self._relate)
+
+    def export_numpy(self, model: str, path: str | Path, version: int | None = None) -> None:
+        """Write a model to a folder that scores with numpy alone; without a version the champion or the newest.
+
+        The folder may be there if it is empty or an earlier export, which is replaced. Raises NotExportable.
+        """
+        from pynomaly import export_numpy  # with the kernels, which are slow to load
+        from pynomaly.catalog.models import restored
+
+        call = macro_call("export_model", ("version",), (model,), {"version": version})
+        ((name, number, digest, state),) = self.execute(f"select name, version, digest, state from {call}").fetchall()
+        about = {"model": name, "version": number, "digest": digest}
+        export_numpy.write(restored(state, digest, 0), path, about)
 
     def _kept(self, call: str) -> ModelRow:
         """Insert a model and return its row."""
@@ -87,9 +102,9 @@ class Commands:
         found = dict(zip(columns, self.execute(inserted).fetchall()[0], strict=True))
         return msgspec.convert({**found, "metrics": msgspec.json.decode(found["metrics"] or "null")}, ModelRow)
 
-    def _change(self, call: str) -> None:
+    def _insert(self, table: str, call: str) -> None:
         self._guard(lambda: migrate(self._con))
-        self.execute(f"insert into pynomaly.model_stages by name from {call}").fetchall()
+        self.execute(f"insert into pynomaly.{table} by name from {call}").fetchall()
 
 
 def _rows_of(source: object) -> object:

@@ -17,15 +17,29 @@ from pynomaly.algorithm import Floats
 from pynomaly.cache import Entry, Fitted, ModelCache, Progress
 from pynomaly.catalog.datasets import DatasetFunctions
 from pynomaly.catalog.evaluations import EvaluationFunctions
+from pynomaly.catalog.explanations import ExplanationFunctions
 from pynomaly.catalog.functions import CatalogFunctions
+from pynomaly.catalog.records import RecordFunctions
 from pynomaly.catalog.runs import RunFunctions
+from pynomaly.catalog.upkeep import UpkeepFunctions
 from pynomaly.cutoffs import DEFAULT_RULE, RULES
 from pynomaly.encoding import LeftOut, fit_encoder
 from pynomaly.errors import BadParameter, KeyNotUnique, NoUsableColumn, TooFewRows
 from pynomaly.garbage import uncollected
 from pynomaly.options import MINIMUM_ROWS, Options
 from pynomaly.reasons import REASON, no_reasons, reasons
-from pynomaly.schema import ALGORITHM, COMPARED, DESCRIPTION, FITTED, PARAMETER, RULE, TRAINED, sql_type
+from pynomaly.schema import (
+    ALGORITHM,
+    COMPARED,
+    DESCRIPTION,
+    FITTED,
+    PARAMETER,
+    RULE,
+    SETTING,
+    TRAINED,
+    WORKSPACE_FILE,
+    sql_type,
+)
 from pynomaly.versions import Version
 from pynomaly.workers import Stop, Work, aside, check, current, never, over_rows, working
 
@@ -76,6 +90,8 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
     functions, catalog = Functions(session), CatalogFunctions(session)
     runs = RunFunctions(session)
     evaluations = EvaluationFunctions(session, runs)
+    explanations = ExplanationFunctions(session, catalog, runs)
+    records, upkeep = RecordFunctions(session), UpkeepFunctions(session)
     datasets = DatasetFunctions(session)
     # `_score` is volatile so that a filter on its result is not pushed below it, where it would score twice.
     for function, returns, volatile in (
@@ -112,6 +128,20 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (runs.comparable, "boolean", False),
         (evaluations.judged_rows, "varchar", False),
         (evaluations.anomaly_label, "double", False),
+        *explanations.listed(),
+        (runs.recorded_id, "varchar", False),
+        (records.labelled_key, "varchar", False),
+        (records.label, "varchar", False),
+        (records.object_names, "varchar[]", False),
+        (records.versions_prefix, "varchar", False),
+        (records.known_objects, "varchar[]", False),
+        (records.detector_name, "varchar", False),
+        (records.detector_options, "varchar", False),
+        (records.present_detector, "varchar", False),
+        (upkeep.settings, f"{sql_type(SETTING)}[]", False),
+        (upkeep.setting_value, "varchar", False),
+        (upkeep.interval, "varchar", False),
+        (upkeep.workspace_files, f"{sql_type(WORKSPACE_FILE)}[]", True),
         (datasets.loaded, "boolean", True),
         (datasets.address, "varchar", False),
         (datasets.dataset_name, "varchar", False),

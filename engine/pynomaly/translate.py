@@ -10,6 +10,10 @@ from pynomaly.errors import PynomalyError, did_you_mean
 from pynomaly.source import RESULT_COLUMNS, csv_error, first_line, result_column_exists
 
 Names = Callable[[], Iterable[str]]
+_CONFLICT = re.compile(
+    r"Failed to commit|[Cc]onflict on|write-write conflict|"
+    r"Duplicate key \"(?:name|run_id): .*, (?:version|number): "
+)
 
 
 def translate(error: Exception, names: Names = tuple) -> PynomalyError:
@@ -62,11 +66,12 @@ def _by_text(text: str, names: Names) -> PynomalyError | None:
         return errors.SourceUnreadable(
             "a view over a detection cannot be the source of another", "create a table from it and detect in that"
         )
+    if "lock on file" in text:  # which proposes the read-only mode
+        told = first_line(Exception(text)).partition(". See also")[0]
+        return errors.DatabaseLocked(told, "wait for the other process, or close it")
     if "read-only mode" in text:
         return errors.ReadOnlyDatabase("the database is open read-only", "open it without read_only")
-    if re.search(
-        r"Failed to commit|[Cc]onflict on|write-write conflict|Duplicate key \"name: .*, (version|number): ", text
-    ):
+    if _CONFLICT.search(text):
         return errors.Conflict("another connection changed the same rows first", "run the statement again")
     if "transaction is aborted" in text:
         return errors.TransactionAborted("an earlier error undid this transaction", "roll back and run it again")
@@ -84,8 +89,6 @@ def _by_class(error: Exception) -> PynomalyError:
         return errors.OutOfMemory(text, "raise memory_limit or lower sample_rows")
     if isinstance(error, duckdb.ResourceInUseException):
         return errors.InvalidSql("an earlier statement has rows that were not fetched", "fetch them, or use a cursor()")
-    if "lock on file" in text:
-        return errors.DatabaseLocked(text.partition(". See also")[0], "wait for the other process, or close it")
     if isinstance(error, duckdb.ConnectionException) and "closed" in text:
         return errors.EngineClosed("the engine is closed", "open it again with pynomaly.connect")
     return errors.InvalidSql(text, _hint(str(error)))

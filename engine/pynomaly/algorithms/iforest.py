@@ -42,7 +42,7 @@ def _size(link: int) -> int:
     return ~link & ((1 << SIZE_BITS) - 1)
 
 
-def _paths(links: Links, expected: Floats) -> Floats:
+def paths(links: Links, expected: Floats) -> Floats:
     """The expected lengths of paths that reach these leaves."""
     paths: Floats = (~links >> SIZE_BITS) + expected[~links & ((1 << SIZE_BITS) - 1)]
     return paths
@@ -377,7 +377,7 @@ class iforest:
 
         is_planned = len(X) > WALKED_ROWS and trees.has_plan(splits, X.shape[1])
         plan: Any = (
-            trees.plan(splits, X.shape[1], lambda links: _paths(links, expected)) if is_planned else trees.NO_PLAN
+            trees.plan(splits, X.shape[1], lambda links: paths(links, expected)) if is_planned else trees.NO_PLAN
         )
         return IforestState(*splits, limit, expected, *plan)
 

@@ -8,8 +8,9 @@ from cyclopts import Parameter
 from pynomaly.calls import compare_call
 from pynomaly.cli import output, standard_input, table
 from pynomaly.cli.console import FAILED, Voice, interruptible, watched
-from pynomaly.cli.detect import json_object, read_as
+from pynomaly.cli.detect import json_object
 from pynomaly.cli.output import Shown, Target
+from pynomaly.cli.scoring import read_as
 from pynomaly.cli.settings import COMMON, STANDARD_INPUT, WRITTEN, Common, Settings, Written, opened, resolve, split
 from pynomaly.engine import Engine
 from pynomaly.errors import BadParameter

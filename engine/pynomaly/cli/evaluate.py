@@ -8,8 +8,8 @@ from cyclopts import Parameter
 from pynomaly.calls import curves_call, evaluate_call
 from pynomaly.cli import output, standard_input, table
 from pynomaly.cli.console import Voice, interruptible
-from pynomaly.cli.detect import read_as
 from pynomaly.cli.output import Target
+from pynomaly.cli.scoring import read_as
 from pynomaly.cli.settings import COMMON, STANDARD_INPUT, WRITTEN, Common, Written, opened, resolve
 from pynomaly.engine import Engine
 from pynomaly.errors import BadParameter

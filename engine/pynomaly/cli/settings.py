@@ -16,7 +16,7 @@ from cyclopts import Parameter
 
 from pynomaly.cli.console import Voice
 from pynomaly.engine import Engine, connect
-from pynomaly.errors import BadParameter, UnknownSource, did_you_mean
+from pynomaly.errors import BadParameter, DatabaseLocked, DatabaseUnreadable, UnknownSource, did_you_mean
 from pynomaly.paths import config_folder
 
 Format = Literal["table", "json", "jsonl", "csv", "parquet", "arrow"]
@@ -117,6 +117,14 @@ def resolve(common: Common, environment: Mapping[str, str] = os.environ) -> Sett
     return msgspec.convert(merged, Settings)
 
 
+def needed(common: Common, what: str) -> Settings:
+    """The settings; BadParameter where they name no database that could keep what the verb is about."""
+    settings = resolve(common)
+    if settings.database is None:
+        raise BadParameter(f"{what} needs a database to be kept in", "name one with --db")
+    return settings
+
+
 def _user_file(environment: Mapping[str, str]) -> Path:
     return config_folder(environment) / FILE_NAME
 
@@ -162,6 +170,19 @@ def opened(settings: Settings, read_only: bool = False) -> Engine:
     # A name in a statement must never be found among the variables of this program.
     engine.execute("set python_enable_replacements = false")
     return engine
+
+
+def opened_to_record(settings: Settings, save: bool) -> Engine:
+    """The engine on a database that is there, or on memory; read-only where it cannot be written and need not be."""
+    path = settings.database or ":memory:"
+    if path != ":memory:" and not Path(path).exists():
+        return opened(settings, read_only=True)  # which says so
+    try:
+        return opened(settings)
+    except (DatabaseLocked, DatabaseUnreadable):
+        if save:
+            raise
+        return opened(settings, read_only=True)
 
 
 def split(given: Sequence[str] | None) -> list[str] | None:

@@ -209,12 +209,12 @@ class Datasets:
         if opened.lenient is not None and is_in_transaction(self._con):  # which a failure would undo
             opened.rows, opened.lenient = opened.lenient, None
         try:
-            return str(self._guard(write))
+            return self._engine._ask(opened.rows if isinstance(opened.rows, str) else "", write)
         except SourceUnreadable:
             if opened.lenient is None or opened.rows == opened.lenient:
                 raise
         opened.rows = opened.lenient
-        return str(self._guard(write))
+        return self._engine._ask(opened.rows, write)
 
     @contextlib.contextmanager
     def _loading(self, opened: Opened) -> Iterator[str]:
