@@ -19,7 +19,7 @@ LAYERS = (
     ("combination",),
     ("algorithms", "deviations", "ensembles", "plugins", "wrapped"),
     ("registry",),
-    ("features", "columns", "encoding", "quoting", "schema"),
+    ("features", "columns", "encoding", "quoting", "schema", "urls"),
     ("snapshots", "versions"),
     ("source", "options", "calls"),
     ("model",),

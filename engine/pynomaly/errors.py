@@ -69,6 +69,20 @@ class SourceSingleUse(PynomalyError):
     status = 422
 
 
+class SourceUnavailable(PynomalyError):
+    """A source that is served from elsewhere does not answer, or stopped in the middle."""
+
+    code = "source_unavailable"
+    status = 503
+
+
+class SourceRefused(PynomalyError):
+    """A source that is served from elsewhere lets nobody in with these credentials."""
+
+    code = "source_refused"
+    status = 403
+
+
 class UnknownColumn(PynomalyError):
     """A named column is not in the source."""
 

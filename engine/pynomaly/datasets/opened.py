@@ -34,7 +34,7 @@ class Opened(msgspec.Struct):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A source as it was asked for: what it is called, its options, and where it is read.
+    """A source as it was asked for: what it is called, its options, where it is read, and its address with all secrets.
 
     `con` belongs to the load alone, `folder` is empty and is deleted after it.
     """
@@ -43,6 +43,7 @@ class Asked(msgspec.Struct, frozen=True):
     options: dict[str, object]
     con: duckdb.DuckDBPyConnection
     folder: Path
+    address: str = ""
 
     def known(self, *names: str) -> None:
         """Raise BadParameter for an option that is not one of these."""

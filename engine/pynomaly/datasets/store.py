@@ -12,7 +12,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from pynomaly import frames, snapshots, versions
+from pynomaly import frames, snapshots, urls, versions
 from pynomaly.cache import Progress
 from pynomaly.catalog.migrations import is_in_transaction, migrate
 from pynomaly.datasets import pointers
@@ -75,9 +75,10 @@ class Datasets:
         """Load a source as the next version of a dataset; the newest version where it has the same bytes.
 
         `source` is a file, a pattern or folder of files, a table, view, frame variable, SELECT or dataset by name, or
-        a frame or reader by value. Rows that cannot be read go to `pynomaly.quarantine`, and with `strict` are an
+        a frame or reader by value, or the address of what is served from elsewhere: postgresql://user@host/database and
+        sqlite:///file with `table` or `query`, as an option or part of the address, s3://bucket/key. Rows that cannot be read go to `pynomaly.quarantine`, and with `strict` are an
         error. `options` belong to the kind of file: `sheet` and `header` of Excel, `path` of HDF5, `encoding`,
-        `delimiter` and others of CSV. `called` is what its row says that the source is. Raises a PynomalyError, and
+        `delimiter` and others of CSV, `table`, `query` and `timeout` (seconds of silence) of a database. `called` is what its row says that the source is. Raises a PynomalyError, and
         nothing has changed then.
         """
         _check_name(name)
@@ -85,7 +86,7 @@ class Datasets:
         source = str(source) if isinstance(source, Path) else source
         with self._opened(source, options) as opened:
             landed = self._land(opened, strict)
-        return self._keep(name, called or frames.called(source), options, landed)
+        return self._keep(name, urls.told(called or frames.called(source), options), options, landed)
 
     def versions(self, name: str) -> list[Version]:
         """The versions of a dataset, the oldest first; UnknownDataset where there is none."""
@@ -165,7 +166,8 @@ class Datasets:
                 yield opened
             return
         with tempfile.TemporaryDirectory(prefix="pynomaly-") as folder, contextlib.ExitStack() as stack:
-            asked = Asked(str(source), options, self._con, Path(folder))
+            address = str(source)
+            asked = Asked(urls.shown(address), options, self._con, Path(folder), address)
             yield self._guard(lambda: stack.enter_context(found(asked)))
 
     @contextlib.contextmanager
@@ -177,7 +179,9 @@ class Datasets:
             yield Opened(f"from ({source.strip().rstrip(';')})")
             return
         if isinstance(source, str) and "://" in source:
-            raise UnknownSource(f"`{source}` begins with no scheme that is known", "give a file, a table or a frame")
+            raise UnknownSource(
+                f"`{urls.shown(source)}` begins with no scheme that is known", "give a file, a table or a frame"
+            )
         with self._engine._as_name(source) as name:
             relation = self._guard(lambda: self._engine._session.relation(name))
             yield Opened(f"from {relation}")
