@@ -68,7 +68,9 @@ class Postgres:
         subprocess.run(command, check=True, capture_output=True, user=self._user, cwd=folder)
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start it, unless it runs, and wait until it answers."""
+        if self._process is not None:
+            return
         settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
         command = [self._programs / "postgres", "-D", self._folder / "data", "-p", str(self.port)]
         command += [f"--{name}={value}" for name, value in settings.items()]

@@ -9,7 +9,8 @@ from pynomaly.errors import BadParameter
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _PARTS = re.compile(
-    r"(?P<head>[^:]*://)(?P<place>[^/?#]*)(?P<path>[^?#]*)(\?(?P<query>[^#]*))?(?P<fragment>#.*)?", re.DOTALL
+    r"(?P<head>[A-Za-z][A-Za-z0-9+.-]*://)(?P<place>[^/?#]*)(?P<path>[^?#]*)(\?(?P<query>[^#]*))?(?P<fragment>#.*)?",
+    re.DOTALL,
 )
 _PARAMETER = re.compile(r"[\w.]+(=.*)?", re.DOTALL)
 _PLAIN = ("s3", "sqlite")  # have no password, and question marks of their own

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from pynomaly.datasets.remote.databases import OWN, Wanted, check_names
 from pynomaly.datasets.remote.patience import CONNECT_SECONDS
-from pynomaly.datasets.remote.reading import Given
+from pynomaly.datasets.remote.reading import Given, Reading
 from pynomaly.errors import (
     BadParameter,
     PynomalyError,
@@ -44,14 +44,16 @@ where table_schema not in ('pg_catalog', 'information_schema')
 _REFUSED = re.compile("password|authentication|pg_hba|role .* does not exist|no encryption|certificate", re.IGNORECASE)
 _MISSING = ("42P01", "3D000", "3F000")
 _UNAVAILABLE = re.compile("08...|57P0[123]|53...|40001|XX000|58...")
+_GONE = re.compile("connect|terminat|server|timed? ?out|SSL|EOF|could not (receive|send|translate)", re.IGNORECASE)
 _NOISE = re.compile(
-    r"^[A-Z_]+: |\[libpq\] |Failed to \w+( query)?: |could not begin COPY: |ERROR: +|FATAL: +|SQLSTATE: \w+$"
+    r"^[A-Z_]+: |\[libpq\] |Failed to \w+( query)?: |could not begin COPY: |ERROR: +|FATAL: +|Execution error \[\w+\]: |SQLSTATE: \w+$"
 )
 
 
-def rows(driver: Any, wanted: Wanted) -> Given:
+def rows(driver: Any, wanted: Wanted, reading: Reading) -> Given:
     """The schema and the rows in batches."""
     with _translated(driver, wanted), closing(driver.connect(_dsn(wanted))) as con, closing(con.cursor()) as cursor:
+        reading.cancel = cursor.adbc_cancel
         for statement in _SESSION:
             cursor.execute(statement)
         if not wanted.relation:
@@ -194,6 +196,6 @@ def _problem(error: Exception, wanted: Wanted) -> PynomalyError:
         return UnknownSource(cause, "check the names in its address and query")
     if not state and re.search("invalid (URI|integer|connection|percent)|invalid .* value", text):
         return BadParameter(cause, "check the address")
-    if not isinstance(error, pa.ArrowException) and (not state or _UNAVAILABLE.fullmatch(state)):
+    if _UNAVAILABLE.fullmatch(state) if state else _GONE.search(text):
         return SourceUnavailable(cause, "nothing was loaded: load it again when the server answers")
     return SourceUnreadable(cause, "check the table or the query")

@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import pyarrow as pa
@@ -18,15 +18,16 @@ Given = Generator[pa.Schema | pa.RecordBatch, None, None]  # the schema, then th
 
 
 class Reading:
-    """The schema and the batches of a source."""
+    """The schema and the batches of a source, which may say how it is cancelled."""
 
-    def __init__(self, source: Callable[[], Given], seconds: float, called: str) -> None:
+    def __init__(self, source: Callable[["Reading"], Given], seconds: float, called: str) -> None:
         self._source = source
         self._seconds = seconds
         self._called = called
         self._items: queue.Queue[Any] = queue.Queue(AHEAD)
         self._stopped = threading.Event()
         self.failure: Exception | None = None
+        self.cancel: Callable[[], None] | None = None
         self._thread = threading.Thread(target=self._run, name="pynomaly-reading", daemon=True)
         self._thread.start()
 
@@ -42,7 +43,15 @@ class Reading:
     def close(self) -> None:
         """End the thread, which leaves the peer."""
         self._stopped.set()
+        self._thread.join(GLANCE_SECONDS)
+        if self._thread.is_alive() and self.cancel is not None:  # which may hang, too, where the peer is silent
+            threading.Thread(target=self._cancel, args=[self.cancel], daemon=True).start()
         self._thread.join(PATIENCE_SECONDS)
+
+    @staticmethod
+    def _cancel(cancel: Callable[[], None]) -> None:
+        with suppress(Exception):  # the peer may be gone
+            cancel()
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         try:
@@ -65,7 +74,7 @@ class Reading:
 
     def _run(self) -> None:
         try:
-            with closing(self._source()) as items:
+            with closing(self._source(self)) as items:
                 for item in items:
                     if not self._put(item):
                         return

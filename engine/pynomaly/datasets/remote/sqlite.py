@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pynomaly.datasets.files import paths
 from pynomaly.datasets.remote.databases import OWN, Wanted, check_names
-from pynomaly.datasets.remote.reading import Given
+from pynomaly.datasets.remote.reading import Given, Reading
 from pynomaly.errors import (
     BadParameter,
     PynomalyError,
@@ -29,10 +29,11 @@ _KINDS = ("integer", "real", "text", "blob")
 _TABLES = "select name from sqlite_master where type in ('table', 'view') and name not like 'sqlite_%'"
 
 
-def rows(driver: Any, wanted: Wanted) -> Given:
+def rows(driver: Any, wanted: Wanted, reading: Reading) -> Given:
     """The schema and the rows in batches."""
     file = _file(wanted)
     with _translated(driver, wanted), closing(driver.connect(file)) as con, closing(con.cursor()) as cursor:
+        reading.cancel = cursor.adbc_cancel
         tables = [name for (name,) in _fetched(cursor, _TABLES)]
         if not wanted.relation:
             raise BadParameter(
