@@ -17,13 +17,15 @@ from benchmarks.datasets import seconds
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-import peers  # noqa: E402 - it lies beside the tests
+import peers
 
 LIMIT = 2.0  # times the raw read
 TABLE = """
 create table measured as
-select i as id, md5((i % 1000)::text) as place, '2026-01-01'::timestamp + i * interval '1 second' as at, i % 2 = 0 as ok,
-    random() as a, random() as b, random() * 100 as c, (i % 97)::int as d, sqrt(i) as e, (random() * 1000)::numeric(10, 2) as f
+select i as id, md5((i % 1000)::text) as place, '2026-01-01'::timestamp + i * interval '1 second' as at,
+    i % 2 = 0 as ok,
+    random() as a, random() as b, random() * 100 as c, (i % 97)::int as d, sqrt(i) as e,
+    (random() * 1000)::numeric(10, 2) as f
 from generate_series(1, {n_rows}) as i;
 """
 

@@ -1,6 +1,7 @@
-"""Peers that the tests start themselves: a PostgreSQL on a port of its own, and a wire server of S3."""
+"""Peers that the tests start themselves, a PostgreSQL and a wire server of S3, and what was loaded from them."""
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -11,9 +12,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-PASSWORD = "s3cr-t&7"  # would be seen wherever it leaked, and must be quoted in a URL
-QUOTED = "s3cr-t%267"
+import pyarrow.parquet as pq
+import pytest
+
+import pynomaly
+
+PASSWORD = "s3cr/t&7"  # would be seen wherever it leaked, and tears an address apart
+QUOTED = "s3cr%2Ft%267"
 USER = "ann"
 PATIENCE_SECONDS = 60.0
 _UNPRIVILEGED = "nobody"  # PostgreSQL refuses to run as root
@@ -25,6 +32,27 @@ def postgres_folder() -> Path | None:
     if found:
         return found[-1].parent
     return Path(program).resolve().parent if (program := shutil.which("postgres")) else None
+
+
+def needs(*packages: str) -> None:
+    """Skip where a package is missing."""
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: pip install 'pynomaly[sources]' 'moto[server]'")
+
+
+def rows(version: Any) -> list[dict[str, Any]]:
+    """The rows of a version in the database team.duckdb."""
+    found: list[dict[str, Any]] = pq.read_table(f"team.duckdb.files/snapshots/{version.snapshot}.parquet").to_pylist()
+    assert len(found) == version.n_rows
+    return found
+
+
+def nothing_changed(db: pynomaly.Engine) -> None:
+    """Assert that a load that failed left nothing."""
+    assert db.execute("from datasets()").fetchall() == []
+    folder = Path("team.duckdb.files/snapshots")
+    assert not folder.exists() or list(folder.iterdir()) == []
 
 
 def free_port() -> int:
@@ -63,7 +91,17 @@ class Postgres:
             shutil.chown(folder, self._user)
         secret = folder / "password"
         secret.write_text(PASSWORD, encoding="utf-8")
-        command = [programs / "initdb", "-D", folder / "data", "-U", USER, "-A", "scram-sha-256", "-E", "UTF8"]
+        command: list[str | Path] = [
+            programs / "initdb",
+            "-D",
+            folder / "data",
+            "-U",
+            USER,
+            "-A",
+            "scram-sha-256",
+            "-E",
+            "UTF8",
+        ]
         command += ["--locale=C", "--no-sync", f"--pwfile={secret}"]
         subprocess.run(command, check=True, capture_output=True, user=self._user, cwd=folder)
 
@@ -72,11 +110,11 @@ class Postgres:
         if self._process is not None:
             return
         settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
-        command = [self._programs / "postgres", "-D", self._folder / "data", "-p", str(self.port)]
+        command: list[str | Path] = [self._programs / "postgres", "-D", self._folder / "data", "-p", str(self.port)]
         command += [f"--{name}={value}" for name, value in settings.items()]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, user=self._user, cwd=self._folder)
-        asked = [self._programs / "pg_isready", "-h", "127.0.0.1", "-p", str(self.port), "-q"]
+        asked: list[str | Path] = [self._programs / "pg_isready", "-h", "127.0.0.1", "-p", str(self.port), "-q"]
         wait_for(lambda: subprocess.run(asked, check=False).returncode == 0, "PostgreSQL")
 
     def stop(self) -> None:
@@ -92,7 +130,16 @@ class Postgres:
 
     def execute(self, statements: str) -> None:
         """Run statements in it."""
-        asked = [self._programs / "psql", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(self.port)]
+        asked: list[str | Path] = [
+            self._programs / "psql",
+            "-q",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+        ]
         subprocess.run(
             [*asked, "-U", USER, "-d", "postgres"],
             input=statements.encode(),

@@ -68,7 +68,8 @@ def shown(source: str) -> str:
         return re.sub(r"://([^:/?#@]*).*@", r"://\1@", source, count=1, flags=re.DOTALL).partition("?")[0]
     user, at, host = found["place"].rpartition("@")
     query = "&".join(pair for pair in (found["query"] or "").split("&") if not _SECRET.search(_name(pair)))
-    return f"{found['head']}{user.partition(':')[0]}{at}{host}{found['path']}{'?' if query else ''}{query}{found['fragment'] or ''}"
+    begin = f"{found['head']}{user.partition(':')[0]}{at}{host}{found['path']}"
+    return "".join([begin, "?" if query else "", query, found["fragment"] or ""])
 
 
 def told(source: str, options: dict[str, object]) -> str:

@@ -74,12 +74,13 @@ class Datasets:
     ) -> Version:
         """Load a source as the next version of a dataset; the newest version where it has the same bytes.
 
-        `source` is a file, a pattern or folder of files, a table, view, frame variable, SELECT or dataset by name, or
-        a frame or reader by value, or the address of what is served from elsewhere: postgresql://user@host/database and
-        sqlite:///file with `table` or `query`, as an option or part of the address, s3://bucket/key. Rows that cannot be read go to `pynomaly.quarantine`, and with `strict` are an
-        error. `options` belong to the kind of file: `sheet` and `header` of Excel, `path` of HDF5, `encoding`,
-        `delimiter` and others of CSV, `table`, `query` and `timeout` (seconds of silence) of a database. `called` is what its row says that the source is. Raises a PynomalyError, and
-        nothing has changed then.
+        `source` is a file, a pattern or folder of files, a table, view, frame variable, SELECT or dataset by name, a
+        frame or reader by value, or the address of what is served from elsewhere: postgresql://user@host/database and
+        sqlite:///file with `table` or `query`, as an option or in the address, or s3://bucket/key. Rows that cannot be
+        read go to `pynomaly.quarantine`, and with `strict` are an error. `options` belong to the kind of source:
+        `sheet` and `header` of Excel, `path` of HDF5, `encoding`, `delimiter` and others of CSV; `table`, `query` and
+        `timeout` (seconds of silence) of an address. `called` is what its row says that the source is. Raises a
+        PynomalyError, and nothing has changed then.
         """
         _check_name(name)
         self._make_ready()
@@ -167,7 +168,9 @@ class Datasets:
             return
         with tempfile.TemporaryDirectory(prefix="pynomaly-") as folder, contextlib.ExitStack() as stack:
             address = str(source)
-            asked = Asked(urls.shown(address), options, self._con, Path(folder), address)
+            asked = Asked(
+                urls.shown(address), options, self._con, Path(folder), address, lambda: bool(self._engine._stop[0])
+            )
             yield self._guard(lambda: stack.enter_context(found(asked)))
 
     @contextlib.contextmanager

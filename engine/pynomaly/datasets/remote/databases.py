@@ -52,7 +52,7 @@ def database(package: str, what: str, rows: Rows) -> Opener:
         with breaker.of(f"{wanted.url.scheme}://{wanted.url.host or wanted.url.path}").guarding():
 
             def begun() -> tuple[Reading, pa.RecordBatchReader]:
-                reading = Reading(lambda reading: rows(driver, wanted, reading), wanted.seconds, wanted.called)
+                reading = Reading(lambda reading: rows(driver, wanted, reading), wanted.seconds, asked)
                 return reading, reading.reader()
 
             reading, reader = patience.patiently(begun, wanted.seconds)

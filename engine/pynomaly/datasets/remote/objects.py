@@ -1,7 +1,7 @@
 """Objects of an S3-compatible store: fetched in pieces to the folder of the load, and read there as files.
 
-Who asks, and where, is told by the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION,
-AWS_ENDPOINT_URL; AWS_SKIP_SIGNATURE=true for a bucket that everybody may read.
+Who asks, and where, is told by the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN,
+AWS_REGION, AWS_ENDPOINT_URL; AWS_SKIP_SIGNATURE=true for a bucket that everybody may read.
 """
 
 import os
@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -50,7 +51,7 @@ class Bucket(msgspec.Struct, frozen=True):
         def asked() -> Any:
             try:
                 return action()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - what is none of the store's comes back as it is
                 raise self._problem(error) from None
 
         return patience.patiently(asked, self.seconds)
@@ -98,7 +99,7 @@ def objects(opener: Callable[[str], Opener | None]) -> Opener:
         bucket = _bucket(found[1], asked)
         endpoint = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or "s3:/"
         with breaker.of(f"{endpoint}/{bucket.name}").guarding():
-            _fetch(bucket, found[2], folder, asked.source)
+            _fetch(bucket, found[2], folder, asked)
         with _told(folder, bucket):
             opening = inner or opener(str(local))
             yield from _inner(opening, asked, local, folder, bucket)
@@ -163,7 +164,7 @@ def _bucket(name: str, asked: Asked) -> Bucket:
     return Bucket(name, store, limit)
 
 
-def _fetch(bucket: Bucket, key: str, folder: Path, called: str) -> None:
+def _fetch(bucket: Bucket, key: str, folder: Path, asked: Asked) -> None:
     """Fetch what a key, a pattern or a folder names; UnknownSource where there is nothing."""
     import obstore
 
@@ -172,18 +173,18 @@ def _fetch(bucket: Bucket, key: str, folder: Path, called: str) -> None:
         wanted = re.compile(_pattern(key))
         found = [item for item in _listed(bucket, prefix) if wanted.fullmatch(item["path"])]
         if not found:
-            raise UnknownSource(f"no object matches `{called}`", "check the pattern")
+            raise UnknownSource(f"no object matches `{asked.source}`", "check the pattern")
     else:
         try:
             found = [bucket.ask(lambda: obstore.head(bucket.store, key))]
         except FileNotFoundError:
             beside = [item["path"] for item in _listed(bucket, key.rpartition("/")[0])]
             raise UnknownSource(
-                f"`{called}` does not exist", did_you_mean(key, beside) or "the bucket is empty"
+                f"`{asked.source}` does not exist", did_you_mean(key, beside) or "the bucket is empty"
             ) from None
-    _check_room(sum(item["size"] for item in found), folder, called)
+    _check_room(sum(item["size"] for item in found), folder, asked.source)
     for item in found:
-        _fetch_one(bucket, item, folder)
+        _fetch_one(bucket, item, folder, asked)
 
 
 def _pattern(key: str) -> str:
@@ -215,10 +216,8 @@ def _check_room(n_bytes: int, folder: Path, called: str) -> None:
         )
 
 
-def _fetch_one(bucket: Bucket, item: Any, folder: Path) -> None:
+def _fetch_one(bucket: Bucket, item: Any, folder: Path, asked: Asked) -> None:
     """Fetch an object piece by piece; SourceUnreadable where it changes meanwhile."""
-    import obstore
-
     key, size = str(item["path"]), int(item["size"])
     if PurePosixPath(key).is_absolute() or ".." in key.split("/"):
         raise SourceUnreadable(f"the key `{key}` is no path of a file", "rename the object")
@@ -226,5 +225,12 @@ def _fetch_one(bucket: Bucket, item: Any, folder: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         for begin in range(0, size, PIECE):
+            asked.check_stopped()
             options = {"range": (begin, min(begin + PIECE, size)), "if_match": item["e_tag"]}
-            file.write(bucket.ask(lambda options=options: obstore.get(bucket.store, key, options=options).bytes()))
+            file.write(bucket.ask(partial(_piece, bucket.store, key, options)))
+
+
+def _piece(store: Any, key: str, options: dict[str, Any]) -> Any:
+    import obstore
+
+    return obstore.get(store, key, options=options).bytes()

@@ -1,8 +1,8 @@
 """Rows of PostgreSQL over ADBC.
 
-A type that Arrow cannot carry becomes one that it can: `numeric` with a precision a DECIMAL, without one a DOUBLE; JSON,
-ranges, addresses and the like their text. Times at infinity become NULL. Arrays are lists, those of several dimensions
-flat ones.
+A type that Arrow cannot carry becomes one that it can: `numeric` with a precision a DECIMAL, without one a DOUBLE;
+JSON, ranges, addresses and the like their text. Times at infinity become NULL. Arrays are lists, those of several
+dimensions flat ones.
 """
 
 import difflib
@@ -46,7 +46,8 @@ _MISSING = ("42P01", "3D000", "3F000")
 _UNAVAILABLE = re.compile("08...|57P0[123]|53...|40001|XX000|58...")
 _GONE = re.compile("connect|terminat|server|timed? ?out|SSL|EOF|could not (receive|send|translate)", re.IGNORECASE)
 _NOISE = re.compile(
-    r"^[A-Z_]+: |\[libpq\] |Failed to \w+( query)?: |could not begin COPY: |ERROR: +|FATAL: +|Execution error \[\w+\]: |SQLSTATE: \w+$"
+    r"^[A-Z_]+: |\[libpq\] |Failed to \w+( query)?: |could not begin COPY: |ERROR: +|FATAL: +"
+    r"|Execution error \[\w+\]: |SQLSTATE: \w+$"
 )
 
 
@@ -120,11 +121,11 @@ def _decimal(field: pa.Field) -> pa.DataType | None:
 
 
 def _is_opaque(type_: pa.DataType) -> bool:
-    return isinstance(type_, pa.BaseExtensionType) and type_.extension_name == "arrow.opaque"
+    return isinstance(type_, pa.OpaqueType)
 
 
 def _is_list(type_: pa.DataType) -> bool:
-    return pa.types.is_list(type_) or pa.types.is_large_list(type_)
+    return isinstance(type_, pa.ListType)
 
 
 def _expression(field: pa.Field) -> str:

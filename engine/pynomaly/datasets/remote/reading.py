@@ -2,12 +2,14 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
 from typing import Any
 
 import pyarrow as pa
 
+from pynomaly.datasets.opened import Asked
 from pynomaly.errors import PynomalyError, SourceUnavailable
 
 AHEAD = 3  # batches that wait to be written
@@ -20,10 +22,10 @@ Given = Generator[pa.Schema | pa.RecordBatch, None, None]  # the schema, then th
 class Reading:
     """The schema and the batches of a source, which may say how it is cancelled."""
 
-    def __init__(self, source: Callable[["Reading"], Given], seconds: float, called: str) -> None:
+    def __init__(self, source: Callable[["Reading"], Given], seconds: float, asked: Asked) -> None:
         self._source = source
         self._seconds = seconds
-        self._called = called
+        self._asked = asked
         self._items: queue.Queue[Any] = queue.Queue(AHEAD)
         self._stopped = threading.Event()
         self.failure: Exception | None = None
@@ -62,15 +64,17 @@ class Reading:
             raise
 
     def _next(self) -> Any:
-        try:
-            found = self._items.get(timeout=self._seconds)
-        except queue.Empty:
-            raise SourceUnavailable(
-                f"`{self._called}` did not answer within {self._seconds:g} s", "try again, or give a longer `timeout`"
-            ) from None
-        if isinstance(found, Exception):
-            raise found
-        return found
+        until = time.monotonic() + self._seconds
+        while time.monotonic() < until:
+            self._asked.check_stopped()
+            with suppress(queue.Empty):
+                found = self._items.get(timeout=min(GLANCE_SECONDS, self._seconds))
+                if isinstance(found, Exception):
+                    raise found
+                return found
+        raise SourceUnavailable(
+            f"`{self._asked.source}` did not answer within {self._seconds:g} s", "try again, or give a longer `timeout`"
+        )
 
     def _run(self) -> None:
         try:
