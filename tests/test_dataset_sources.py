@@ -205,6 +205,35 @@ def test_json_that_is_broken(db: pynomaly.Engine, text: str) -> None:
     nothing_changed(db)
 
 
+def test_a_title_above_the_header_is_skipped(db: pynomaly.Engine) -> None:
+    title, rows = "Report of today\n\na,b\n", "1,2\n" * 30_000
+    for text, n_bad in ((rows, 0), (rows + "3\n", 1)):
+        Path("a.csv").write_text(title + text, encoding="utf-8")
+        version = db.datasets.add("d", "a.csv")
+        assert (list(version.columns), version.n_rows, version.n_quarantined) == (["a", "b"], 30_000, n_bad)
+    Path("a.csv").write_text(title + "1,2\n" * 30 + "3\n", encoding="utf-8")
+    with pytest.raises(SourceUnreadable, match="lines to `skip`"):
+        db.datasets.add("d", "a.csv")
+    version = db.datasets.add("d", "a.csv", skip=2)
+    assert (list(version.columns), version.n_rows, version.n_quarantined) == (["a", "b"], 30, 1)
+
+
+def test_no_table_is_left_behind(db: pynomaly.Engine) -> None:
+    Path("a.csv").write_text("a,b\n" + "1,2\n" * 30 + "3\n", encoding="utf-8")
+    assert db.datasets.add("d", "a.csv").n_quarantined == 1
+    assert db.execute("select table_name from duckdb_tables() where temporary").fetchall() == []
+
+
+def test_every_kind_of_file_is_written(db: pynomaly.Engine) -> None:
+    db.datasets.add("d", TABLE)
+    for name in ("a.csv", "a.tsv", "a.json", "a.jsonl", "a.ndjson", "a.parquet"):
+        db.datasets.export("d", name)
+        assert loaded(db, name) == ROWS
+    for path, told in ((".", "no file of a kind"), ("a.doc", r"ends in \.parquet"), ("no/a.csv", "does not exist")):
+        with pytest.raises(PynomalyError, match=told):
+            db.datasets.export("d", path)
+
+
 def test_types_that_change_after_the_first_rows(db: pynomaly.Engine) -> None:
     Path("a.csv").write_text("a,b\n" + "1,2\n" * 60_000 + "x,2\n", encoding="utf-8")
     version = db.datasets.add("d", "a.csv")

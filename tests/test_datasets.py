@@ -240,7 +240,7 @@ def test_malformed_rows_are_kept_and_the_counts_add_up(db: pynomaly.Engine) -> N
 
 def test_nothing_changes_where_every_row_is_malformed(db: pynomaly.Engine) -> None:
     Path("latin.csv").write_bytes(b"a,b\n" + "1,caf\xe9\n".encode("latin-1") * 9)
-    with pytest.raises(SourceUnreadable, match="there is no other"):
+    with pytest.raises(SourceUnreadable, match="hardly another can"):
         db.datasets.add("latin", "latin.csv")
     assert not Path("team.duckdb.files/snapshots").exists() or snapshots(db) == []
     version = db.datasets.add("latin", "latin.csv", encoding="latin-1")

@@ -49,11 +49,13 @@ def add(
     path: Annotated[str | None, Parameter(help="The group or array of an HDF5 file.")] = None,
     encoding: Annotated[str | None, Parameter(help="The encoding of a CSV, such as latin-1.")] = None,
     delimiter: Annotated[str | None, Parameter(help="What parts the fields of a CSV.")] = None,
+    skip: Annotated[int | None, Parameter(help="Lines of a CSV above the names.")] = None,
     common: Common = COMMON,
 ) -> int:
     """Load SOURCE as the next version: `pynomaly dataset add payments payments.csv --db team.duckdb`."""
     settings = _with_database(common)
-    given = {"sheet": sheet, "header": header, "path": path, "encoding": encoding, "delimiter": delimiter}
+    given = {"sheet": sheet, "header": header, "path": path}
+    given |= {"encoding": encoding, "delimiter": delimiter, "skip": skip}
     options: dict[str, Any] = {option: value for option, value in given.items() if value is not None}
     with ExitStack() as stack:
         engine = stack.enter_context(opened(settings))
