@@ -1,6 +1,7 @@
 """Datasets: versions, their addresses in any source, runs and lineage, removal."""
 
 import hashlib
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -236,6 +237,30 @@ def test_malformed_rows_are_kept_and_the_counts_add_up(db: pynomaly.Engine) -> N
         db.datasets.add("strict", "messy.csv", strict=True)
     assert db.execute("select count(*) from datasets()").fetchall() == [(1,)]
     assert len(snapshots(db)) == 1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_counts_add_up_wherever_the_bad_rows_are(db: pynomaly.Engine, seed: int) -> None:
+    chance = random.Random(seed)
+    n_rows = (3, 10, 40, 300)[seed % 4]
+    flaws = [False, *(chance.random() < 0.2 for _ in range(n_rows - 1))]
+    chance.shuffle(flaws)
+    lines = [
+        chance.choice(["1", "1,2", "1,2,3,4", "a,b,c,d,e", '1,"2",3,"4"']) if flaw else f"{line},{line / 8},x"
+        for line, flaw in enumerate(flaws)
+    ]
+    Path("messy.csv").write_text("\n".join(["a,b,c", *lines]), encoding="utf-8")
+    version = db.datasets.add("messy", "messy.csv")
+    assert (version.n_rows, version.n_quarantined) == (n_rows - sum(flaws), sum(flaws))
+    kept = db.execute("select line from pynomaly.quarantine order by line").fetchall()
+    assert [line for (line,) in kept] == [line for line, flaw in enumerate(flaws, 2) if flaw]
+
+
+def test_bad_rows_alone_make_a_version(db: pynomaly.Engine) -> None:
+    for text, told in ((GOOD, (1, 0)), (GOOD + "1,2\n", (2, 1)), (GOOD + "1,2\n", (2, 1))):
+        Path("messy.csv").write_text("a,b,c\n" + text, encoding="utf-8")
+        version = db.datasets.add("messy", "messy.csv")
+        assert (version.version, version.n_quarantined) == told
 
 
 def test_nothing_changes_where_every_row_is_malformed(db: pynomaly.Engine) -> None:
