@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import pynomaly
-from pynomaly.errors import BadParameter, PynomalyError, SourceUnreadable, UnknownSource
+from pynomaly.errors import BadParameter, PynomalyError, SourceUnreadable, StorageFull, UnknownSource
 
 TABLE = pa.table(
     {"id": pa.array(range(40)), "amount": [i * 7 % 23 / 2 for i in range(40)], "text": ["caf\xe9", "a,b"] * 20}
@@ -340,6 +340,23 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", FULL], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["storage_full", "[('before', 1)]"]
     assert len(list(Path(tmp_path, "team.duckdb.files/snapshots").iterdir())) == 1
+
+
+def test_a_small_disk_that_is_full_leaves_nothing(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("mounting a disk takes rights that are not here")
+    try:
+        with pynomaly.connect(workspace=disk / "work") as db:
+            before = db.datasets.add("before", "from range(9)")
+            with pytest.raises(StorageFull, match=r"storage_full\] Could not write file .*No space left"):
+                db.datasets.add("d", "select random() as x from range(3_000_000)")
+            assert [path.stem for path in Path(disk / "work" / "snapshots").iterdir()] == [before.snapshot]
+            assert db.execute("select name from datasets()").fetchall() == [("before",)]
+            assert db.datasets.add("after", "from range(10)").n_rows == 10
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_a_pointer_of_dvc_is_written_and_read(db: pynomaly.Engine, tmp_path: Path) -> None:

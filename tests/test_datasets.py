@@ -155,6 +155,9 @@ def test_lineage_goes_from_the_source_to_what_was_made_of_a_version(db: pynomaly
         ("dataset:payments@1", f"run:{run}", "read"),
     }
     assert not any(relation == "copied" for _, _, relation in edges)
+    forward = "select child from lineage(?) where direction = 'forward' and relation in ('trained', 'read')"
+    for called in ("payments", "payments@1", "dataset:payments@1", "source:raw"):
+        assert set(db.execute(forward, [called]).fetchall()) == {("model:fraud@1",), (f"run:{run}",)}
 
 
 def test_a_model_trained_in_sql_names_the_version(db: pynomaly.Engine) -> None:
