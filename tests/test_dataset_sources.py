@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import pynomaly
-from pynomaly.errors import BadParameter, PynomalyError, SourceUnreadable, UnknownSource
+from pynomaly.errors import BadParameter, PynomalyError, SourceUnreadable, StorageFull, UnknownSource
 
 TABLE = pa.table(
     {"id": pa.array(range(40)), "amount": [i * 7 % 23 / 2 for i in range(40)], "text": ["caf\xe9", "a,b"] * 20}
@@ -205,6 +205,35 @@ def test_json_that_is_broken(db: pynomaly.Engine, text: str) -> None:
     nothing_changed(db)
 
 
+def test_a_title_above_the_header_is_skipped(db: pynomaly.Engine) -> None:
+    title, rows = "Report of today\n\na,b\n", "1,2\n" * 30_000
+    for text, n_bad in ((rows, 0), (rows + "3\n", 1)):
+        Path("a.csv").write_text(title + text, encoding="utf-8")
+        version = db.datasets.add("d", "a.csv")
+        assert (list(version.columns), version.n_rows, version.n_quarantined) == (["a", "b"], 30_000, n_bad)
+    Path("a.csv").write_text(title + "1,2\n" * 30 + "3\n", encoding="utf-8")
+    with pytest.raises(SourceUnreadable, match="lines to `skip`"):
+        db.datasets.add("d", "a.csv")
+    version = db.datasets.add("d", "a.csv", skip=2)
+    assert (list(version.columns), version.n_rows, version.n_quarantined) == (["a", "b"], 30, 1)
+
+
+def test_no_table_is_left_behind(db: pynomaly.Engine) -> None:
+    Path("a.csv").write_text("a,b\n" + "1,2\n" * 30 + "3\n", encoding="utf-8")
+    assert db.datasets.add("d", "a.csv").n_quarantined == 1
+    assert db.execute("select table_name from duckdb_tables() where temporary").fetchall() == []
+
+
+def test_every_kind_of_file_is_written(db: pynomaly.Engine) -> None:
+    db.datasets.add("d", TABLE)
+    for name in ("a.csv", "a.tsv", "a.json", "a.jsonl", "a.ndjson", "a.parquet"):
+        db.datasets.export("d", name)
+        assert loaded(db, name) == ROWS
+    for path, told in ((".", "no file of a kind"), ("a.doc", r"ends in \.parquet"), ("no/a.csv", "does not exist")):
+        with pytest.raises(PynomalyError, match=told):
+            db.datasets.export("d", path)
+
+
 def test_types_that_change_after_the_first_rows(db: pynomaly.Engine) -> None:
     Path("a.csv").write_text("a,b\n" + "1,2\n" * 60_000 + "x,2\n", encoding="utf-8")
     version = db.datasets.add("d", "a.csv")
@@ -311,6 +340,23 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", FULL], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["storage_full", "[('before', 1)]"]
     assert len(list(Path(tmp_path, "team.duckdb.files/snapshots").iterdir())) == 1
+
+
+def test_a_small_disk_that_is_full_leaves_nothing(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("mounting a disk takes rights that are not here")
+    try:
+        with pynomaly.connect(workspace=disk / "work") as db:
+            before = db.datasets.add("before", "from range(9)")
+            with pytest.raises(StorageFull, match=r"storage_full\] Could not write file .*No space left"):
+                db.datasets.add("d", "select random() as x from range(3_000_000)")
+            assert [path.stem for path in Path(disk / "work" / "snapshots").iterdir()] == [before.snapshot]
+            assert db.execute("select name from datasets()").fetchall() == [("before",)]
+            assert db.datasets.add("after", "from range(10)").n_rows == 10
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_a_pointer_of_dvc_is_written_and_read(db: pynomaly.Engine, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Datasets: versions, their addresses in any source, runs and lineage, removal."""
 
 import hashlib
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,6 +155,9 @@ def test_lineage_goes_from_the_source_to_what_was_made_of_a_version(db: pynomaly
         ("dataset:payments@1", f"run:{run}", "read"),
     }
     assert not any(relation == "copied" for _, _, relation in edges)
+    forward = "select child from lineage(?) where direction = 'forward' and relation in ('trained', 'read')"
+    for called in ("payments", "payments@1", "dataset:payments@1", "source:raw"):
+        assert set(db.execute(forward, [called]).fetchall()) == {("model:fraud@1",), (f"run:{run}",)}
 
 
 def test_a_model_trained_in_sql_names_the_version(db: pynomaly.Engine) -> None:
@@ -238,9 +242,33 @@ def test_malformed_rows_are_kept_and_the_counts_add_up(db: pynomaly.Engine) -> N
     assert len(snapshots(db)) == 1
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_the_counts_add_up_wherever_the_bad_rows_are(db: pynomaly.Engine, seed: int) -> None:
+    chance = random.Random(seed)
+    n_rows = (3, 10, 40, 300)[seed % 4]
+    flaws = [False, *(chance.random() < 0.2 for _ in range(n_rows - 1))]
+    chance.shuffle(flaws)
+    lines = [
+        chance.choice(["1", "1,2", "1,2,3,4", "a,b,c,d,e", '1,"2",3,"4"']) if flaw else f"{line},{line / 8},x"
+        for line, flaw in enumerate(flaws)
+    ]
+    Path("messy.csv").write_text("\n".join(["a,b,c", *lines]), encoding="utf-8")
+    version = db.datasets.add("messy", "messy.csv")
+    assert (version.n_rows, version.n_quarantined) == (n_rows - sum(flaws), sum(flaws))
+    kept = db.execute("select line from pynomaly.quarantine order by line").fetchall()
+    assert [line for (line,) in kept] == [line for line, flaw in enumerate(flaws, 2) if flaw]
+
+
+def test_bad_rows_alone_make_a_version(db: pynomaly.Engine) -> None:
+    for text, told in ((GOOD, (1, 0)), (GOOD + "1,2\n", (2, 1)), (GOOD + "1,2\n", (2, 1))):
+        Path("messy.csv").write_text("a,b,c\n" + text, encoding="utf-8")
+        version = db.datasets.add("messy", "messy.csv")
+        assert (version.version, version.n_quarantined) == told
+
+
 def test_nothing_changes_where_every_row_is_malformed(db: pynomaly.Engine) -> None:
     Path("latin.csv").write_bytes(b"a,b\n" + "1,caf\xe9\n".encode("latin-1") * 9)
-    with pytest.raises(SourceUnreadable, match="there is no other"):
+    with pytest.raises(SourceUnreadable, match="hardly another can"):
         db.datasets.add("latin", "latin.csv")
     assert not Path("team.duckdb.files/snapshots").exists() or snapshots(db) == []
     version = db.datasets.add("latin", "latin.csv", encoding="latin-1")

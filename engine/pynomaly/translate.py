@@ -61,7 +61,9 @@ def _by_text(text: str, names: Names) -> PynomalyError | None:
     if "not suitable for replacement scans" in text:
         return errors.UnknownSource(first_line(Exception(text)), "give a data frame, an Arrow table or a file")
     if re.search(r"No space left on device|File too large|Disk quota exceeded", text):
-        return errors.StorageFull(first_line(Exception(text)), "free some space, or name another folder as workspace")
+        inner = re.search(r'"exception_message":"((?:[^"\\]|\\.)*)"', text)  # of a write that went on in the background
+        cause = inner[1].replace('\\"', "`") if inner else first_line(Exception(text))
+        return errors.StorageFull(cause, "free some space, or name another folder as workspace")
     if "infinite recursion detected" in text:
         return errors.SourceUnreadable(
             "a view over a detection cannot be the source of another", "create a table from it and detect in that"

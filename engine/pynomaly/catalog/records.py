@@ -64,7 +64,7 @@ class RecordFunctions:
         (given,) = arrays.constants(args)
         if not isinstance(given, str) or not given:
             raise BadParameter(
-                f"the object is {given!r}", "give a source, a dataset, a model, the id of a run or a snapshot"
+                f"the object is {given!r}", "give a source, a model, a dataset, the id of a run or a snapshot"
             )
         names = [given, *(f"{kind}:{given}" for kind in ("source", "dataset", "model", "snapshot"))]
         with suppress(UnknownDataset), closing(self._session.lookup_cursor("")) as cursor:

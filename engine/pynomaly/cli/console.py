@@ -194,9 +194,9 @@ def loading(voice: Voice, engine: Engine, source: str) -> Iterator[None]:
         def follow() -> None:
             while not ended.wait(0.1):
                 if (load := engine.progress) is not None:
-                    done = engine.datasets.share_loaded()
+                    done = max(bar.tasks[0].completed, load.n_all * engine.datasets.share_loaded())
                     told = f"{load.n_rows:,} rows of {source}"
-                    bar.update(task, total=load.n_all or None, completed=load.n_all * done, description=told)
+                    bar.update(task, total=load.n_all or None, completed=done, description=told)
 
         follower = threading.Thread(target=follow, daemon=True)
         follower.start()

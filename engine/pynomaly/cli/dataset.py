@@ -52,6 +52,7 @@ def add(
     path: Annotated[str | None, Parameter(help="The group or array of an HDF5 file.")] = None,
     encoding: Annotated[str | None, Parameter(help="The encoding of a CSV, such as latin-1.")] = None,
     delimiter: Annotated[str | None, Parameter(help="What parts the fields of a CSV.")] = None,
+    skip: Annotated[int | None, Parameter(help="Lines of a CSV above the names.")] = None,
     from_table: Annotated[str | None, Parameter(name="--table", help="The table of a database's address.")] = None,
     query: Annotated[str | None, Parameter(help="The query for a database's address.")] = None,
     timeout: Annotated[float | None, Parameter(help="Seconds that an address may be silent (60).")] = None,
@@ -59,13 +60,8 @@ def add(
 ) -> int:
     """Load SOURCE as the next version: `pynomaly dataset add payments payments.csv --db team.duckdb`."""
     settings = _with_database(common)
-    given: dict[str, object] = {
-        "sheet": sheet,
-        "header": header,
-        "path": path,
-        "encoding": encoding,
-        "delimiter": delimiter,
-    }
+    given: dict[str, object] = {"sheet": sheet, "header": header, "path": path}
+    given |= {"encoding": encoding, "delimiter": delimiter, "skip": skip}
     given |= {"table": from_table, "query": query, "timeout": timeout}
     options: dict[str, Any] = {option: value for option, value in given.items() if value is not None}
     with ExitStack() as stack:

@@ -24,13 +24,13 @@ class Opened(msgspec.Struct):
     """The rows of a source: a SELECT, or a reader of Arrow batches that is read once.
 
     `lenient` is the SELECT that leaves out what cannot be read, where the first one would fail by it and is faster.
-    `bad` tells the rows that could not be read, and is called when all others have been.
+    `bad` is a SELECT of the rows that could not be read, as BadRow has them, for when all others have been.
     """
 
     rows: str | pa.RecordBatchReader
     n_bytes: int = 0
     lenient: str | None = None
-    bad: Callable[[], list[BadRow]] = list
+    bad: str | None = None
 
 
 class Asked(msgspec.Struct, frozen=True):

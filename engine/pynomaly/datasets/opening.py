@@ -36,7 +36,7 @@ def opener(source: str) -> Opener | None:
         suffixes.pop()
     if suffixes and suffixes[-1] in SUFFIXES:
         return SUFFIXES[suffixes[-1]]
-    return columnar.folder if path.is_dir() else None
+    return columnar.folder if source and path.is_dir() else None
 
 
 def is_statement(source: str) -> bool:

@@ -16,7 +16,7 @@ from pynomaly import frames, snapshots, urls, versions
 from pynomaly.cache import Progress
 from pynomaly.catalog.migrations import is_in_transaction, migrate
 from pynomaly.datasets import pointers
-from pynomaly.datasets.opened import Asked, BadRow, Opened
+from pynomaly.datasets.opened import Asked, Opened
 from pynomaly.datasets.opening import is_statement, opener
 from pynomaly.errors import (
     BadParameter,
@@ -34,6 +34,14 @@ if TYPE_CHECKING:
     from pynomaly.engine import Engine
 
 ROWS = "_pynomaly_rows"  # the name of a reader's rows
+PARQUET = (".parquet", ".pq")
+WRITTEN = {  # how other files are written, by their suffix
+    ".csv": "format csv, header true",
+    ".tsv": "format csv, header true, delimiter '\t'",
+    ".json": "format json, array true",
+    ".jsonl": "format json",
+    ".ndjson": "format json",
+}
 SHOWN = 3  # bad rows that an error names
 _DATASET = "insert into pynomaly.datasets (name, number, source, options, n_versions, deleted, created_by) "
 _NEXT = "select ?, coalesce(max(number), 0) + 1, ?, ?, ?, ?, ? from pynomaly.datasets where name = ?"
@@ -45,22 +53,26 @@ values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 _DEPENDENTS = """
 select child
 from pynomaly.lineage
-where list_contains(?, parent) and relation in ('read', 'trained')
+where
+    list_contains(?, parent) and relation in ('read', 'trained')
+    and child not in (select 'run:' || id from pynomaly.runs where status <> 'succeeded')
 order by "at", child
 """
+_QUARANTINE = "insert into pynomaly.quarantine select ?, ?, file, line, reason, content from"
 _STILL_USED = """
 select snapshot from pynomaly.live_dataset_versions union select snapshot from pynomaly.runs where snapshot is not null
 """
 
 
 class Landed(msgspec.Struct, frozen=True):
-    """A snapshot with what it holds, and the rows of the source that it misses."""
+    """A snapshot with what it holds, and the SELECT of the rows that it misses."""
 
     snapshot: str
     columns: dict[str, str]
     n_rows: int
     n_bytes: int
-    bad: list[BadRow]
+    n_bad: int
+    bad: str | None
 
 
 class Datasets:
@@ -87,7 +99,7 @@ class Datasets:
         source = str(source) if isinstance(source, Path) else source
         with self._opened(source, options) as opened:
             landed = self._land(opened, strict)
-        return self._keep(name, urls.told(called or frames.called(source), options), options, landed)
+            return self._keep(name, urls.told(called or frames.called(source), options), options, landed)
 
     def versions(self, name: str) -> list[Version]:
         """The versions of a dataset, the oldest first; UnknownDataset where there is none."""
@@ -101,13 +113,17 @@ class Datasets:
     def export(self, address: str, path: str | Path, dvc: bool = False) -> None:
         """Write a version to a file, Parquet, CSV or JSON as its suffix says; `dvc` adds the pointer that DVC reads."""
         kept = snapshots.path_of(self._engine._session.workspace, self.version(address).snapshot)
-        to = Path(path)
-        if to.suffix.lower() in (".parquet", ".pq"):
+        to, suffix = Path(path), Path(path).suffix.lower()
+        if to.is_dir() or suffix not in (*PARQUET, *WRITTEN):
+            known = ", ".join((*PARQUET, *WRITTEN))
+            raise BadParameter(f"`{to}` is no file of a kind that is written", f"give one that ends in {known}")
+        if not to.parent.is_dir():
+            raise UnknownSource(f"folder `{to.parent}` does not exist", "create it, or write somewhere else")
+        if suffix in PARQUET:
             self._guard(lambda: shutil.copyfile(kept, to))
         else:
-            self._guard(
-                lambda: self._con.execute(f"copy (from read_parquet({literal(str(kept))})) to {literal(str(to))}")
-            )
+            rows = f"from read_parquet({literal(str(kept))})"
+            self._guard(lambda: self._con.execute(f"copy ({rows}) to {literal(str(to))} ({WRITTEN[suffix]})"))
         if dvc:
             pointers.write(to)
 
@@ -191,20 +207,27 @@ class Datasets:
 
     def _land(self, opened: Opened, strict: bool) -> Landed:
         """Write the rows as a snapshot."""
-        bad: list[BadRow] = []
+        n_bad = 0
 
         def accept(path: Path) -> None:
-            bad.extend(opened.bad())
-            n_rows = self._con.execute(f"select count(*) from read_parquet({literal(str(path))})").fetchall()[0][0]
-            if bad and (strict or not n_rows):
-                raise _malformed(bad, strict)
+            nonlocal n_bad
+            n_bad = self._count(opened.bad) if opened.rows == opened.lenient or opened.lenient is None else 0
+            kept = f"from read_parquet({literal(str(path))})"
+            is_misread = n_bad > self._count(kept) and len(self._con.execute(f"describe {kept}").fetchall()) == 1
+            if n_bad and (strict or is_misread or not self._count(kept)):
+                raise _malformed(
+                    n_bad, self._con.execute(f"{opened.bad} order by all limit {SHOWN}").fetchall(), strict
+                )
 
         name = self._written(opened, accept)
         path = snapshots.path_of(self._engine._session.workspace, name)
-        relation = f"read_parquet({literal(str(path))})"
-        described = self._con.execute(f"describe from {relation}").fetchall()
-        n_rows = self._con.execute(f"select count(*) from {relation}").fetchall()[0][0]
-        return Landed(name, {row[0]: row[1] for row in described}, n_rows, path.stat().st_size, bad)
+        rows = f"from read_parquet({literal(str(path))})"
+        described = self._con.execute(f"describe {rows}").fetchall()
+        columns = {str(row[0]): str(row[1]) for row in described}
+        return Landed(name, columns, self._count(rows), path.stat().st_size, n_bad, opened.bad)
+
+    def _count(self, select: str | None) -> int:
+        return int(self._con.execute(f"select count(*) from ({select})").fetchall()[0][0]) if select else 0
 
     def _written(self, opened: Opened, accept: Callable[[Path], None]) -> str:
         """Write the snapshot, once more without the bad rows where there are such, and return its name."""
@@ -242,30 +265,20 @@ class Datasets:
     def _keep(self, name: str, source: str, options: dict[str, Any], landed: Landed) -> Version:
         """The version of what was loaded: a new row, unless the newest has these bytes."""
         newest: Version | None = self._guard(lambda: versions.find(self._con, name))
-        if newest is not None and newest.snapshot == landed.snapshot:
+        if newest is not None and (newest.snapshot, newest.n_quarantined) == (landed.snapshot, landed.n_bad):
             return newest
         count = "select coalesce(max(version), 0) + 1 from pynomaly.dataset_versions where name = ?"
         number = int(self._engine.execute(count, [name]).fetchall()[0][0])
         who = self._who()
         row = [name, number, landed.snapshot, msgspec.json.encode(landed.columns).decode(), landed.n_rows]
-        row += [landed.n_bytes, len(landed.bad), source, newest.version if newest else None, who]
+        row += [landed.n_bytes, landed.n_bad, source, newest.version if newest else None, who]
         with self._transaction():
             if newest is None or newest.source != source:
                 self._change(name, source, options, number)
             self._engine.execute(_VERSION, row).fetchall()
-            self._quarantine(name, number, landed.bad)
+            if landed.n_bad:
+                self._engine.execute(f"{_QUARANTINE} ({landed.bad})", [name, number]).fetchall()
         return self.version(f"{name}@{number}")
-
-    def _quarantine(self, name: str, number: int, bad: list[BadRow]) -> None:
-        if not bad:
-            return
-        columns = {field: [getattr(row, field) for row in bad] for field in BadRow.__struct_fields__}
-        self._con.register(ROWS, pa.table({**columns, "content": pa.array(columns["content"], pa.string())}))
-        try:
-            insert = f"insert into pynomaly.quarantine select ?, ?, file, line, reason, content from {ROWS}"
-            self._engine.execute(insert, [name, number]).fetchall()
-        finally:
-            self._con.unregister(ROWS)
 
     def _change(self, name: str, source: str, options: dict[str, Any], n: int, deleted: bool = False) -> None:
         said = msgspec.json.encode(options, enc_hook=str).decode()
@@ -300,11 +313,9 @@ def _check_name(name: object) -> None:
         raise BadParameter(f"`{name}` reads like another source than a dataset", "give a name of letters and digits")
 
 
-def _malformed(bad: list[BadRow], strict: bool) -> RowsMalformed | SourceUnreadable:
-    shown = "; ".join(f"{row.file} line {row.line}: {row.reason}" for row in bad[:SHOWN])
-    what = (
-        f"{len(bad):,} row{'s' if len(bad) > 1 else ''} cannot be read ({shown}{'; ...' if len(bad) > SHOWN else ''})"
-    )
+def _malformed(n_bad: int, rows: list[tuple[Any, ...]], strict: bool) -> RowsMalformed | SourceUnreadable:
+    shown = "; ".join(f"{file} line {line}: {reason}" for file, line, reason, _ in rows)
+    what = f"{n_bad:,} row{'s' if n_bad > 1 else ''} cannot be read ({shown}{'; ...' if n_bad > len(rows) else ''})"
     if strict:
         return RowsMalformed(what, "correct them, or load without strict: they go to pynomaly.quarantine")
-    return SourceUnreadable(f"{what}, and there is no other", "check the file's format and encoding")
+    return SourceUnreadable(f"{what}, and hardly another can", "check its `encoding`, `delimiter`, and lines to `skip`")

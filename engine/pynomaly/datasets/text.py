@@ -1,9 +1,9 @@
 """CSV and JSON: what does not parse is told row by row."""
 
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import duckdb
 import msgspec
@@ -12,21 +12,27 @@ from pynomaly.datasets.files import paths, size
 from pynomaly.datasets.opened import Asked, BadRow, Opened
 from pynomaly.errors import SourceUnreadable
 from pynomaly.quoting import literal
-from pynomaly.source import first_line, unsplit
+from pynomaly.source import csv_error, first_line, unsplit
 
 REJECTS, SCANS = "_pynomaly_rejects", "_pynomaly_reject_scans"
 CONTENT_WIDTH = 10_000  # characters of a row that are kept
-CSV_OPTIONS = ("encoding", "delimiter", "header", "columns", "nullstr", "dateformat", "timestampformat", "decimal")
+CSV_OPTIONS = (
+    *("encoding", "delimiter", "skip", "header", "columns"),
+    *("nullstr", "dateformat", "timestampformat", "decimal"),
+)
 _OPTION_OF = {"delimiter": "delim", "decimal": "decimal_separator"}  # as DuckDB calls it
 _BAD_ROWS = f"""
 select
-    scans.file_path, errors.line, string_agg(errors.error_message, '; ' order by errors.column_idx),
-    any_value(errors.csv_line)
+    scans.file_path as file, errors.line,
+    trim(regexp_replace(regexp_replace(
+        string_agg(errors.error_message, '; ' order by errors.column_idx), 'Possible (fix|solution)(e?s)?:.*', '', 's'
+    ), '\\s+', ' ', 'g')) as reason,
+    left(any_value(errors.csv_line), {CONTENT_WIDTH}) as content
 from {REJECTS} as errors
 join {SCANS} as scans using (scan_id, file_id)
-group by all
-order by all
+group by scans.file_path, errors.line
 """
+_SNIFFED = "select Delimiter, SkipRows, HasHeader, Quote, Escape, len(Columns), Columns from sniff_csv({})"
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -38,31 +44,45 @@ def csv(asked: Asked) -> Iterator[Opened]:
     given = {_OPTION_OF.get(name, name): value for name, value in asked.options.items()}
     given.setdefault("encoding", _encoding(files[0]))
     options = "".join(f", {name} = {literal(value)}" for name, value in given.items() if value is not None)
+    is_plain, dialect = _sniffed(asked.con, files[0], options)
     lenient = (
         f"from read_csv({literal(files)}, store_rejects = true, rejects_limit = 0, "
-        f"rejects_table = {literal(REJECTS)}, rejects_scan = {literal(SCANS)}{options})"
+        f"rejects_table = {literal(REJECTS)}, rejects_scan = {literal(SCANS)}{options}{dialect})"
     )
     _check_header(asked, lenient)
-    for table in (REJECTS, SCANS):
-        asked.con.execute(f"drop table if exists {table}")
-    fast = f"from read_csv({literal(files)}{options})" if _is_plain(asked.con, files[0], options) else lenient
-    yield Opened(fast, size(files), lenient, lambda: _rejected(asked.con))
+    with _tables(asked.con):
+        fast = f"from read_csv({literal(files)}{options})" if is_plain else lenient
+        yield Opened(fast, size(files), lenient, _BAD_ROWS)
 
 
-def _is_plain(con: duckdb.DuckDBPyConnection, file: str, options: str) -> bool:
-    """Whether a file's beginning is read as the same columns by a reader that bears no bad row.
+@contextmanager
+def _tables(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """A block before and after which the tables are gone that DuckDB fills with the rows that it cannot read."""
+    drop = f"drop table if exists {REJECTS}; drop table if exists {SCANS}"
+    con.execute(drop)
+    try:
+        yield
+    finally:
+        with suppress(duckdb.Error):  # an aborted transaction drops them by itself
+            con.execute(drop)
 
-    That one reads on all threads.
+
+def _sniffed(con: duckdb.DuckDBPyConnection, file: str, options: str) -> tuple[bool, str]:
+    """Whether a reader that bears no bad row may read a file, on all threads, and how the one that does must be told.
+
+    Where a bad row is among the first ones the former sees fewer columns; where a title stands above them the latter.
     """
-    sniffed = "select * exclude (UserArguments, Prompt) from sniff_csv({}{})"
     try:
         plain, lenient = (
-            con.execute(sniffed.format(literal(file), given)).fetchall()
+            con.execute(_SNIFFED.format(f"{literal(file)}{given}")).fetchall()[0]
             for given in (options, f"{options}, ignore_errors = true")
         )
     except duckdb.Error:
-        return False
-    return plain == lenient
+        return False, ""
+    if lenient[5] > 1 or plain[5] == 1:
+        return plain == lenient, ""
+    told = dict(zip(("delim", "skip", "header"), plain, strict=False))
+    return True, "".join(f", {name} = {literal(value)}" for name, value in told.items() if f" {name} = " not in options)
 
 
 def _encoding(file: str) -> str | None:
@@ -77,33 +97,16 @@ def _encoding(file: str) -> str | None:
 def _check_header(asked: Asked, select: str) -> None:
     try:
         described = asked.con.execute(f"describe {select}").fetchall()
-    except duckdb.InvalidInputException as error:
-        if "Error when sniffing file" not in str(error):
-            raise
-        raise SourceUnreadable(
-            f"`{asked.source}` cannot be read: its encoding, delimiter, quotes or header line were not recognised",
-            "give `encoding` ('latin-1'), `delimiter` or `header`",
-        ) from None
+    except duckdb.Error as error:
+        if (known := csv_error(str(error))) is not None:
+            raise known from None
+        cause = first_line(error)
+        if "Error when sniffing file" in cause:
+            cause = "its encoding, delimiter, quotes or header line were not recognised"
+        mend = "give `encoding` ('latin-1'), `delimiter` or `header`"
+        raise SourceUnreadable(f"`{asked.source}` cannot be read: {cause}", mend) from None
     if len(described) == 1 and (found := unsplit(asked.source, str(described[0][0]))) is not None:
         raise found
-
-
-def _rejected(con: duckdb.DuckDBPyConnection) -> list[BadRow]:
-    if not con.execute("select 1 from duckdb_tables() where table_name = ?", [REJECTS]).fetchall():
-        return []
-    rows = con.execute(_BAD_ROWS).fetchall()
-    return [
-        BadRow(file, line, " ".join(_brief(reason).split()), _shown(content)) for file, line, reason, content in rows
-    ]
-
-
-def _brief(reason: str) -> str:
-    """The reason without the advice on DuckDB's own options."""
-    return re.sub(r"Possible (?:fixes|solutions?):.*?(?=; |$)", "", reason, flags=re.DOTALL)
-
-
-def _shown(content: str | None) -> str | None:
-    return content[:CONTENT_WIDTH] if content is not None else None
 
 
 @contextmanager
@@ -113,15 +116,17 @@ def json_lines(asked: Asked) -> Iterator[Opened]:
     files = paths(asked.source)
     if not any(Path(file).stat().st_size for file in files):
         raise SourceUnreadable(f"`{asked.source}` is empty", "give a file with objects")
-    read, bad = list(files), list[BadRow]()
-    if any(map(_are_lines, files)):
-        read = [_good_lines(Path(file), asked.folder / f"{place}.ndjson", bad) for place, file in enumerate(files)]
+    bad = asked.folder / "bad.ndjson"
+    with bad.open("wb") as rows:
+        read = [_good_lines(Path(file), asked.folder / f"{place}.ndjson", rows) for place, file in enumerate(files)]
     select = f"from read_json({literal(read)}, sample_size = -1, union_by_name = true, maximum_object_size = 67108864)"
     try:
         asked.con.execute(f"describe {select}")
     except duckdb.Error as error:
         raise SourceUnreadable(f"`{asked.source}` cannot be read: {first_line(error)}", "correct the file") from None
-    yield Opened(select, size(files), bad=lambda: bad)
+    columns = "columns = {file: 'varchar', line: 'bigint', reason: 'varchar', content: 'varchar'}"
+    told = f"from read_json({literal(str(bad))}, format = 'newline_delimited', {columns})"
+    yield Opened(select, size(files), bad=told if bad.stat().st_size else None)
 
 
 def _are_lines(file: str) -> bool:
@@ -133,18 +138,20 @@ def _are_lines(file: str) -> bool:
     return _why_bad(lines[0]) is None or sum(line.startswith(b"{") for line in lines) > 1
 
 
-def _good_lines(file: Path, to: Path, bad: list[BadRow]) -> str:
-    """Sort the lines of a file; the file that has the good ones, which is itself where all are."""
-    before = len(bad)
-    with file.open("rb") as stream:
-        for line, content in enumerate(stream, 1):
-            if (reason := _why_bad(content)) is not None:
-                bad.append(BadRow(str(file), line, reason, _shown(content.decode(errors="replace").rstrip())))
-    if len(bad) == before:
+def _good_lines(file: Path, to: Path, bad: BinaryIO) -> str:
+    """The file that has the good lines of a file, which is itself where all are; what is wrong with the others."""
+    if not _are_lines(str(file)):
         return str(file)
-    lines = {row.line for row in bad[before:]}
-    with file.open("rb") as stream, to.open("wb") as kept:
-        kept.writelines(content for line, content in enumerate(stream, 1) if line not in lines)
+    with file.open("rb") as stream:
+        if all(_why_bad(content) is None for content in stream):
+            return str(file)
+    with file.open("rb") as stream, to.open("wb") as good:
+        for line, content in enumerate(stream, 1):
+            if (reason := _why_bad(content)) is None:
+                good.write(content)
+            else:
+                shown = content.decode(errors="replace").rstrip()[:CONTENT_WIDTH]
+                bad.write(msgspec.json.encode(BadRow(str(file), line, reason, shown)) + b"\n")
     return str(to)
 
 

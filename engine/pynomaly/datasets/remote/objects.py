@@ -28,6 +28,7 @@ from pynomaly.errors import (
     UnknownSource,
     did_you_mean,
 )
+from pynomaly.quoting import literal
 
 PIECE = 16 * 2**20  # bytes of a request
 MOST_NAMED = 1000  # keys that are looked through for one that was meant
@@ -113,12 +114,9 @@ def _inner(opening: Opener | None, asked: Asked, local: Path, folder: Path, buck
     options = {name: value for name, value in asked.options.items() if name != "timeout"}
     held: AbstractContextManager[Opened] = opening(msgspec.structs.replace(asked, source=str(local), options=options))
     with held as rows:
-        bad = rows.bad
-
-        def renamed() -> Any:
-            return [msgspec.structs.replace(row, file=_remote(row.file, folder, bucket)) for row in bad()]
-
-        rows.bad = renamed
+        if rows.bad is not None:
+            here, there = (literal(f"{place}/") for place in (folder, f"s3://{bucket.name}"))
+            rows.bad = f"select * replace (replace(file, {here}, {there}) as file) from ({rows.bad})"
         yield rows
 
 
