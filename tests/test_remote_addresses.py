@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,7 @@ def _no_memory() -> Iterator[None]:
 @pytest.fixture
 def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pynomaly.Engine]:
     monkeypatch.chdir(tmp_path)
-    with pynomaly.connect("team.duckdb") as engine:
+    with pynomaly.connect("team.duckdb", query_log=True) as engine:
         yield engine
 
 
@@ -47,7 +47,7 @@ def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pynomaly.Eng
         ("s3://bucket/a@b?.csv", "s3://bucket/a@b?.csv"),
         ("sqlite:///a@b.db?table=t", "sqlite:///a@b.db?table=t"),
         ("HTTP://u:pw@h/a.csv", "HTTP://u@h/a.csv"),
-        ("select 'a://b:c@d'", "select 'a://b:c@d'"),
+        ("select 'a://b:c@d'", "select 'a://b@d'"),
         ("payments.csv", "payments.csv"),
     ],
 )
@@ -123,3 +123,30 @@ def test_a_package_that_is_missing_is_told(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(PynomalyError, match=r"package_missing.*pynomaly\[sources\]"):
         db.datasets.add("x", source)
+
+
+def test_no_error_and_no_log_tells_a_password(db: pynomaly.Engine) -> None:
+    address = "postgresql://ann:s3cr/t@127.0.0.1:1/db?table=t&password=s3cr2"
+    uses: list[Callable[[], object]] = [
+        lambda: db.detect(address),
+        lambda: db.score("m", address),
+        lambda: db.train(address, "t"),
+        lambda: db.datasets.add(address, "t"),
+        lambda: db.datasets.versions(address),
+        lambda: db.datasets.add("x", f"from '{address}'"),
+        lambda: db.execute(f"from '{address}'").fetchall(),
+        lambda: db.execute(f"from evaluate('{address}', label := 'x')").fetchall(),
+        lambda: db.execute("from detect_anomalies(?)", [address]).fetchall(),
+    ]
+    for use in uses:
+        with pytest.raises(PynomalyError) as raised:
+            use()
+        assert "s3cr" not in f"{raised.value}{raised.value.args}"
+    db.close()
+    with pynomaly.connect("team.duckdb") as again:
+        n_logged = 0
+        for table in ("runs", "queries", "lineage", "datasets"):
+            rows = again.execute(f"from pynomaly.{table}").fetchall()
+            n_logged += len(rows)
+            assert "s3cr" not in str(rows)
+        assert n_logged > 5

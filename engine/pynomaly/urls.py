@@ -5,7 +5,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from pynomaly.errors import BadParameter
+from pynomaly.errors import BadParameter, without_passwords
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _PARTS = re.compile(
@@ -60,9 +60,11 @@ def parsed(source: str) -> Url:
 
 
 def shown(source: str) -> str:
-    """A source as it may be told: an address without its password, anything else as it is."""
+    """A source as it may be told: without the password of an address."""
     found = _PARTS.fullmatch(source)
-    if found is None or ("@" not in found["place"] and scheme(source) in _PLAIN):
+    if found is None:
+        return without_passwords(source)  # a statement may have an address in it
+    if "@" not in found["place"] and scheme(source) in _PLAIN:
         return source
     if _is_torn(found):  # by a sign in the password, so that all before the last @ may belong to it
         return re.sub(r"://([^:/?#@]*).*@", r"://\1@", source, count=1, flags=re.DOTALL).partition("?")[0]
@@ -78,6 +80,7 @@ def told(source: str, options: dict[str, object]) -> str:
     if scheme(source) is None:
         return found
     own = [f"{name}={quote(str(options[name]), safe=_LEGIBLE)}" for name in ("table", "query") if options.get(name)]
+    own = [without_passwords(text) for text in own]  # a query may have an address in it
     return "".join([found, *("&" if "?" in found else "?" for _ in own[:1]), "&".join(own)])
 
 
@@ -89,6 +92,8 @@ def _is_torn(found: re.Match[str]) -> bool:
     """Whether the place ends too early: a password with a slash, a question mark or a number sign ends it."""
     if ":" not in found["place"]:
         return False
+    if found["place"].count("@") > 1:  # libpq takes the first for the end of the password
+        return True
     pairs = [pair for pair in (found["query"] or "").split("&") if pair]
     is_open = not all(_PARAMETER.fullmatch(unquote(pair)) for pair in pairs)
     return "@" in found["path"] or found["fragment"] is not None or is_open

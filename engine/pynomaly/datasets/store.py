@@ -25,6 +25,7 @@ from pynomaly.errors import (
     RowsMalformed,
     SourceUnreadable,
     UnknownSource,
+    without_passwords,
 )
 from pynomaly.quoting import literal
 from pynomaly.source import DATA_SUFFIXES
@@ -281,7 +282,7 @@ class Datasets:
         return self.version(f"{name}@{number}")
 
     def _change(self, name: str, source: str, options: dict[str, Any], n: int, deleted: bool = False) -> None:
-        said = msgspec.json.encode(options, enc_hook=str).decode()
+        said = without_passwords(msgspec.json.encode(options, enc_hook=str).decode())
         values = [name, source, said, n, deleted, self._who(), name]
         self._engine.execute(_DATASET + _NEXT, values).fetchall()
 
