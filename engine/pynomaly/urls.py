@@ -79,8 +79,8 @@ def told(source: str, options: dict[str, object]) -> str:
     found = shown(source)
     if scheme(source) is None:
         return found
-    own = [f"{name}={quote(str(options[name]), safe=_LEGIBLE)}" for name in ("table", "query") if options.get(name)]
-    own = [without_passwords(text) for text in own]  # a query may have an address in it
+    given = {name: without_passwords(str(options[name])) for name in ("table", "query") if options.get(name)}
+    own = [f"{name}={quote(text, safe=_LEGIBLE)}" for name, text in given.items()]
     return "".join([found, *("&" if "?" in found else "?" for _ in own[:1]), "&".join(own)])
 
 
