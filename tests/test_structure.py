@@ -22,6 +22,8 @@ LAYERS = (
     ("features", "columns", "encoding", "quoting", "schema"),
     ("snapshots",),
     ("source", "options", "calls"),
+    ("rules",),
+    ("predicates",),
     ("model",),
     ("comparison", "cache", "export_numpy", "export_sql", "reasons", "frames", "paths", "stored", "translate"),
     ("catalog",),

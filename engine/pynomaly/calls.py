@@ -29,6 +29,7 @@ COMPARISON_OPTIONS = (
 TRAINING_OPTIONS = (
     *("algorithm", "combine", "features", "exclude", "label", "contamination", "threshold", "sample_rows", "seed"),
     "parameters",
+    "require_valid",
 )  # the parameters of train_detector, likewise
 EVALUATION_OPTIONS = (
     "label",

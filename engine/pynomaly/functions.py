@@ -18,13 +18,25 @@ from pynomaly.cache import Entry, Fitted, ModelCache, Progress
 from pynomaly.catalog.evaluations import EvaluationFunctions
 from pynomaly.catalog.functions import CatalogFunctions
 from pynomaly.catalog.runs import RunFunctions
+from pynomaly.catalog.validations import ValidationFunctions
 from pynomaly.cutoffs import DEFAULT_RULE, RULES
 from pynomaly.encoding import LeftOut, fit_encoder
 from pynomaly.errors import BadParameter, KeyNotUnique, NoUsableColumn, TooFewRows
 from pynomaly.garbage import uncollected
 from pynomaly.options import MINIMUM_ROWS, Options
 from pynomaly.reasons import REASON, no_reasons, reasons
-from pynomaly.schema import ALGORITHM, COMPARED, DESCRIPTION, FITTED, PARAMETER, RULE, TRAINED, sql_type
+from pynomaly.schema import (
+    ALGORITHM,
+    COMPARED,
+    DESCRIPTION,
+    FITTED,
+    MEANT_RULES,
+    PARAMETER,
+    RULE,
+    RULE_ROW,
+    TRAINED,
+    sql_type,
+)
 from pynomaly.workers import Stop, Work, aside, check, current, never, over_rows, working
 
 MANY_GROUPS = 32  # a few groups are fitted one after another, each on all threads
@@ -70,7 +82,7 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
     """Register every function once for a database instance."""
     functions, catalog = Functions(session), CatalogFunctions(session)
     runs = RunFunctions(session)
-    evaluations = EvaluationFunctions(session, runs)
+    evaluations, validations = EvaluationFunctions(session, runs), ValidationFunctions(session)
     # `_score` is volatile so that a filter on its result is not pushed below it, where it would score twice.
     for function, returns, volatile in (
         (functions.source, "varchar", False),
@@ -106,6 +118,12 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (runs.comparable, "boolean", False),
         (evaluations.judged_rows, "varchar", False),
         (evaluations.anomaly_label, "double", False),
+        (validations.validation, "varchar", False),
+        (validations.rule_rows, f"{sql_type(RULE_ROW)}[]", False),
+        (validations.meant_rules, sql_type(MEANT_RULES), False),
+        (validations.checked_rows_of, "varchar", False),
+        (validations.gate, "varchar", False),
+        (validations.valid_source, "boolean", True),
     ):
         con.create_function(
             "_" + function.__name__,
