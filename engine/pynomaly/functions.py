@@ -17,6 +17,7 @@ from pynomaly.algorithm import Floats
 from pynomaly.cache import Entry, Fitted, ModelCache, Progress
 from pynomaly.catalog.evaluations import EvaluationFunctions
 from pynomaly.catalog.functions import CatalogFunctions
+from pynomaly.catalog.profiles import ProfileFunctions
 from pynomaly.catalog.runs import RunFunctions
 from pynomaly.catalog.validations import ValidationFunctions
 from pynomaly.cutoffs import DEFAULT_RULE, RULES
@@ -83,6 +84,7 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
     functions, catalog = Functions(session), CatalogFunctions(session)
     runs = RunFunctions(session)
     evaluations, validations = EvaluationFunctions(session, runs), ValidationFunctions(session)
+    profiles = ProfileFunctions(session)
     # `_score` is volatile so that a filter on its result is not pushed below it, where it would score twice.
     for function, returns, volatile in (
         (functions.source, "varchar", False),
@@ -124,6 +126,8 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (validations.checked_rows_of, "varchar", False),
         (validations.gate, "varchar", False),
         (validations.valid_source, "boolean", True),
+        (profiles.profile, "varchar", False),
+        (profiles.exact, "varchar", False),
     ):
         con.create_function(
             "_" + function.__name__,

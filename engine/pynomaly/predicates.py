@@ -53,14 +53,26 @@ def _unique(columns: list[str], _parameters: Parameters, place: Place) -> str:
 def _range(columns: list[str], parameters: Parameters, place: Place) -> str:
     column, bounds = identifier(columns[0]), (parameters.get("min"), parameters.get("max"))
     type_ = place.type(columns[0])
-    if type_ == "VARCHAR" and not any(isinstance(bound, str) for bound in bounds):
-        column = f"try_cast({column} as double)"
+    if type_ == "VARCHAR" and all(bound is None or _is_number(bound) for bound in bounds):
+        column, bounds = f"try_cast({column} as double)", (_as_float(bounds[0]), _as_float(bounds[1]))
     low, high = bounds
     broken = [f"{column} < {_bound(low)}"] if low is not None else []
     broken += [f"{column} > {_bound(high)}"] if high is not None else []
     if high is None and type_ in ("DOUBLE", "FLOAT"):  # elsewhere NaN is above the largest, as DuckDB orders it
         broken.append(f"isnan({column})")
     return " or ".join(broken)
+
+
+def _is_number(bound: object) -> bool:
+    try:
+        float(str(bound))
+    except ValueError:
+        return False
+    return True
+
+
+def _as_float(bound: object) -> float | None:
+    return None if bound is None else float(str(bound))
 
 
 def _bound(value: object) -> str:

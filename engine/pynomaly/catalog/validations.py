@@ -52,7 +52,7 @@ class ValidationFunctions:
     def validation(self, *args: pa.Array) -> pa.Array:
         """(source, rules) to the SELECT of what breaks the rules, a row a finding."""
         source, given = arrays.constants(args)
-        return arrays.texts([self._select(_source(source), self.meant(source, given).rules)] * len(args[0]))
+        return arrays.texts([self._select(source_name(source), self.meant(source, given).rules)] * len(args[0]))
 
     def rule_rows(self, *args: pa.Array) -> pa.Array:
         """(name, rules) to the rules as rows of `pynomaly.rules`; BadParameter for what cannot be kept."""
@@ -76,7 +76,7 @@ class ValidationFunctions:
     def checked_rows_of(self, *args: pa.Array) -> pa.Array:
         """(source) to the SELECT that counts its rows."""
         (source,) = arrays.constants(args)
-        relation = self._session.relation(_source(source))
+        relation = self._session.relation(source_name(source))
         return arrays.texts([f"select count(*) as n_rows from {relation}"] * len(args[0]))
 
     def gate(self, *args: pa.Array) -> pa.Array:
@@ -87,7 +87,7 @@ class ValidationFunctions:
         found = self.meant(source, None if required is True else required)
         select = (
             f"select _valid_source({literal(source)}, list(rule), list(column_name), list(n_failing)) as _pynomaly_valid "
-            f"from ({self._select(_source(source), found.rules)}) where severity = 'error'"
+            f"from ({self._select(source_name(source), found.rules)}) where severity = 'error'"
         )
         return arrays.texts([select] * len(args[0]))
 
@@ -117,21 +117,22 @@ class ValidationFunctions:
         if types is not None:
             _check_columns(asked, types)
         lowered = None if types is None else {name.lower(): type_ for name, type_ in types.items()}
-        place = Place(relation, lowered, self._row_number(source, relation, types, asked), self._session.relation)
+        in_order = any(rule.kind == "monotone" and "order_by" not in rule.parameters for rule in asked)
+        number = row_number(self._session, source, relation, types) if types and in_order else None
+        place = Place(relation, lowered, number, self._session.relation)
         return findings(asked, place)
 
-    def _row_number(self, source: str, relation: str, types: dict[str, str] | None, asked: list[Rule]) -> str | None:
-        """The column that numbers the rows of a source as they are stored, if a rule needs it and there is one."""
-        if types is None or not any(rule.kind == "monotone" and "order_by" not in rule.parameters for rule in asked):
+
+def row_number(session: "Session", source: str, relation: str, types: dict[str, str]) -> str | None:
+    """The column that numbers the rows of a source as they are stored, if there is one."""
+    if PLACE in types:
+        return identifier(PLACE)
+    with closing(session.lookup_cursor(source)) as cursor:
+        try:
+            cursor.execute(f"describe select rowid from {relation}")
+        except duckdb.Error:
             return None
-        if PLACE in types:
-            return identifier(PLACE)
-        with closing(self._session.lookup_cursor(source)) as cursor:
-            try:
-                cursor.execute(f"describe select rowid from {relation}")
-            except duckdb.Error:
-                return None
-        return "rowid"
+    return "rowid"
 
 
 def findings(asked: list[Rule], place: Place) -> str:
@@ -203,7 +204,8 @@ def _set_name(source: str) -> str:
     return source.partition("@")[0] if "/" not in source else source
 
 
-def _source(source: object) -> str:
+def source_name(source: object) -> str:
+    """The name of a source; BadParameter for what cannot be one."""
     if not isinstance(source, str) or not source:
         raise BadParameter(f"the source is {source!r}", "give the name of a table, view, frame or file")
     return source
