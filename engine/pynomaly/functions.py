@@ -123,7 +123,7 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (validations.validation, "varchar", False),
         (validations.rule_rows, f"{sql_type(RULE_ROW)}[]", False),
         (validations.meant_rules, sql_type(MEANT_RULES), False),
-        (validations.checked_rows_of, "varchar", False),
+        (validations.rows_of, "varchar", False),
         (validations.gate, "varchar", False),
         (validations.valid_source, "boolean", True),
         (profiles.profile, "varchar", False),

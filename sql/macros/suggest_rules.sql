@@ -18,7 +18,10 @@ create or replace temp macro _rule_bound(bound, type) as
     end;
 
 create or replace temp macro suggest_rules(source) as table
-    with described as (
+    with _pynomaly_exact as (
+        from query(_exact(source))
+    ),
+    described as (
         select *, row_number() over () as place from profile(source)
     ),
     known as materialized (
@@ -26,9 +29,10 @@ create or replace temp macro suggest_rules(source) as table
             described.*, exact.* exclude (column_name),
             n_rows - n_null as n_known,
             type in ('VARCHAR', 'BOOLEAN') or starts_with(type, 'ENUM') as has_names,
-            mean is not null and type <> 'BOOLEAN' as has_numbers
+            mean is not null and type <> 'BOOLEAN' as has_numbers,
+            coalesce(has_names and len(few_values) > 0 and n_known >= 5 * n_different, false) as is_set
         from described
-        left join query(_exact(source)) as exact using (column_name)
+        left join _pynomaly_exact as exact using (column_name)
     ),
     proposed as (
         select 1 as part, 'not_null' as kind, place, column_name, '{}'::json as parameters, 'error' as severity
@@ -51,11 +55,11 @@ create or replace temp macro suggest_rules(source) as table
         union all
         select 5, 'set', place, column_name, json_object('values', few_values), 'error'
         from known
-        where has_names and n_known >= 5 * n_different and n_different > 0
+        where is_set
         union all
         select 6, 'pattern', place, column_name, json_object('pattern', pattern), 'error'
         from known
-        where pattern is not null and fits_type is null and n_known < 5 * n_different
+        where pattern is not null and fits_type is null and not is_set
         union all
         select 7, 'monotone', place, column_name, '{}', 'warning'
         from known

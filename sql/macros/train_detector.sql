@@ -10,7 +10,10 @@ create or replace temp macro train_detector(
     contamination := null, threshold := null, sample_rows := 262144, seed := 0, parameters := null,
     require_valid := false
 ) as table
-    with input as not materialized (
+    with _pynomaly_gate as materialized (
+        from query(_gate(source, require_valid))
+    ),
+    input as not materialized (
         from query(_source(
             source, features, exclude, label, null, null,
             _options(
@@ -21,12 +24,9 @@ create or replace temp macro train_detector(
     total as materialized (
         select _checked_rows(count(*), false, null) as _pynomaly_rows from input
     ),
-    gate as materialized (
-        from query(_gate(source, require_valid))
-    ),
     sampled as not materialized (
         select _pynomaly_row, _pynomaly_label, _pynomaly_rows
-        from (select *, row_number() over () as _pynomaly_number from input), total, gate
+        from (select *, row_number() over () as _pynomaly_number from input), total, _pynomaly_gate
         where hash(_pynomaly_number + seed) <= 18446744073709551615 * (sample_rows / greatest(_pynomaly_rows, sample_rows))
     ),
     -- Kept as one value: taken apart at once, it would be computed for each of its fields.

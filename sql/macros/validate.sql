@@ -27,15 +27,18 @@ create or replace temp macro set_rules(rule_set, rules) as table
     from given;
 
 create or replace temp macro record_validation(source, rules := null) as table
-    with meant as materialized (
-        select _meant_rules(source, rules) as found
-    ),
-    checked as materialized (
+    with _pynomaly_checked as materialized (
         select list(finding) as findings, count(*) filter (finding.severity = 'error') as n_errors
         from query(_validation(source, rules)) as finding
+    ),
+    _pynomaly_counted as materialized (
+        from query(_rows_of(source))
+    ),
+    meant as materialized (
+        select _meant_rules(source, rules) as found
     )
     select
-        uuid() as id, source as source, counted.n_rows as n_rows, n_errors = 0 as is_valid, found.rules::json as rules,
+        uuid() as id, source as source, n_rows, n_errors = 0 as is_valid, found.rules::json as rules,
         found.name as rules_name, found.version::integer as rules_version, coalesce(findings, []) as findings,
         now() as created_at, _who(getvariable('pynomaly_user')) as created_by
-    from meant, checked, query(_checked_rows_of(source)) as counted;
+    from meant, _pynomaly_checked, _pynomaly_counted;

@@ -98,10 +98,10 @@ def _seen(relation: str, columns: list[Column]) -> str:
     times = [column for column in columns if column.is_time]
     rows = ", ".join(_row(column) for column in columns)
     return (
-        f"with measured as materialized (select {measured} from {relation}), "
-        f"counted as materialized (select {counted} from {relation} as _pynomaly_source, measured), "
-        f"ordered as materialized ({_ordered(relation, times)}) "
-        f"select unnest([{rows}], max_depth := 2) from measured, counted, ordered"
+        f"with _pynomaly_measured as materialized (select {measured} from {relation}), "
+        f"_pynomaly_counted as materialized (select {counted} from {relation} as _pynomaly_source, _pynomaly_measured), "
+        f"_pynomaly_ordered as materialized ({_ordered(relation, times)}) "
+        f"select unnest([{rows}], max_depth := 2) from _pynomaly_measured, _pynomaly_counted, _pynomaly_ordered"
     )
 
 
@@ -134,7 +134,7 @@ def _numbers(sql: str, type_: str) -> dict[str, str]:
 
 def _counted(column: Column) -> str:
     """How often the top values occur, and the numbers in each tenth of their range; halves do not overflow."""
-    found, sql = f"c{column.place}", f"_pynomaly_source.{column.sql}"
+    found, sql = f"_pynomaly_measured.c{column.place}", f"_pynomaly_source.{column.sql}"
     top = f"histogram(list_position({found}.top, {sql})::utinyint)"
     bins = f"null::{_COUNTS}"
     if column.is_number:
@@ -239,8 +239,8 @@ def _exact(relation: str, columns: list[Column], has_order: bool) -> str:
     stepped = f"select {steps} from (select {pairs} from {relation})" if times else "select true"
     rows = ", ".join(_exact_row(column, column in texts, has_order) for column in columns)
     return (
-        f"with held as materialized (select {held} from {relation}), stepped as materialized ({stepped}) "
-        f"select unnest([{rows}], max_depth := 2) from held, stepped"
+        f"with _pynomaly_held as materialized (select {held} from {relation}), _pynomaly_stepped as materialized ({stepped}) "
+        f"select unnest([{rows}], max_depth := 2) from _pynomaly_held, _pynomaly_stepped"
     )
 
 
@@ -252,7 +252,11 @@ def _held(column: Column, is_text: bool) -> str:
         fields["newest"] = f"max(try_cast({sql} as timestamptz)) filter (where isfinite({sql}))"
     if is_text:
         fields |= {name: f"bool_and(regexp_full_match({sql}, {literal(shape)}))" for name, shape in PATTERNS.items()}
-        fields |= {type_: f"bool_and(not ({_breaks_type(column.name, type_)}))" for type_ in TEXT_TYPES}
+        may_be = f"regexp_full_match({sql}, '[-+.:0-9TZeE ]*')"  # a cast that fails takes ten times as long
+        fields |= {
+            type_: f"bool_and(case when not {may_be} then false else not ({_breaks_type(column.name, type_)}) end)"
+            for type_ in TEXT_TYPES
+        }
     return f"struct_pack({', '.join(f'{name} := {value}' for name, value in fields.items())}) as e{column.place}"
 
 

@@ -73,7 +73,7 @@ class ValidationFunctions:
         told = {"name": found.name, "version": found.version, "rules": rules.encode(found.rules)}
         return pa.array([told] * len(args[0]), MEANT_RULES)
 
-    def checked_rows_of(self, *args: pa.Array) -> pa.Array:
+    def rows_of(self, *args: pa.Array) -> pa.Array:
         """(source) to the SELECT that counts its rows."""
         (source,) = arrays.constants(args)
         relation = self._session.relation(source_name(source))
