@@ -26,9 +26,11 @@ LAYERS = (
     ("predicates",),
     ("model",),
     ("comparison", "cache", "export_numpy", "export_sql", "reasons", "frames", "paths", "stored", "translate"),
+    ("estimate", "geometry"),
     ("catalog",),
     ("functions", "result"),
-    ("session", "commands", "runs"),
+    ("session", "insights", "keeping", "query_log", "runs"),
+    ("commands",),
     ("engine",),
     ("__init__", "cli", "__main__"),
 )

@@ -31,6 +31,9 @@ TRAINING_OPTIONS = (
     "parameters",
     "require_valid",
 )  # the parameters of train_detector, likewise
+COST_OPTIONS = (
+    *("algorithm", "combine", "features", "exclude", "label", "key", "explain", "sample_rows", "seed", "parameters"),
+)  # the parameters of estimate_cost, likewise
 EVALUATION_OPTIONS = (
     "label",
     "score",

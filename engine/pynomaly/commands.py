@@ -10,11 +10,13 @@ import msgspec
 
 from pynomaly.calls import curves_call, evaluate_call, macro_call
 from pynomaly.catalog.migrations import migrate
+from pynomaly.insights import Insights
+from pynomaly.keeping import Keeping
 from pynomaly.quoting import literal
 from pynomaly.result import Computed, Evaluation, ModelRow, Query, Rows
 
 
-class Commands:
+class Commands(Insights, Keeping):
     """The methods of the engine that change or read rows of the catalogue by its macros."""
 
     _con: duckdb.DuckDBPyConnection
@@ -25,15 +27,15 @@ class Commands:
 
     def promote(self, model: str, version: int, stage: str = "champion") -> None:
         """Bring a version to a stage: draft, staging, champion or retired; a champion that is replaced retires."""
-        self._change(macro_call("promote_model", ("stage",), (model, version), {"stage": stage}))
+        self._insert("model_stages", macro_call("promote_model", ("stage",), (model, version), {"stage": stage}))
 
     def retire(self, model: str, version: int) -> None:
         """Bring a version to the stage retired."""
-        self._change(macro_call("retire_model", (), (model, version), {}))
+        self._insert("model_stages", macro_call("retire_model", (), (model, version), {}))
 
     def roll_back(self, model: str) -> None:
         """Make the champion before the present one champion again."""
-        self._change(macro_call("roll_back_model", (), (model,), {}))
+        self._insert("model_stages", macro_call("roll_back_model", (), (model,), {}))
 
     def export_model(self, model: str, path: str | Path, version: int | None = None) -> None:
         """Write a model to one file, Parquet with its row; without a version the champion or the newest."""
@@ -91,9 +93,9 @@ class Commands:
         found = dict(zip(columns, self.execute(inserted).fetchall()[0], strict=True))
         return msgspec.convert({**found, "metrics": msgspec.json.decode(found["metrics"] or "null")}, ModelRow)
 
-    def _change(self, call: str) -> None:
+    def _insert(self, table: str, call: str) -> None:
         self._guard(lambda: migrate(self._con))
-        self.execute(f"insert into pynomaly.model_stages by name from {call}").fetchall()
+        self.execute(f"insert into pynomaly.{table} by name from {call}").fetchall()
 
 
 def _rows_of(source: object) -> object:

@@ -9,6 +9,8 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
@@ -22,6 +24,7 @@ from pynomaly.catalog.migrations import dropped_table, migrate
 from pynomaly.commands import Commands
 from pynomaly.errors import BadParameter, InvalidSql, PynomalyError, ReadOnlyDatabase, TransactionAborted
 from pynomaly.paths import macro_files
+from pynomaly.query_log import Ask, QueryLog, Statement, is_on, selects
 from pynomaly.quoting import literal
 from pynomaly.result import Comparison, ModelRow, Query, Result, Rows
 from pynomaly.runs import Run
@@ -46,11 +49,13 @@ def connect(
     memory_limit: str | None = None,
     threads: int | None = None,
     workspace: str | Path | None = None,
+    query_log: bool | None = None,
 ) -> "Engine":
     """Open a database file, or memory, and return its engine.
 
     `memory_limit` is a size such as '4GB'; `threads` a number of threads; `workspace` the folder for snapshots, which
-    is `<path>.files` beside a database file. Raises DatabaseLocked, DatabaseUnreadable and BadParameter.
+    is `<path>.files` beside a database file; `query_log` whether statements are kept in `pynomaly.queries`, by default
+    as the database's setting says. Raises DatabaseLocked, DatabaseUnreadable and BadParameter.
     """
     if str(path).lower().endswith(DATA_SUFFIXES):
         raise BadParameter(f"`{path}` is a data file, not a database", "connect() without it and detect it by its path")
@@ -68,7 +73,11 @@ def connect(
         con.close()
         raise translate(error) from None
     records = not read_only and str(path) != ":memory:"
-    return Engine(con, Session(con, records, Path(workspace) if workspace else None), owns=True)
+    session = Session(con, records, Path(workspace) if workspace else None)
+    engine = Engine(con, session, owns=True)
+    if not read_only and (is_on(con) if query_log is None else query_log):
+        session.log = QueryLog(con)
+    return engine
 
 
 def attach(con: duckdb.DuckDBPyConnection, workspace: str | Path | None = None) -> "Engine":
@@ -133,9 +142,10 @@ class Engine(Commands):
     def execute(self, sql: str, parameters: Parameters = None) -> Rows:
         """Run one or more statements now and give the rows of the last; values are bound to `?` or `$name`."""
         _refuse_no_text(sql)
-        if self._aborted and _COMMIT.search(sql):
-            self._undo()
-        self._guard(lambda: self._con.execute(sql, parameters))
+        with self._watched(lambda: sql):
+            if self._aborted and _COMMIT.search(sql):
+                self._undo()
+            self._guard(lambda: self._con.execute(sql, parameters))
         if _ROLLBACK.search(sql):
             self._aborted = False
         return Rows(self._con, self._guard)
@@ -148,8 +158,22 @@ class Engine(Commands):
         _refuse_no_text(sql)
         if self._aborted:  # a relation has no COMMIT of its own to check
             self.execute(sql, parameters)
-        relation = self._guard(lambda: self._con.sql(sql, params=parameters))
-        return Query(relation if relation is not None else self._con.sql("select null where false"), self._guard)
+        run: Callable[[Callable[[], Any]], Any] = self._guard
+        with self._watched(lambda: sql, self._con.sql) as statement:
+            relation = self._guard(lambda: self._con.sql(sql, params=parameters))
+            if statement is not None and selects(sql):  # it runs, and is logged, when its rows are asked for
+                statement.is_kept = False
+                run = partial(self._logged, sql)
+        return Query(relation if relation is not None else self._con.sql("select null where false"), self._guard, run)
+
+    def _watched(self, sql: Callable[[], str], ask: Ask | None = None) -> AbstractContextManager[Statement | None]:
+        """A block whose statement is logged, where there is a log."""
+        log = self._session.log
+        return contextlib.nullcontext() if log is None else log.watching(ask or self._con.execute, sql)
+
+    def _logged(self, sql: str, action: Callable[[], T]) -> T:
+        with self._watched(lambda: sql, self._con.sql):
+            return self._guard(action)
 
     def cursor(self) -> "Engine":
         """A connection of its own to the same database, for another thread or a parallel query."""
@@ -182,8 +206,10 @@ class Engine(Commands):
 
         `source` is a table, view, frame variable or file by name, or a frame, 2-D array or list of records by
         value. `save` keeps the scored rows and the model in the catalogue, and without a `key` a snapshot of the
-        source. `options` are the parameters of the macro `detect_anomalies`. Raises a PynomalyError.
+        source. `options` are the parameters of the macro `detect_anomalies`, and `detector` the name of stored ones
+        that the others go before. Raises a PynomalyError.
         """
+        options = self.expanded(options)
         run = Run("detect", frames.called(source), options, save)
         with self._as_name(source) as name, self.recorded(run):
             run.sql = f"select * from {call(run.source, **options)}"
@@ -260,13 +286,14 @@ class Engine(Commands):
     def recorded(self, run: Run | None = None) -> Iterator[Run]:
         """A block whose one detection is recorded: the run's `verdict` is there when the block ends."""
         run = run or Run()
-        self._begin(run)
-        try:
-            yield run
-        except BaseException as error:
-            self._finish(run, error)
-            raise
-        self._finish(run)
+        with self._watched(lambda: run.sql):
+            self._begin(run)
+            try:
+                yield run
+            except BaseException as error:
+                self._finish(run, error)
+                raise
+            self._finish(run)
 
     def _begin(self, run: Run) -> None:
         """Make everything ready that a run needs; raises what would be in the way of saving it."""
@@ -403,8 +430,9 @@ def _close(con: duckdb.DuckDBPyConnection, session: Session) -> None:
     """Stop what still runs, and close every cursor; one that is busy for longer closes when its query ends."""
     for cursor in list(session.cursors):
         cursor._interrupt()
-        with contextlib.suppress(duckdb.Error):
-            cursor._con.close()
+        if cursor._con is not con:  # which would take the session's own cursors with it
+            with contextlib.suppress(duckdb.Error):
+                cursor._con.close()
     with contextlib.suppress(duckdb.Error):
         session.close()
     with contextlib.suppress(duckdb.Error):

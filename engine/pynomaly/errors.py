@@ -174,6 +174,48 @@ class ModelNotStorable(PynomalyError):
     status = 422
 
 
+class UnknownKey(PynomalyError):
+    """No scored row of the run has this key."""
+
+    code = "unknown_key"
+    status = 404
+
+
+class UnknownDetector(PynomalyError):
+    """No detector has this name."""
+
+    code = "unknown_detector"
+    status = 404
+
+
+class UnknownSetting(PynomalyError):
+    """No setting has this name."""
+
+    code = "unknown_setting"
+    status = 404
+
+
+class UnknownObject(PynomalyError):
+    """No source, model, run or snapshot of the catalogue is called so."""
+
+    code = "unknown_object"
+    status = 404
+
+
+class ModelNotKept(PynomalyError):
+    """The run has no model that could be asked: its algorithm cannot be stored, or it fitted several."""
+
+    code = "model_not_kept"
+    status = 409
+
+
+class SourceChanged(PynomalyError):
+    """The source of a run has other rows than it had when they were scored."""
+
+    code = "source_changed"
+    status = 409
+
+
 class Conflict(PynomalyError):
     """Another connection changed the same rows first; nothing of this change was kept."""
 

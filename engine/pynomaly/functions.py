@@ -16,9 +16,12 @@ from pynomaly import arrays, options, registry, source
 from pynomaly.algorithm import Floats
 from pynomaly.cache import Entry, Fitted, ModelCache, Progress
 from pynomaly.catalog.evaluations import EvaluationFunctions
+from pynomaly.catalog.explanations import ExplanationFunctions
 from pynomaly.catalog.functions import CatalogFunctions
 from pynomaly.catalog.profiles import ProfileFunctions
+from pynomaly.catalog.records import RecordFunctions
 from pynomaly.catalog.runs import RunFunctions
+from pynomaly.catalog.upkeep import UpkeepFunctions
 from pynomaly.catalog.validations import ValidationFunctions
 from pynomaly.cutoffs import DEFAULT_RULE, RULES
 from pynomaly.encoding import LeftOut, fit_encoder
@@ -31,11 +34,11 @@ from pynomaly.schema import (
     COMPARED,
     DESCRIPTION,
     FITTED,
-    MEANT_RULES,
     PARAMETER,
     RULE,
-    RULE_ROW,
+    SETTING,
     TRAINED,
+    WORKSPACE_FILE,
     sql_type,
 )
 from pynomaly.workers import Stop, Work, aside, check, current, never, over_rows, working
@@ -83,8 +86,10 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
     """Register every function once for a database instance."""
     functions, catalog = Functions(session), CatalogFunctions(session)
     runs = RunFunctions(session)
-    evaluations, validations = EvaluationFunctions(session, runs), ValidationFunctions(session)
-    profiles = ProfileFunctions(session)
+    evaluations = EvaluationFunctions(session, runs)
+    explanations = ExplanationFunctions(session, catalog, runs)
+    records, upkeep = RecordFunctions(session), UpkeepFunctions(session)
+    validations, profiles = ValidationFunctions(session), ProfileFunctions(session)
     # `_score` is volatile so that a filter on its result is not pushed below it, where it would score twice.
     for function, returns, volatile in (
         (functions.source, "varchar", False),
@@ -120,14 +125,22 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (runs.comparable, "boolean", False),
         (evaluations.judged_rows, "varchar", False),
         (evaluations.anomaly_label, "double", False),
-        (validations.validation, "varchar", False),
-        (validations.rule_rows, f"{sql_type(RULE_ROW)}[]", False),
-        (validations.meant_rules, sql_type(MEANT_RULES), False),
-        (validations.rows_of, "varchar", False),
-        (validations.gate, "varchar", False),
-        (validations.valid_source, "boolean", True),
-        (profiles.profile, "varchar", False),
-        (profiles.exact, "varchar", False),
+        *validations.listed(),
+        *profiles.listed(),
+        *explanations.listed(),
+        (runs.recorded_id, "varchar", False),
+        (records.labelled_key, "varchar", False),
+        (records.label, "varchar", False),
+        (records.object_names, "varchar[]", False),
+        (records.versions_prefix, "varchar", False),
+        (records.known_objects, "varchar[]", False),
+        (records.detector_name, "varchar", False),
+        (records.detector_options, "varchar", False),
+        (records.present_detector, "varchar", False),
+        (upkeep.settings, f"{sql_type(SETTING)}[]", False),
+        (upkeep.setting_value, "varchar", False),
+        (upkeep.interval, "varchar", False),
+        (upkeep.workspace_files, f"{sql_type(WORKSPACE_FILE)}[]", True),
     ):
         con.create_function(
             "_" + function.__name__,

@@ -185,7 +185,7 @@ def fit_sample(sample: Sample, options: Options) -> Model:
     algorithm = registry.resolve(options.algorithms or (registry.auto(n_rows),), options.combine)
     if encoder.n_features == 0:
         return _constant(algorithm, sample, options)
-    _check_size(algorithm, len(X), n_rows)
+    check_size(algorithm, len(X), n_rows)
     params, notes = registry.parameters_for(algorithm, options.parameters, len(X))
     state = algorithm.fit(X, params, options.seed)
     block = _block(algorithm, state, X)
@@ -259,7 +259,7 @@ def _constant(algorithm: Algorithm, sample: Sample, options: Options) -> Model:
     )
 
 
-def _check_size(algorithm: Algorithm, n_sampled: int, n_rows: int) -> None:
+def check_size(algorithm: Algorithm, n_sampled: int, n_rows: int) -> None:
     """A detector that scores its own rows only must see them all; one with a limit must not see more."""
     limit = algorithm.max_rows or n_rows
     because = f": {algorithm.limit_reason}" if algorithm.limit_reason else ""

@@ -23,14 +23,53 @@ def reasons(model: Model, rows: pa.StructArray, scores: Floats) -> pa.ListArray:
     """The `model.explain` largest positive contributions of each row, the largest first; none without a score."""
     if not model.explain or model.state is None:
         return no_reasons(len(rows))
-    by_feature = model.contributions(model.encoder.transform(rows))
+    by_feature, by_column = _contributions(model, rows, scores)
+    ranked = np.argsort(-by_column, axis=1, kind="stable")[:, : model.explain]
+    kept = np.take_along_axis(by_column, ranked, axis=1) > 0.0
+    return _listed(model, rows, ranked, kept, by_feature, by_column)
+
+
+def every_reason(model: Model, rows: pa.StructArray, scores: Floats) -> pa.ListArray:
+    """What each column contributes to each row, the largest first: the same numbers as those of `reasons`."""
+    by_feature, by_column = _contributions(model, rows, scores)
+    ranked = np.argsort(-by_column, axis=1, kind="stable")
+    return _listed(model, rows, ranked, np.ones(ranked.shape, np.bool_), by_feature, by_column)
+
+
+def shares(model: Model, rows: pa.StructArray, scores: Floats) -> Floats:
+    """float64[n, columns]: the part that each column has in the sum of a row's absolute contributions.
+
+    A row without a score, or without contributions, has shares of 0.
+    """
+    return in_shares(_contributions(model, rows, scores)[1])
+
+
+def in_shares(amounts: Floats) -> Floats:
+    """Each row's absolute amounts as parts of their sum, 0 where that is 0."""
+    size = np.abs(amounts)
+    largest = size.max(axis=1, keepdims=True, initial=0.0)
+    size = np.divide(size, largest, out=np.zeros_like(size), where=largest > 0.0)  # a sum of huge ones stays finite
+    total = size.sum(axis=1, keepdims=True)
+    parts: Floats = np.divide(size, total, out=size, where=total > 0.0)
+    return parts
+
+
+def _contributions(model: Model, rows: pa.StructArray, scores: Floats) -> tuple[Floats, Floats]:
+    """What each feature and each column of the rows contributes; a column of a row without a score nothing."""
+    X = model.encoder.transform(rows)
+    by_feature = np.zeros(X.shape) if model.state is None else model.contributions(X)
     by_column = model.encoder.aggregate(by_feature)
     by_column[np.isnan(scores)] = 0.0
-    ranked = np.argsort(-by_column, axis=1, kind="stable")[:, : model.explain]
-    amounts = np.take_along_axis(by_column, ranked, axis=1)
-    kept = amounts > 0.0
+    return by_feature, by_column
+
+
+def _listed(
+    model: Model, rows: pa.StructArray, ranked: np.ndarray, kept: np.ndarray, by_feature: Floats, by_column: Floats
+) -> pa.ListArray:
+    """A list of structs for each row: those of its ranked columns that are kept."""
     row_of, rank_of = np.nonzero(kept)
-    structs = _structs(model, rows, row_of, ranked[row_of, rank_of], amounts[kept], by_feature)
+    column_of = ranked[row_of, rank_of]
+    structs = _structs(model, rows, row_of, column_of, by_column[row_of, column_of], by_feature)
     offsets = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
     return pa.ListArray.from_arrays(arrays.integers(offsets.astype(np.int32)), structs)
 

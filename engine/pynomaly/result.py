@@ -1,6 +1,7 @@
 """What a query gives back: rows in any form, and for a detection the verdict."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -101,6 +102,27 @@ class ModelRow(msgspec.Struct, frozen=True):
         told = f"; AUROC {auroc:.3f}" if auroc is not None else ""
         fitted = f"{self.algorithm} on {columns} in {self.fit_seconds:.2f} s"
         return f"{self.name} version {self.version}: {fitted}; {self.cut_off}{told}"
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step of a lineage: `child` came from `parent`; `depth` steps from the object that was asked for."""
+
+    direction: str
+    depth: int
+    parent: str
+    child: str
+    relation: str
+    at: datetime
+
+
+class Removal(msgspec.Struct, frozen=True):
+    """One thing that a catalogue could do without: its results, a model, a snapshot, or an unfinished file."""
+
+    kind: str
+    object: str
+    rows: int | None
+    bytes: int | None
+    why: str
 
 
 class Evaluation(msgspec.Struct, frozen=True):
@@ -235,9 +257,10 @@ class Rows:
 class Query:
     """A SELECT that runs when its rows are asked for, each time anew; what DuckDB raises is translated."""
 
-    def __init__(self, relation: duckdb.DuckDBPyRelation, guard: Guard) -> None:
+    def __init__(self, relation: duckdb.DuckDBPyRelation, guard: Guard, run: Guard) -> None:
         self._relation = relation
         self._guard = guard
+        self._run = run  # a guard that logs the query besides
 
     @property
     def columns(self) -> list[str]:
@@ -246,16 +269,16 @@ class Query:
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """The rows as tuples."""
-        rows: list[tuple[Any, ...]] = self._guard(self._relation.fetchall)
+        rows: list[tuple[Any, ...]] = self._run(self._relation.fetchall)
         return rows
 
     def arrow(self) -> pa.Table:
         """The rows as an Arrow table."""
-        return self._guard(self._relation.to_arrow_table)
+        return self._run(self._relation.to_arrow_table)
 
     def reader(self, batch_rows: int = 131_072) -> Iterator[pa.RecordBatch]:
         """The rows as Arrow batches, computed as they are asked for."""
-        batches = iter(self._guard(lambda: self._relation.to_arrow_reader(batch_rows)))
+        batches = iter(self._run(lambda: self._relation.to_arrow_reader(batch_rows)))
         while (batch := self._guard(lambda: next(batches, None))) is not None:
             yield batch
 
@@ -270,7 +293,7 @@ class Query:
 
     def relation(self) -> duckdb.DuckDBPyRelation:
         """The query as a DuckDB relation, to go on with its own methods; its errors are DuckDB's."""
-        self._guard(lambda: self._relation.columns)  # which tells whether the engine was closed
+        self._run(lambda: self._relation.columns)  # which tells whether the engine was closed
         return self._relation
 
 

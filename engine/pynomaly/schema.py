@@ -76,6 +76,30 @@ TRAINED = pa.struct(
         ("digest", pa.string()),
     ]
 )
+RUN_MODEL = pa.struct([("name", pa.string()), ("version", pa.int64())])
+EXPLAINED = pa.struct(
+    [
+        *((name, pa.string()) for name in ("feature", "value", "expected")),
+        *((name, pa.float64()) for name in ("contribution", "share")),
+    ]
+)
+DIFFERENCE = pa.struct([*((name, pa.string()) for name in ("feature", "value", "normal")), ("share", pa.float64())])
+PROJECTED = pa.struct([("handle", pa.int64()), ("shares", pa.list_(pa.float64()))])
+COST = pa.struct(
+    [
+        ("algorithm", pa.string()),
+        ("n_rows", pa.int64()),
+        ("n_features", pa.int64()),
+        ("seconds", pa.float64()),
+        ("peak_memory_bytes", pa.int64()),
+        ("basis", pa.string()),
+    ]
+)
+
+SETTING = pa.struct([(name, pa.string()) for name in ("name", "type", "default_value", "description")])
+WORKSPACE_FILE = pa.struct(
+    [("name", pa.string()), ("n_bytes", pa.int64()), ("modified", pa.float64()), ("is_unfinished", pa.bool_())]
+)
 
 
 def sql_type(type_: pa.DataType) -> str:

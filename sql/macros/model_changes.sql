@@ -5,12 +5,6 @@
 --
 -- A champion that is replaced retires. Of two changes at once one is refused, and nothing of it is kept.
 
-create or replace temp macro _latest_stages(model) as table
-    select changes.version as version, arg_max(changes.stage, changes.number) as stage, max(changes.number) as number
-    from query(_catalog('model_stages')) as changes
-    where changes.name = model
-    group by changes.version;
-
 create or replace temp macro promote_model(model, version, stage := 'champion') as table
     with latest as materialized (
         from _latest_stages(model)

@@ -5,14 +5,6 @@
 --   copy (from export_model('fraud')) to 'fraud.parquet';
 --   insert into pynomaly.models by name from import_model('fraud.parquet');
 
-create or replace temp macro _wanted_model(model, version) as table
-    select
-        _model_version(
-            model, version, (select list(known.name) from query(_catalog('models')) as known where known.run_id is null),
-            (select list(known.version) from query(_catalog('models')) as known where known.name = model),
-            (select latest.version from _latest_stages(model) as latest where latest.stage = 'champion')
-        ) as number;
-
 create or replace temp macro export_model(model, version := null) as table
     select stored.* replace (null::uuid as run_id)
     from _wanted_model(model, version) as wanted

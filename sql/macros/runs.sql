@@ -6,26 +6,6 @@
 --
 -- A run is named by its id, or by the first eight digits or more of it.
 
-create or replace temp macro _run_results(run) as table
-    select results.key, results.anomaly_score, results.is_anomaly, results.reasons
-    from query(_catalog('results')) as results
-    where results.run_id = _run_id(run)::uuid;
-
--- With what was last said of each row.
-create or replace temp macro _said_results(run) as table
-    with said as (
-        select labels.key, arg_max(labels.label, labels.number) = 'anomaly' as label
-        from query(_catalog('labels')) as labels
-        where labels.run_id = _run_id(run)::uuid
-        group by labels.key
-    )
-    select results.anomaly_score, results.is_anomaly, said.label
-    from _run_results(run) as results
-    left join said on said.key = results.key;
-
-create or replace temp macro _run_rows(run) as table
-    from query(_run_source(run));
-
 create or replace temp macro replay_run(run) as table
     with again as materialized (
         from query(_replay(run))

@@ -7,15 +7,6 @@
 -- Without a version the champion scores, or the newest version where none was promoted. Rows stream: nothing is fitted,
 -- and every row counts as new.
 
-create or replace temp macro _chosen_model(model, version, explain) as table
-    select
-        _load_model(
-            stored.state, stored.digest, explain, getvariable('pynomaly_run'), getvariable('pynomaly_cursor'),
-            current_setting('threads')
-        ) as _pynomaly_fit
-    from _wanted_model(model, version) as wanted -- a plain join with a catalogue that is empty would be folded away, and the check with it
-    left join query(_catalog('models')) as stored on stored.name = model and stored.version = wanted.number;
-
 create or replace temp macro score_anomalies(source, model, version := null, explain := 0) as table
     with chosen as materialized (
         from _chosen_model(model, version, explain)

@@ -1,6 +1,8 @@
 -- What is detected, with what, when and by whom: detectors, datasets, runs, their results, what people said of them.
 -- A row is written once and never changed; of several under one name the one with the highest number counts.
 
+create index models_digest on pynomaly.models (digest); -- a stored model is looked up by it
+
 create table pynomaly.detectors (
     name varchar not null check (name <> ''),
     version integer not null check (version > 0),

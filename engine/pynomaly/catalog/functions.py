@@ -30,7 +30,7 @@ select version from (
 ) where stage = 'champion'
 """
 _NAMES = "select distinct stored.name from pynomaly.models as stored where stored.run_id is null"
-_STATE = "select stored.state from pynomaly.models as stored where stored.name = ? and stored.version = ?"
+_STATE = "select stored.state from pynomaly.models as stored where stored.digest = ? limit 1"  # which has an index
 _FEATURES = "select stored.features from pynomaly.models as stored where stored.name = ? and stored.version = ?"
 STAGES = ("draft", "staging", "champion", "retired")
 
@@ -158,16 +158,21 @@ class CatalogFunctions:
 
     def _committed(self, lookup: duckdb.DuckDBPyConnection, model: str, version: int | None, work: Work) -> int:
         """The handle of a committed model."""
-        known = lookup.execute(_VERSIONS, [model]).fetchall() if self._has_catalog(lookup) else []
+        _, digest = self.committed_version(lookup, model, version)
+        return self._load(digest, lambda: lookup.execute(_STATE, [digest]).fetchall()[0][0], 0, work)
+
+    def committed_version(self, lookup: duckdb.DuckDBPyConnection, model: str, version: int | None) -> tuple[int, str]:
+        """The version of a committed model that is meant, and its digest."""
+        _check_name(model)
+        known = lookup.execute(_VERSIONS, [model]).fetchall() if self.has_catalog(lookup) else []
         versions = [row[0] for row in known]
         promoted = lookup.execute(_CHAMPION, [model]).fetchall() if version is None and len(versions) > 1 else []
         champion = promoted[0][0] if promoted else None
         names = lookup.execute(_NAMES).fetchall() if not known and self._is_there else []
         chosen = _chosen(model, version, [row[0] for row in names], versions, champion)
-        digest = known[versions.index(chosen)][1]
-        return self._load(digest, lambda: lookup.execute(_STATE, [model, chosen]).fetchall()[0][0], 0, work)
+        return chosen, known[versions.index(chosen)][1]
 
-    def _has_catalog(self, lookup: duckdb.DuckDBPyConnection) -> bool:
+    def has_catalog(self, lookup: duckdb.DuckDBPyConnection) -> bool:
         """Whether the database has the catalogue's tables; once seen they stay."""
         self._is_there = self._is_there or bool(migrations.applied(lookup))
         return self._is_there
@@ -192,7 +197,7 @@ class CatalogFunctions:
         found = []
         if version is not None:
             with closing(self._session.lookup_cursor("")) as cursor:
-                if self._has_catalog(cursor):
+                if self.has_catalog(cursor):
                     found = cursor.execute(_FEATURES, [model, version]).fetchall()
         return pa.array([found[0][0] if found else None] * len(args[0]), pa.list_(pa.string()))
 

@@ -1,6 +1,7 @@
 """The functions behind `profile` and `suggest_rules`: queries written for the columns of a source."""
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
@@ -69,6 +70,10 @@ class ProfileFunctions:
 
     def __init__(self, session: "Session") -> None:
         self._session = session
+
+    def listed(self) -> list[tuple[Callable[..., pa.Array], str, bool]]:
+        """Each function with what it returns in SQL, and whether it is volatile."""
+        return [(self.profile, "varchar", False), (self.exact, "varchar", False)]
 
     def profile(self, *args: pa.Array) -> pa.Array:
         """(source) to a SELECT of what is to be known of its columns, a row each."""

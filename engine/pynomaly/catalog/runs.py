@@ -58,7 +58,7 @@ class Recorded(msgspec.Struct, frozen=True):
         """The columns that identify a row of `read`."""
         return [PLACE] if self.snapshot is not None else self.key
 
-    def checksaved(self) -> None:
+    def check_saved(self) -> None:
         """Raise RunNotSaved for a run without results."""
         if not self.saved:
             why = (
@@ -88,6 +88,10 @@ class RunFunctions:
         """(run) to the whole id of the run that is meant; UnknownRun, or RunNotSaved for one without results."""
         run = self.saved(arrays.constants(args)[0])
         return arrays.texts([run.id] * len(args[0]))
+
+    def recorded_id(self, *args: pa.Array) -> pa.Array:
+        """(run) to the whole id of the run that is meant, saved or not; UnknownRun where there is none."""
+        return arrays.texts([self.recorded(arrays.constants(args)[0]).id] * len(args[0]))
 
     def run_source(self, *args: pa.Array) -> pa.Array:
         """(run) to a SELECT of the rows of its source, each with its key."""
@@ -133,7 +137,7 @@ class RunFunctions:
     def saved(self, run: object) -> Recorded:
         """The run that is meant; RunNotSaved for one without results."""
         found = self.recorded(run)
-        found.checksaved()
+        found.check_saved()
         return found
 
     def recorded(self, run: object) -> Recorded:
@@ -145,7 +149,7 @@ class RunFunctions:
         if rows is None:
             raise UnknownRun(f"there is no run `{text}`", "this database has no recorded run")
         if not rows:
-            raise UnknownRun(f"there is no run `{text}`", "list them: select id, source, started_at from pynomaly.runs")
+            raise UnknownRun(f"there is no run `{text}`", "`from runs()` lists them")
         if len(rows) > 1:
             raise UnknownRun(f"several runs have an id that begins with `{text}`", "give more of its digits")
         return rows[0]

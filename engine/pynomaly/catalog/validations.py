@@ -1,5 +1,6 @@
 """The functions behind `validate`: which rules are meant, and the query that finds the rows which break them."""
 
+from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from pynomaly.errors import BadParameter, UnknownColumn, UnknownRules, Validatio
 from pynomaly.predicates import Place, predicate, reads_again
 from pynomaly.quoting import identifier, literal
 from pynomaly.rules import Rule
-from pynomaly.schema import MEANT_RULES, RULE_ROW
+from pynomaly.schema import MEANT_RULES, RULE_ROW, sql_type
 from pynomaly.source import PLACE, names
 
 if TYPE_CHECKING:
@@ -48,6 +49,17 @@ class ValidationFunctions:
 
     def __init__(self, session: "Session") -> None:
         self._session = session
+
+    def listed(self) -> list[tuple[Callable[..., pa.Array], str, bool]]:
+        """Each function with what it returns in SQL, and whether it is volatile."""
+        return [
+            (self.validation, "varchar", False),
+            (self.rule_rows, f"{sql_type(RULE_ROW)}[]", False),
+            (self.meant_rules, sql_type(MEANT_RULES), False),
+            (self.rows_of, "varchar", False),
+            (self.gate, "varchar", False),
+            (self.valid_source, "boolean", True),
+        ]
 
     def validation(self, *args: pa.Array) -> pa.Array:
         """(source, rules) to the SELECT of what breaks the rules, a row a finding."""

@@ -1,0 +1,68 @@
+"""What an engine tells of saved runs and models: why a row, what would be normal, what drives a model; and of costs."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import duckdb
+import msgspec
+
+from pynomaly.calls import COST_OPTIONS, macro_call
+from pynomaly.result import Computed, Query
+
+
+class Insights:
+    """The methods of the engine that only look; each gives the rows of the macro that bears its name."""
+
+    _con: duckdb.DuckDBPyConnection
+    sql: Callable[..., Query]
+    _as_name: Callable[[object], AbstractContextManager[str]]
+
+    def explain_row(self, run: str, key: object) -> Computed:
+        """What each feature contributes to the score of a row of a saved run; a key of several columns is a list."""
+        return self._told("explain_row", (run, _key_text(key)), {})
+
+    def nearest_normal(self, run: str, key: object, k: int = 5) -> Computed:
+        """The k rows of a saved run that were not flagged and are most like one row, and where they differ from it."""
+        return self._told("nearest_normal", (run, _key_text(key)), {"k": k})
+
+    def project(self, run: str, n: int = 2) -> Computed:
+        """The rows of a saved run along the n principal axes of its features."""
+        return self._told("project", (run,), {"n": n})
+
+    def replay_run(self, run: str) -> Computed:
+        """A saved run once more: whether every score, flag and reason is the same bit for bit, and what differs."""
+        return self._told("replay_run", (run,), {})
+
+    def diff_runs(self, a: str, b: str) -> Computed:
+        """The rows that two saved runs judge differently, matched by their key."""
+        return self._told("diff_runs", (a, b), {})
+
+    def feature_importance(self, model: str, version: int | None = None, source: object = None) -> Computed:
+        """How much each feature drives the anomalies of a model, or of a saved run by its id.
+
+        `source` is as in `detect`; by default what the model was trained on, or the rows of the run.
+        """
+        if source is None:
+            return self._told("feature_importance", (model,), {"version": version})
+        with self._as_name(source) as name:
+            return self._told("feature_importance", (model,), {"version": version, "source": name})
+
+    def estimate_cost(self, source: object, algorithm: str | list[str] = "auto", **options: Any) -> Computed:
+        """Rows, features, seconds and bytes of a detection in a source, measured on some of its rows.
+
+        `source` is as in `detect`; `options` are the other parameters of the macro `estimate_cost`.
+        """
+        with self._as_name(source) as name:
+            return self._told("estimate_cost", (name,), {"algorithm": algorithm, **options})
+
+    def _told(self, macro: str, leading: tuple[object, ...], options: dict[str, Any]) -> Computed:
+        """The rows of a macro, computed now."""
+        known = COST_OPTIONS if macro == "estimate_cost" else tuple(options)
+        call = macro_call(macro, known, leading, options)
+        return Computed(self.sql(f"from {call}").arrow(), self._con)
+
+
+def _key_text(key: object) -> object:
+    """The key of several columns as `pynomaly.results` has it."""
+    return msgspec.json.encode(key, enc_hook=str).decode() if isinstance(key, list | tuple) else key
