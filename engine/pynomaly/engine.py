@@ -31,6 +31,7 @@ from pynomaly.runs import Run
 from pynomaly.session import USER_TABLES, Session
 from pynomaly.source import DATA_SUFFIXES, PLACE, SNAPSHOT
 from pynomaly.translate import translate
+from pynomaly.validating import named_rules
 from pynomaly.workers import Stop, never
 
 LOG = logging.getLogger(__name__)
@@ -233,6 +234,8 @@ class Engine(Commands):
         `source` is as in `detect`; `options` are the parameters of the macro `train_detector`. Raises a PynomalyError.
         """
         self._guard(lambda: migrate(self._con))
+        if (required := options.get("require_valid")) is not None and required is not False:
+            options["require_valid"] = named_rules(source, None if required is True else required)
         with self._as_name(source) as known:
             return self._kept(macro_call("train_detector", TRAINING_OPTIONS, (name, known), options))
 

@@ -133,7 +133,9 @@ def _monotone(columns: list[str], parameters: Parameters, place: Place) -> str:
     ordering = identifier(order) if order is not None else str(place.row_number)
     by = [identifier(name) for name in names(parameters.get("by"), "by")]
     sign = "<=" if parameters.get("strict") else "<"
-    return _after_the_row_before([*by, ordering, value], by, f"{ordering}, {value}", value, f"{value} {sign} {{before}}", place)
+    return _after_the_row_before(
+        [*by, ordering, value], by, f"{ordering}, {value}", value, f"{value} {sign} {{before}}", place
+    )
 
 
 def _no_gaps(columns: list[str], parameters: Parameters, place: Place) -> str:

@@ -104,6 +104,16 @@ def encode(rules: list[Rule]) -> str:
     return msgspec.json.encode(rules, enc_hook=str).decode()
 
 
+def encode_given(rules: object) -> str:
+    """Rules as a person gives them, as the text that a macro takes: JSON or the name of a set."""
+    return rules if isinstance(rules, str) else msgspec.json.encode(rules, enc_hook=str).decode()
+
+
+def set_name(source: str) -> str:
+    """The name of the rules of a source: for a dataset its own, whatever the version."""
+    return source if "/" in source else re.split(r"@|\s+as\s+of\s", source, maxsplit=1, flags=re.IGNORECASE)[0]
+
+
 def _rules(given: object, con: duckdb.DuckDBPyConnection) -> list[Rule]:
     """The rules of one item: a kind that takes one column gives a rule for each that is named."""
     if not isinstance(given, dict):
@@ -170,7 +180,9 @@ def _pattern(given: object, con: duckdb.DuckDBPyConnection) -> str:
     try:
         con.execute("select regexp_full_match('', ?)", [given]).fetchall()
     except duckdb.Error as error:
-        raise BadParameter(f"the pattern {given!r} is no regular expression ({first_line(error)})", "correct it") from None
+        raise BadParameter(
+            f"the pattern {given!r} is no regular expression ({first_line(error)})", "correct it"
+        ) from None
     return str(given)
 
 

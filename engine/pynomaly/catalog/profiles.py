@@ -155,7 +155,9 @@ def _ordered(relation: str, times: list[Column]) -> str:
     if not times:
         return "select true"
     pairs = ", ".join(f"{c.sql} as v{c.place}, lag({c.sql} ignore nulls) over () as before{c.place}" for c in times)
-    grows = ", ".join(f"coalesce(bool_and(v{c.place} >= before{c.place}), count(v{c.place}) = 1) as m{c.place}" for c in times)
+    grows = ", ".join(
+        f"coalesce(bool_and(v{c.place} >= before{c.place}), count(v{c.place}) = 1) as m{c.place}" for c in times
+    )
     return f"select {grows} from (select {pairs} from {relation})"
 
 
@@ -164,7 +166,13 @@ def _row(column: Column) -> str:
     found, counts = f"c{column.place}", f"n{column.place}"
     numbers = {
         name: f"{found}.{name}" if column.is_number else f"null::{type_}"
-        for name, type_ in (("mean", "double"), ("grid", "double[]"), ("skew", "double"), ("low", "double"), ("high", "double"))
+        for name, type_ in (
+            ("mean", "double"),
+            ("grid", "double[]"),
+            ("skew", "double"),
+            ("low", "double"),
+            ("high", "double"),
+        )
     }
     fields = {
         "column_name": literal(column.name),
@@ -238,9 +246,7 @@ def _exact(relation: str, columns: list[Column], has_order: bool) -> str:
         for c in times
         for step in (f"(v{c.place}::timestamp - before{c.place}::timestamp)",)
     )
-    pairs = ", ".join(
-        f"{c.sql} as v{c.place}, lag({c.sql}) over (order by {c.sql}) as before{c.place}" for c in times
-    )
+    pairs = ", ".join(f"{c.sql} as v{c.place}, lag({c.sql}) over (order by {c.sql}) as before{c.place}" for c in times)
     stepped = f"select {steps} from (select {pairs} from {relation})" if times else "select true"
     rows = ", ".join(_exact_row(column, column in texts, has_order) for column in columns)
     return (

@@ -108,7 +108,9 @@ class ValidationFunctions:
         source, *found = arrays.constants(args)
         if not found[0]:
             return pa.array([True] * len(args[0]))
-        told = [f"{rule}{f' of `{column}`' if column else ''}: {n:,} rows" for rule, column, n in zip(*found, strict=True)]
+        told = [
+            f"{rule}{f' of `{column}`' if column else ''}: {n:,} rows" for rule, column, n in zip(*found, strict=True)
+        ]
         more = f" and {len(told) - 3} more" if len(told) > 3 else ""
         raise ValidationFailed(
             f"`{source}` has {len(told)} finding{'s' if len(told) > 1 else ''} of severity error "
@@ -121,7 +123,7 @@ class ValidationFunctions:
         with closing(self._session.lookup_cursor("")) as cursor:
             if given is not None and not (isinstance(given, str) and given.lstrip()[:1] not in ("[", "{")):
                 return Meant(rules.parse(given, cursor))
-            return _stored(cursor, str(given) if given is not None else _set_name(str(source)), given is None)
+            return _stored(cursor, str(given) if given is not None else rules.set_name(str(source)), given is None)
 
     def _select(self, source: str, asked: list[Rule]) -> str:
         self._session.refuse_single_use(source)
@@ -204,16 +206,15 @@ def _stored(cursor: duckdb.DuckDBPyConnection, name: str, by_source: bool) -> Me
     there = migrations.check_table(cursor, "rules")
     rows = cursor.execute(_NEWEST, {"name": name}).fetchall() if there else []
     if not rows:
-        known = [row[0] for row in cursor.execute("select distinct name from pynomaly.rules").fetchall()] if there else []
+        known = (
+            [row[0] for row in cursor.execute("select distinct name from pynomaly.rules").fetchall()] if there else []
+        )
         mend = "" if by_source else did_you_mean(name, known)
-        raise UnknownRules(f"no rules are kept for `{name}`", mend or "give `rules`, or keep some under that name with set_rules")
+        raise UnknownRules(
+            f"no rules are kept for `{name}`", mend or "give `rules`, or keep some under that name with set_rules"
+        )
     found = [Rule(kind, columns, msgspec.json.decode(said), severity) for kind, columns, said, severity, _ in rows]
     return Meant(found, name, rows[0][4])
-
-
-def _set_name(source: str) -> str:
-    """The name of the rules of a source: that of a dataset, whatever its version."""
-    return source.partition("@")[0] if "/" not in source else source
 
 
 def source_name(source: object) -> str:
