@@ -44,8 +44,9 @@ def _not_null(columns: list[str], _parameters: Parameters, _place: Place) -> str
 
 def _unique(columns: list[str], _parameters: Parameters, place: Place) -> str:
     """Rows whose values occur more than once; rows with a NULL in them are like no other, as in a UNIQUE of SQL."""
-    chosen = ", ".join(map(identifier, columns))
-    return f"{_values(columns)} in (select {_values(columns)} from {place.relation} where {_known(columns)} " + (
+    chosen, values = ", ".join(map(identifier, columns)), _values(columns)
+    return (
+        f"{values} in (select {values} from {place.relation} where {_known(columns)} "
         f"group by {chosen} having count(*) > 1)"
     )
 

@@ -158,7 +158,7 @@ def _parameters(kind: str, item: dict[str, object]) -> dict[str, Any]:
     return given
 
 
-_WANTED = {
+_WANTED: dict[Callable[[object], bool], str] = {
     _is_text: "give a text",
     _is_bound: "give a number, a date or a text",
     _is_count: "give a whole number from 0",

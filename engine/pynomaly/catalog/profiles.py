@@ -86,7 +86,7 @@ class ProfileFunctions:
         return arrays.texts([_seen(relation, columns)] * len(args[0]))
 
     def exact(self, *args: pa.Array) -> pa.Array:
-        """(source) to a SELECT of what a rule needs and a profile only estimates, a row for each column that is seen."""
+        """(source) to a SELECT of what a rule needs and a profile only estimates, a row a column."""
         name = source_name(arrays.constants(args)[0])
         relation, types = self._session.resolved(name)
         if not types:
@@ -104,7 +104,8 @@ def _seen(relation: str, columns: list[Column]) -> str:
     rows = ", ".join(_row(column) for column in columns)
     return (
         f"with _pynomaly_measured as materialized (select {measured} from {relation}), "
-        f"_pynomaly_counted as materialized (select {counted} from {relation} as _pynomaly_source, _pynomaly_measured), "
+        f"_pynomaly_counted as materialized ("
+        f"select {counted} from {relation} as _pynomaly_source, _pynomaly_measured), "
         f"_pynomaly_ordered as materialized ({_ordered(relation, times)}) "
         f"select unnest([{rows}], max_depth := 2) from _pynomaly_measured, _pynomaly_counted, _pynomaly_ordered"
     )
@@ -250,7 +251,8 @@ def _exact(relation: str, columns: list[Column], has_order: bool) -> str:
     stepped = f"select {steps} from (select {pairs} from {relation})" if times else "select true"
     rows = ", ".join(_exact_row(column, column in texts, has_order) for column in columns)
     return (
-        f"with _pynomaly_held as materialized (select {held} from {relation}), _pynomaly_stepped as materialized ({stepped}) "
+        f"with _pynomaly_held as materialized (select {held} from {relation}), "
+        f"_pynomaly_stepped as materialized ({stepped}) "
         f"select unnest([{rows}], max_depth := 2) from _pynomaly_held, _pynomaly_stepped"
     )
 

@@ -98,7 +98,8 @@ class ValidationFunctions:
             return arrays.texts(["select true as _pynomaly_valid"] * len(args[0]))
         found = self.meant(source, None if required is True else required)
         select = (
-            f"select _valid_source({literal(source)}, list(rule), list(column_name), list(n_failing)) as _pynomaly_valid "
+            f"select _valid_source({literal(source)}, list(rule), list(column_name), list(n_failing)) "
+            "as _pynomaly_valid "
             f"from ({self._select(source_name(source), found.rules)}) where severity = 'error'"
         )
         return arrays.texts([select] * len(args[0]))
@@ -109,7 +110,7 @@ class ValidationFunctions:
         if not found[0]:
             return pa.array([True] * len(args[0]))
         told = [
-            f"{rule}{f' of `{column}`' if column else ''}: {n:,} rows" for rule, column, n in zip(*found, strict=True)
+            f"{rule}{f' of `{column}`' if column else ''}: {n:,} row{'' if n == 1 else 's'}" for rule, column, n in zip(*found, strict=True)
         ]
         more = f" and {len(told) - 3} more" if len(told) > 3 else ""
         raise ValidationFailed(
@@ -150,7 +151,7 @@ def row_number(session: "Session", source: str, relation: str, types: dict[str, 
 
 
 def findings(asked: list[Rule], place: Place) -> str:
-    """The SELECT of what breaks the rules: one read of the source for all that look at a row alone, one for each other."""
+    """The SELECT of what breaks the rules: one read of the source for all that look at a row alone."""
     alone = [(number, rule) for number, rule in enumerate(asked) if not reads_again(rule)]
     parts = [alone] if alone else []
     parts += [[(number, rule)] for number, rule in enumerate(asked) if reads_again(rule)]

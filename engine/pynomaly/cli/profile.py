@@ -16,7 +16,8 @@ select
     column_name, type, n_null as nulls, n_distinct as "distinct", minimum, round(median, 4) as median, maximum,
     concat_ws(
         ', ', case when is_constant then 'constant' end, case when is_identifier then 'identifier' end,
-        case when is_monotone then 'grows' end, 'often ' || nullif(array_to_string([top.value for top in top_values[:3]], ', '), '')
+        case when is_monotone then 'grows' end,
+        'often ' || nullif(array_to_string([top.value for top in top_values[:3]], ', '), '')
     ) as notes
 """
 
