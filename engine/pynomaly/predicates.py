@@ -9,6 +9,7 @@ from pynomaly.quoting import identifier, literal
 from pynomaly.rules import Rule
 from pynomaly.source import is_number, names
 
+BEFORE = '"_pynomaly_before"'
 _WHOLE = ("INTEGER", "BIGINT", "SMALLINT", "TINYINT", "HUGEINT", "BIGNUM")
 
 
@@ -135,7 +136,7 @@ def _monotone(columns: list[str], parameters: Parameters, place: Place) -> str:
     by = [identifier(name) for name in names(parameters.get("by"), "by")]
     sign = "<=" if parameters.get("strict") else "<"
     return _after_the_row_before(
-        [*by, ordering, value], by, f"{ordering}, {value}", value, f"{value} {sign} {{before}}", place
+        [*by, ordering, value], by, f"{ordering}, {value}", value, f"{value} {sign} {BEFORE}", place
     )
 
 
@@ -144,21 +145,20 @@ def _no_gaps(columns: list[str], parameters: Parameters, place: Place) -> str:
     moment, step = identifier(columns[0]), parameters["step"]
     by = [identifier(name) for name in names(parameters.get("by"), "by")]
     added = f"interval {literal(step)}" if isinstance(step, str) else _bound(step)
-    return _after_the_row_before([*by, moment], by, moment, moment, f"{moment} > {{before}} + {added}", place)
+    return _after_the_row_before([*by, moment], by, moment, moment, f"{moment} > {BEFORE} + {added}", place)
 
 
 def _after_the_row_before(
     told_by: list[str], by: list[str], ordering: str, value: str, broken: str, place: Place
 ) -> str:
-    """Rows, told apart by some columns, that break a condition on `{before}`, the value of the row before."""
+    """Rows, told apart by some columns, that break a condition on BEFORE, the value of the row before."""
     group = f"partition by {', '.join(by)} " if by else ""
-    before = '"_pynomaly_before"'
     told = ", ".join(told_by)
     # IN knows no NULL, and the group of NULL is one like the others: a struct in a list compares as a whole.
     row = f"row({told})" if len(told_by) > 1 else told
     return (
-        f"{row} in (select {row} from (select {told}, lag({value}) over ({group}order by {ordering}) as {before} "
-        f"from {place.relation} where {value} is not null) where {broken.format(before=before)})"
+        f"{row} in (select {row} from (select {told}, lag({value}) over ({group}order by {ordering}) as {BEFORE} "
+        f"from {place.relation} where {value} is not null) where {broken})"
     )
 
 

@@ -47,8 +47,12 @@ def _is_list(value: object) -> bool:
     return isinstance(value, list) and not any(item is None or isinstance(item, list | dict) for item in value)
 
 
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
 def _are_names(value: object) -> bool:
-    return _is_text(value) or (isinstance(value, list) and bool(value) and all(map(_is_text, value)))
+    return _is_name(value) or (isinstance(value, list) and bool(value) and all(map(_is_name, value)))
 
 
 def _is_step(value: object) -> bool:
@@ -68,9 +72,9 @@ KINDS = {
     "pattern": Kind({"pattern": _is_text}, ("pattern",)),
     "type": Kind({"type": _is_text}, ("type",)),
     "freshness": Kind({"max_age": _is_text}, ("max_age",)),
-    "monotone": Kind({"order_by": _is_text, "by": _are_names, "strict": _is_flag}),
+    "monotone": Kind({"order_by": _is_name, "by": _are_names, "strict": _is_flag}),
     "no_gaps": Kind({"step": _is_step, "by": _are_names}, ("step",)),
-    "reference": Kind({"table": _is_text, "to": _are_names}, ("table",), (1, ANY)),
+    "reference": Kind({"table": _is_name, "to": _are_names}, ("table",), (1, ANY)),
     "row_count": Kind({"min": _is_count, "max": _is_count}, ("min", "max"), (0, 0)),
     "predicate": Kind({"sql": _is_text}, ("sql",), (0, ANY)),
 }
@@ -163,6 +167,7 @@ _WANTED: dict[Callable[[object], bool], str] = {
     _is_bound: "give a number, a date or a text",
     _is_count: "give a whole number from 0",
     _is_list: "give a list of values that are not NULL",
+    _is_name: "give a name",
     _are_names: "give a name or a list of names",
     _is_step: "give an interval such as '1 day', or a number above 0",
     _is_flag: "give true or false",

@@ -50,8 +50,9 @@ class Validating:
         """
         if save:
             self._guard(lambda: migrate(self._con))
-        given = {"rules": named_rules(source, rules)}
+        asked = named_rules(source, rules)
         with self._as_name(source) as name:
+            given = {"rules": asked if rules is not None or name != source else None}
             call = macro_call("record_validation", ("rules",), (name,), given)
             row = f"from (select * replace ({literal(frames.called(source))} as source) from {call})"
             if save:

@@ -67,7 +67,7 @@ create or replace temp macro suggest_rules(source) as table
         union all
         select 8, 'no_gaps', place, column_name, json_object('step', most_step::varchar), 'warning'
         from known
-        where n_known > 2 and most_step <= 2 * least_step
+        where n_known > 2 and most_step <= 2 * least_step and minimum <> '-infinity' and maximum <> 'infinity'
         union all
         select 9, 'freshness', place, column_name, json_object('max_age', '7 days'), 'warning'
         from known

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 N_TOP = 5
 N_BINS = 10
+AT_ONCE = 32  # columns of one query: planning takes longer than in proportion
 VALUE_WIDTH = 200  # characters of a value that is shown
 _GRID = f"[{', '.join(f'{place / 100:g}' for place in range(101))}]"  # the approximate percentiles that are taken
 _TIME = re.compile(r"(DATE|TIMESTAMP(_S|_MS|_NS| WITH TIME ZONE)?)$")
@@ -83,7 +84,7 @@ class ProfileFunctions:
         if types is None:
             return arrays.texts([_unseen(relation)] * len(args[0]))
         columns = [Column(place, column, type_) for place, (column, type_) in enumerate(types.items())]
-        return arrays.texts([_seen(relation, columns)] * len(args[0]))
+        return arrays.texts([_few_at_once(columns, lambda group: _seen(relation, group))] * len(args[0]))
 
     def exact(self, *args: pa.Array) -> pa.Array:
         """(source) to a SELECT of what a rule needs and a profile only estimates, a row a column."""
@@ -93,19 +94,32 @@ class ProfileFunctions:
             return arrays.texts([_NOTHING_EXACT] * len(args[0]))
         columns = [Column(place, column, type_) for place, (column, type_) in enumerate(types.items())]
         has_order = row_number(self._session, name, relation, types) is not None
-        return arrays.texts([_exact(relation, columns, has_order)] * len(args[0]))
+        return arrays.texts([_few_at_once(columns, lambda group: _exact(relation, group, has_order))] * len(args[0]))
+
+
+def _few_at_once(columns: list[Column], select: Callable[[list[Column]], str]) -> str:
+    """The rows of a query for each few columns."""
+    groups = [columns[first : first + AT_ONCE] for first in range(0, len(columns), AT_ONCE)]
+    return f"from ({' union all '.join(f'({select(group)})' for group in groups)})"
 
 
 def _seen(relation: str, columns: list[Column]) -> str:
     """Two reads of the source: what the columns are like, and then how often the values occur that this found."""
     measured = ", ".join(f"{_measured(column.sql, column)} as c{column.place}" for column in columns)
     counted = ", ".join(f"{_counted(column)} as n{column.place}" for column in columns)
+    # What every row of the source is joined to should be small.
+    bounds = ", ".join(
+        f"c{c.place}.{name} as {name}{c.place}"
+        for c in columns
+        for name in (("top", "low", "high") if c.is_number else ("top",))
+    )
     times = [column for column in columns if column.is_time]
     rows = ", ".join(_row(column) for column in columns)
     return (
         f"with _pynomaly_measured as materialized (select {measured} from {relation}), "
+        f"_pynomaly_bounds as materialized (select {bounds} from _pynomaly_measured), "
         f"_pynomaly_counted as materialized ("
-        f"select {counted} from {relation} as _pynomaly_source, _pynomaly_measured), "
+        f"select {counted} from {relation} as _pynomaly_source, _pynomaly_bounds), "
         f"_pynomaly_ordered as materialized ({_ordered(relation, times)}) "
         f"select unnest([{rows}], max_depth := 2) from _pynomaly_measured, _pynomaly_counted, _pynomaly_ordered"
     )
@@ -140,14 +154,15 @@ def _numbers(sql: str, type_: str) -> dict[str, str]:
 
 def _counted(column: Column) -> str:
     """How often the top values occur, and the numbers in each tenth of their range; halves do not overflow."""
-    found, sql = f"_pynomaly_measured.c{column.place}", f"_pynomaly_source.{column.sql}"
-    top = f"histogram(list_position({found}.top, {sql})::utinyint)"
+    place, sql = column.place, f"_pynomaly_source.{column.sql}"
+    top = f"histogram(list_position(_pynomaly_bounds.top{place}, {sql})::utinyint)"
     bins = f"null::{_COUNTS}"
     if column.is_number:
-        half = f"({sql}::double / 2 - {found}.low / 2)"
-        tenth = f"{half} / nullif({found}.high / 2 - {found}.low / 2, 0) * {N_BINS}"
+        low, high = (f"_pynomaly_bounds.{name}{place} / 2" for name in ("low", "high"))
+        half = f"({sql}::double / 2 - {low})"
+        tenth = f"{half} / nullif({high} - {low}, 0) * {N_BINS}"
         known = f"isfinite({sql})" if column.type in ("DOUBLE", "FLOAT") else f"{sql} is not null"
-        bins = f"histogram(least(floor(coalesce({tenth}, 0)), {N_BINS - 1})::utinyint) filter (where {known})"
+        bins = f"histogram(case when {known} then least(floor(coalesce({tenth}, 0)), {N_BINS - 1})::utinyint end)"
     return f"struct_pack(top := {top}, bins := {bins})"
 
 
@@ -245,9 +260,13 @@ def _exact(relation: str, columns: list[Column], has_order: bool) -> str:
     steps = ", ".join(
         f"min({step}) filter (where {step} > interval '0 day') as least{c.place}, max({step}) as most{c.place}"
         for c in times
-        for step in (f"(v{c.place}::timestamp - before{c.place}::timestamp)",)
+        for step in (f"(v{c.place} - before{c.place})",)
     )
-    pairs = ", ".join(f"{c.sql} as v{c.place}, lag({c.sql}) over (order by {c.sql}) as before{c.place}" for c in times)
+    pairs = ", ".join(
+        f"{finite} as v{c.place}, lag({finite}) over (order by {finite}) as before{c.place}"
+        for c in times
+        for finite in (f"case when isfinite({c.sql}) then {c.sql}::timestamp end",)
+    )
     stepped = f"select {steps} from (select {pairs} from {relation})" if times else "select true"
     rows = ", ".join(_exact_row(column, column in texts, has_order) for column in columns)
     return (

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pynomaly.functions import Session
 
 EXAMPLE_WIDTH = 200  # characters
+AT_ONCE = 64  # rules of one query: the memory of more grows faster than in proportion
 _COLUMNS = "rule, column_name, severity, n_failing, example, predicate"
 _NO_FINDING = """
 select
@@ -110,7 +111,8 @@ class ValidationFunctions:
         if not found[0]:
             return pa.array([True] * len(args[0]))
         told = [
-            f"{rule}{f' of `{column}`' if column else ''}: {n:,} row{'' if n == 1 else 's'}" for rule, column, n in zip(*found, strict=True)
+            f"{rule}{f' of `{column}`' if column else ''}: {n:,} row{'' if n == 1 else 's'}"
+            for rule, column, n in zip(*found, strict=True)
         ]
         more = f" and {len(told) - 3} more" if len(told) > 3 else ""
         raise ValidationFailed(
@@ -151,9 +153,9 @@ def row_number(session: "Session", source: str, relation: str, types: dict[str, 
 
 
 def findings(asked: list[Rule], place: Place) -> str:
-    """The SELECT of what breaks the rules: one read of the source for all that look at a row alone."""
+    """The SELECT of what breaks the rules: one read of the source for many that look at a row alone."""
     alone = [(number, rule) for number, rule in enumerate(asked) if not reads_again(rule)]
-    parts = [alone] if alone else []
+    parts = [alone[first : first + AT_ONCE] for first in range(0, len(alone), AT_ONCE)]
     parts += [[(number, rule)] for number, rule in enumerate(asked) if reads_again(rule)]
     if not parts:
         return _NO_FINDING
