@@ -209,7 +209,7 @@ def test_names_and_values_are_quoted(engine: pynomaly.Engine, name: str) -> None
         assert engine.validate(name).findings == []
     assert engine.validate(name, engine.suggest_rules(name)).findings == []
     engine.execute(f"insert into {quoted} values (99, 'other'), (99, null), (null, {value})").fetchall()
-    found = engine.validate(name).findings
+    found = engine.validate(name, rules).findings
     assert [(f.rule, f.n_failing) for f in found] == [
         *(("not_null", 1), ("unique", 2), ("range", 2), ("set", 1), ("no_gaps", 2)),
     ]
