@@ -29,7 +29,7 @@ LAYERS = (
     ("estimate", "geometry"),
     ("catalog",),
     ("functions", "result"),
-    ("session", "insights", "keeping", "query_log", "runs", "validating"),
+    ("session", "insights", "keeping", "macros", "query_log", "runs", "validating"),
     ("commands",),
     ("engine",),
     ("__init__", "cli", "__main__"),

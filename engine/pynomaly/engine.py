@@ -16,6 +16,7 @@ from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
 import duckdb
+import pyarrow as pa
 
 from pynomaly import frames, runs, snapshots
 from pynomaly.cache import Progress
@@ -23,7 +24,7 @@ from pynomaly.calls import TRAINING_OPTIONS, call, compare_call, macro_call
 from pynomaly.catalog.migrations import dropped_table, migrate
 from pynomaly.commands import Commands
 from pynomaly.errors import BadParameter, InvalidSql, PynomalyError, ReadOnlyDatabase, TransactionAborted
-from pynomaly.paths import macro_files
+from pynomaly.macros import Macros
 from pynomaly.query_log import Ask, QueryLog, Statement, is_on, selects
 from pynomaly.quoting import literal
 from pynomaly.result import Comparison, ModelRow, Query, Result, Rows
@@ -123,8 +124,9 @@ class Engine(Commands):
         self._progress: Progress | None = None
         session.cursors.add(self)
         self._stop = self._stoppable()
-        for file in macro_files():
-            con.execute(file.read_text(encoding="utf-8"))
+        self._macros = Macros(con)
+        if not owns and parent is None:  # the user has a connection of their own, whose statements go past this engine
+            self._macros.provide_all()
         if owns or parent is not None:
             con.execute("set enable_progress_bar = false")  # DuckDB draws it on stdout
         # Registered functions outlive a forgotten engine and print pages of leak notes at exit.
@@ -146,9 +148,10 @@ class Engine(Commands):
         with self._watched(lambda: sql):
             if self._aborted and _COMMIT.search(sql):
                 self._undo()
-            self._guard(lambda: self._con.execute(sql, parameters))
+            self._ask(sql, lambda: self._con.execute(sql, parameters))
         if _ROLLBACK.search(sql):
             self._aborted = False
+            self._macros.forget()
         return Rows(self._con, self._guard)
 
     def sql(self, sql: str, parameters: Parameters = None) -> Query:
@@ -161,11 +164,28 @@ class Engine(Commands):
             self.execute(sql, parameters)
         run: Callable[[Callable[[], Any]], Any] = self._guard
         with self._watched(lambda: sql, self._con.sql) as statement:
-            relation = self._guard(lambda: self._con.sql(sql, params=parameters))
+            relation = self._ask(sql, lambda: self._con.sql(sql, params=parameters))
             if statement is not None and selects(sql):  # it runs, and is logged, when its rows are asked for
                 statement.is_kept = False
                 run = partial(self._logged, sql)
-        return Query(relation if relation is not None else self._con.sql("select null where false"), self._guard, run)
+        rows = relation if relation is not None else self._con.sql("select null where false")
+        return Query(rows, self._guard, run, self._macros.provide_all)
+
+    def _ask(self, sql: str, action: Callable[[], T]) -> T:
+        """Run a statement with the macros that it needs."""
+        self._guard(lambda: self._macros.provide(sql))
+        try:
+            return self._guard(action)
+        except PynomalyError as error:
+            if self._aborted or not self._macros.lacks(error):
+                raise
+        self._guard(self._macros.provide_all)
+        return self._guard(action)
+
+    def _relate(self, table: pa.Table) -> duckdb.DuckDBPyRelation:
+        """Rows as a relation of this connection."""
+        self._guard(self._macros.provide_all)
+        return self._guard(lambda: self._con.from_arrow(table))
 
     def _watched(self, sql: Callable[[], str], ask: Ask | None = None) -> AbstractContextManager[Statement | None]:
         """A block whose statement is logged, where there is a log."""
@@ -215,7 +235,7 @@ class Engine(Commands):
         with self._as_name(source) as name, self.recorded(run):
             run.sql = f"select * from {call(run.source, **options)}"
             self._run(run, name, lambda read, key: f"from {call(read, **{**options, **key})}")
-        return Result(run.found, run.verdict, run.id, self._con)
+        return Result(run.found, run.verdict, run.id, self._relate)
 
     def compare(self, source: object, **options: Any) -> Comparison:
         """Run several algorithms on the same rows and return a row each: costs, rows flagged, and agreement.
@@ -226,7 +246,7 @@ class Engine(Commands):
         with self._as_name(source) as name, self.recorded() as run:
             run.sql = f"from {compare_call(name, **options)}"
             table = self.sql(run.sql).arrow()
-        return Comparison(table, run.sql, run.id, self._con)
+        return Comparison(table, run.sql, run.id, self._relate)
 
     def train(self, name: str, source: object, **options: Any) -> ModelRow:
         """Train a model and keep it as the next version of its name; return its row.
@@ -264,7 +284,7 @@ class Engine(Commands):
             options["version"] = self.version_of(model, version)
             run.model, run.sql = (model, options["version"]), statement(run.source)
             self._run(run, name, lambda read, _: statement(read))
-        return Result(run.found, run.verdict, run.id, self._con)
+        return Result(run.found, run.verdict, run.id, self._relate)
 
     def version_of(self, model: str, version: int | None = None) -> int:
         """The version of a model that scores: the one named, the champion, or the newest where none was promoted."""
@@ -400,6 +420,7 @@ class Engine(Commands):
     def _undo(self) -> None:
         self._con.execute("rollback")
         self._aborted = False
+        self._macros.forget()
         raise TransactionAborted("an earlier error undid this transaction", "run its statements again")
 
 

@@ -3,7 +3,8 @@
 --   insert into pynomaly.models by name from train_detector('fraud', 'payments', algorithm := 'iforest');
 --
 -- With `require_valid` a source with findings of severity error is refused: by the rules that are kept under its name, or by
--- others that are given as for validate(). A SELECT by itself trains and keeps nothing. The version is one above the highest under the name.
+-- others that are given as for validate(). A SELECT by itself trains and keeps nothing. The version is one above the highest
+-- under the name.
 
 create or replace temp macro train_detector(
     model, source, algorithm := 'auto', combine := null, features := null, exclude := null, label := null,
