@@ -34,7 +34,7 @@ class Defect(NamedTuple):
     broken: set[int | None]
 
 
-ALL = set(range(500))
+ALL: set[int | None] = set(range(500))
 DEFECTS = [
     Defect({"kind": "not_null", "column": "amount"}, "update t set amount = null where id in (3, 77)", {3, 77}),
     Defect({"kind": "unique", "column": "id"}, "insert into t by name from clean where id = 9", {9}),
@@ -47,28 +47,82 @@ DEFECTS = [
     Defect({"kind": "range", "column": "amount", "min": 0, "max": 144}, "update t set amount = -0.5 where id = 5", {5}),
     Defect({"kind": "range", "column": "amount", "min": 0}, "update t set amount = 'nan' where id = 5", {5}),
     Defect({"kind": "range", "column": "amount", "max": 144}, "update t set amount = 'inf' where id = 5", {5}),
-    Defect({"kind": "range", "column": "paid", "min": "2026-01-01"}, "update t set paid = '2025-12-31' where id = 5", {5}),
+    Defect(
+        {"kind": "range", "column": "paid", "min": "2026-01-01"}, "update t set paid = '2025-12-31' where id = 5", {5}
+    ),
     Defect({"kind": "range", "column": "code", "max": 1497}, "update t set code = '10000' where id = 5", {5}),
-    Defect({"kind": "set", "column": "country", "values": ["DE", "FR", "AT"]}, "update t set country = 'de' where id = 4", {4}),
+    Defect(
+        {"kind": "set", "column": "country", "values": ["DE", "FR", "AT"]},
+        "update t set country = 'de' where id = 4",
+        {4},
+    ),
     Defect({"kind": "set", "column": "grp", "values": [0, 1]}, "update t set grp = 2 where id = 4", {4}),
-    Defect({"kind": "set", "column": "grp", "values": ["0", "1"]}, "update t set grp = null where id = 5; update t set grp = 2 where id = 4", {4}),
-    Defect({"kind": "pattern", "column": "mail", "pattern": r"c\d+@x\.org"}, "update t set mail = 'c1@x_org' where id = 4", {4}),
-    Defect({"kind": "type", "column": "code", "type": "int"}, "update t set code = '1.5' where id = 4; update t set code = 'x' where id = 5", {4, 5}),
-    Defect({"kind": "type", "column": "paid", "type": "timestamp"}, "alter table t alter paid type varchar; update t set paid = 'soon' where id = 4", {4}),
-    Defect({"kind": "freshness", "column": "seen", "max_age": "2 hours"}, "update t set seen = seen - interval 3 hour", {499}),
+    Defect(
+        {"kind": "set", "column": "grp", "values": ["0", "1"]},
+        "update t set grp = null where id = 5; update t set grp = 2 where id = 4",
+        {4},
+    ),
+    Defect(
+        {"kind": "pattern", "column": "mail", "pattern": r"c\d+@x\.org"},
+        "update t set mail = 'c1@x_org' where id = 4",
+        {4},
+    ),
+    Defect(
+        {"kind": "type", "column": "code", "type": "int"},
+        "update t set code = '1.5' where id = 4; update t set code = 'x' where id = 5",
+        {4, 5},
+    ),
+    Defect(
+        {"kind": "type", "column": "paid", "type": "timestamp"},
+        "alter table t alter paid type varchar; update t set paid = 'soon' where id = 4",
+        {4},
+    ),
+    Defect(
+        {"kind": "freshness", "column": "seen", "max_age": "2 hours"},
+        "update t set seen = seen - interval 3 hour",
+        {499},
+    ),
     Defect({"kind": "monotone", "column": "counter"}, "update t set counter = 0 where id = 100", {100}),
-    Defect({"kind": "monotone", "column": "paid", "strict": True}, "update t set paid = '2026-01-01 05:00' where id = 6", {6}),
-    Defect({"kind": "monotone", "column": "counter", "order_by": "paid", "by": "grp"}, "update t set counter = 0 where id = 100", {100}),
+    Defect(
+        {"kind": "monotone", "column": "paid", "strict": True},
+        "update t set paid = '2026-01-01 05:00' where id = 6",
+        {6},
+    ),
+    Defect(
+        {"kind": "monotone", "column": "counter", "order_by": "paid", "by": "grp"},
+        "update t set counter = 0 where id = 100",
+        {100},
+    ),
     Defect({"kind": "no_gaps", "column": "paid", "step": "1 hour"}, "delete from t where id in (20, 21, 40)", {22, 41}),
     Defect({"kind": "no_gaps", "column": "id", "step": 1}, "delete from t where id in (20, 21, 40)", {22, 41}),
-    Defect({"kind": "no_gaps", "column": "paid", "step": "2 hours", "by": ["grp"]}, "delete from t where id = 20; update t set grp = null where grp = 0", {22}),
-    Defect({"kind": "reference", "column": "country", "table": "countries", "to": "name"}, "update t set country = 'XX' where id = 4; update t set country = null where id = 5", {4}),
-    Defect({"kind": "reference", "columns": ["country", "one"], "table": "countries", "to": ["name", "one"]}, "update t set one = 2 where id = 4", {4}),
+    Defect(
+        {"kind": "no_gaps", "column": "paid", "step": "2 hours", "by": ["grp"]},
+        "delete from t where id = 20; update t set grp = null where grp = 0",
+        {22},
+    ),
+    Defect(
+        {"kind": "reference", "column": "country", "table": "countries", "to": "name"},
+        "update t set country = 'XX' where id = 4; update t set country = null where id = 5",
+        {4},
+    ),
+    Defect(
+        {"kind": "reference", "columns": ["country", "one"], "table": "countries", "to": ["name", "one"]},
+        "update t set one = 2 where id = 4",
+        {4},
+    ),
     Defect({"kind": "row_count", "min": 500}, "delete from t where id < 499", {499}),
     Defect({"kind": "row_count", "min": 1, "max": 500}, "insert into t by name select 500 as id", ALL | {500}),
-    Defect({"kind": "predicate", "sql": "amount < 150 and length(country) = 2 -- both"}, "update t set country = 'DEU' where id = 4; update t set amount = null where id = 5", {4}),
-    Defect({"kind": "predicate", "columns": ["amount"], "sql": "amount <= (select max(id) from clean)"}, "update t set amount = 500 where id = 4", {4}),
-]  # fmt: skip
+    Defect(
+        {"kind": "predicate", "sql": "amount < 150 and length(country) = 2 -- both"},
+        "update t set country = 'DEU' where id = 4; update t set amount = null where id = 5",
+        {4},
+    ),
+    Defect(
+        {"kind": "predicate", "columns": ["amount"], "sql": "amount <= (select max(id) from clean)"},
+        "update t set amount = 500 where id = 4",
+        {4},
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +180,7 @@ values = st.one_of(st.none(), st.floats(), st.integers(-5, 5).map(float))
 def test_predicates_select_what_was_counted(
     engine: pynomaly.Engine, rows: list[tuple[float | None, str | None]], low: int
 ) -> None:
-    numbers, texts = ([row[place] for row in rows] for place in (0, 1))
+    numbers, texts = [x for x, _ in rows], [y for _, y in rows]
     table = pa.table({"x": pa.array(numbers, pa.float64()), "y": pa.array(texts, pa.string())})
     engine.register("drawn", table)
     rules = [
@@ -235,7 +289,7 @@ ODD = {
     "only NaN": "select 'nan'::double as a from range(5)",
     "zones": "select timestamptz '2026-03-29 00:30+00' + to_hours(i) as a, date 'infinity' as b, "
     "case when i = 3 then timestamp 'infinity' else timestamp '2026-01-01' + to_hours(i) end as c from range(9) r(i)",
-    "names": 'select i as a, i as "a ", i as "a_1", i as n, i as value, i as found, i as top, i as grid from range(9) r(i)',
+    "names": 'select i as a, i as "a ", i as "a_1", i as n, i as value, i as top, i as grid from range(9) r(i)',
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import duckdb
 import msgspec
+import pyarrow as pa
 
 from pynomaly import frames
 from pynomaly.calls import macro_call
@@ -26,12 +27,13 @@ class Validating:
     execute: Callable[..., Rows]
     sql: Callable[..., Query]
     _guard: Callable[..., Any]
+    _relate: Callable[[pa.Table], duckdb.DuckDBPyRelation]
     _as_name: Callable[[object], AbstractContextManager[str]]
 
     def profile(self, source: object) -> Computed:
         """What the columns of a source are like, a row each; `source` is as in `detect`."""
         with self._as_name(source) as name:
-            return Computed(self.sql(f"from {macro_call('profile', (), (name,), {})}").arrow(), self._con)
+            return Computed(self.sql(f"from {macro_call('profile', (), (name,), {})}").arrow(), self._relate)
 
     def suggest_rules(self, source: object) -> list[dict[str, Any]]:
         """Rules that the rows of a clean source keep, as `validate` and `set_rules` take them."""
