@@ -469,3 +469,29 @@ def test_the_shell_detects_where_it_cannot_write(engine: pynomaly.Engine, path: 
         saved = subprocess.run([*in_another_process, "--save"], capture_output=True, text=True, check=False)
         assert (saved.returncode, "database_locked" in saved.stderr) == (5, True), saved.stderr
         assert runs(reader) == []
+
+
+@pytest.mark.parametrize(
+    ("type_", "text"), [("bit", "0000000000000001"), ("json", "1"), ("hugeint", "1"), ("timetz", "00:00:01+00")]
+)
+def test_a_key_is_the_text_that_the_database_has_for_it(engine: pynomaly.Engine, type_: str, text: str) -> None:
+    value = (
+        "('00:00:00'::time + to_seconds(id))::timetz"
+        if type_ == "timetz"
+        else f"id::{'smallint::' * (type_ == 'bit')}{type_}"
+    )
+    engine.execute(f"create table keyed as select {value} as k, a, b, g from t")
+    one = engine.detect("keyed", save=True, key="k", algorithm="hbos")
+    two = engine.detect("keyed", save=True, key=["g", "k"], algorithm="hbos")
+    assert (text,) in engine.execute("select key from pynomaly.results where run_id = ?", [one.run_id]).fetchall()
+    assert replayed(engine, one.run_id)["is_equal"]
+    assert replayed(engine, two.run_id)["is_equal"]
+    assert one.arrow().column_names == ["k", "a", "b", "g", "anomaly_score", "is_anomaly", "reasons"]
+
+
+def test_a_column_with_a_name_that_a_snapshot_needs_is_refused(engine: pynomaly.Engine) -> None:
+    engine.execute("create table clashing as select *, 1 as _pynomaly_place from t")
+    engine.execute("create temp table unseen as from clashing")
+    for source in ("clashing", "unseen"):
+        with pytest.raises(BadParameter, match="rename that column"):
+            engine.detect(source, save=True, key="id")

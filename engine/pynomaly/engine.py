@@ -275,7 +275,7 @@ class Engine(Commands):
             select = f"from {self._guard(lambda: self._session.relation(name))}"
             run.snapshot = self._guard(lambda: snapshots.write(self._con, select, self._session.workspace))
             name, key = SNAPSHOT + run.snapshot, {"key": PLACE}
-        run.rows = self.sql(statement(name, key)).arrow()
+        run.rows = self.sql(f"{runs.keyed(run)} {statement(name, key)}").arrow()
 
     @property
     def progress(self) -> Progress | None:

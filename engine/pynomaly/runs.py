@@ -185,6 +185,14 @@ def _stored_parameters(cursor: duckdb.DuckDBPyConnection, name: str, version: in
     return str(found[0][0]) if found else "{}"
 
 
+def keyed(run: Run) -> str:
+    """What goes before the FROM of a run's statement: where it is saved by a key, that key as text.
+
+    Only DuckDB has the text: on the way through Arrow a BIT or a JSON becomes something else.
+    """
+    return f"select *, {key_text(run.key)} as {PLACE}" if run.save and run.key else ""
+
+
 def _save(cursor: duckdb.DuckDBPyConnection, run: Run) -> None:
     """Insert the scored rows under their keys."""
     cursor.register("_pynomaly_scored", run.rows)
@@ -192,7 +200,7 @@ def _save(cursor: duckdb.DuckDBPyConnection, run: Run) -> None:
         if run.kind == "score" and run.key:
             _check_key(cursor, run.key)
         cursor.execute(
-            f"insert into pynomaly.results select ?::uuid, {key_text(run.key)}, anomaly_score, is_anomaly, reasons "
+            f"insert into pynomaly.results select ?::uuid, {PLACE}, anomaly_score, is_anomaly, reasons "
             "from _pynomaly_scored",
             [run.id],
         )
@@ -203,7 +211,7 @@ def _save(cursor: duckdb.DuckDBPyConnection, run: Run) -> None:
 def _check_key(cursor: duckdb.DuckDBPyConnection, key: tuple[str, ...]) -> None:
     known = " and ".join(f"{identifier(name)} is not null" for name in key)
     n_rows, n_keys = cursor.execute(
-        f"select count(*), count(distinct {key_text(key)}) filter ({known}) from _pynomaly_scored"
+        f"select count(*), count(distinct {PLACE}) filter ({known}) from _pynomaly_scored"
     ).fetchall()[0]
     if n_keys < n_rows:
         raise KeyNotUnique(
