@@ -152,6 +152,7 @@ def test_what_waits_is_written_in_a_second_when_there_is_much_and_at_the_end(dat
 
 
 def test_a_log_that_cannot_be_written_stops_nothing(database: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING", logger="pynomaly")
     with pynomaly.connect(database, query_log=True) as engine:
         engine.execute("drop table pynomaly.queries").fetchall()
         assert engine.execute("select count(*) from payments").fetchall() == [(100,)]

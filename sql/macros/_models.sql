@@ -14,20 +14,11 @@ create or replace temp macro _wanted_model(model, version) as table
             (select latest.version from _latest_stages(model) as latest where latest.stage = 'champion')
         ) as number;
 
--- By its name a scan would read the states of a thousand models for one: by its digest an index finds it.
 create or replace temp macro _chosen_model(model, version, explain) as table
-    with chosen as materialized (
-        select known.digest
-        from _wanted_model(model, version) as wanted -- a plain join with a catalogue that is empty would be folded away, and the check with it
-        left join query(_catalog('models')) as known on known.name = model and known.version = wanted.number
-    )
     select
         _load_model(
-            (
-                select any_value(stored.state)
-                from chosen
-                join query(_catalog('models')) as stored on stored.digest = chosen.digest
-            ),
-            chosen.digest, explain, getvariable('pynomaly_run'), getvariable('pynomaly_cursor'), current_setting('threads')
+            stored.state, stored.digest, explain, getvariable('pynomaly_run'), getvariable('pynomaly_cursor'),
+            current_setting('threads')
         ) as _pynomaly_fit
-    from chosen;
+    from _wanted_model(model, version) as wanted -- a plain join with a catalogue that is empty would be folded away, and the check with it
+    left join query(_catalog('models')) as stored on stored.name = model and stored.version = wanted.number;

@@ -30,7 +30,7 @@ select version from (
 ) where stage = 'champion'
 """
 _NAMES = "select distinct stored.name from pynomaly.models as stored where stored.run_id is null"
-_STATE = "select stored.state from pynomaly.models as stored where stored.digest = ? limit 1"  # which has an index
+_STATE = "select stored.state from pynomaly.models as stored where stored.name = ? and stored.version = ?"
 _FEATURES = "select stored.features from pynomaly.models as stored where stored.name = ? and stored.version = ?"
 STAGES = ("draft", "staging", "champion", "retired")
 
@@ -158,8 +158,8 @@ class CatalogFunctions:
 
     def _committed(self, lookup: duckdb.DuckDBPyConnection, model: str, version: int | None, work: Work) -> int:
         """The handle of a committed model."""
-        _, digest = self.committed_version(lookup, model, version)
-        return self._load(digest, lambda: lookup.execute(_STATE, [digest]).fetchall()[0][0], 0, work)
+        chosen, digest = self.committed_version(lookup, model, version)
+        return self._load(digest, lambda: lookup.execute(_STATE, [model, chosen]).fetchall()[0][0], 0, work)
 
     def committed_version(self, lookup: duckdb.DuckDBPyConnection, model: str, version: int | None) -> tuple[int, str]:
         """The version of a committed model that is meant, and its digest."""
