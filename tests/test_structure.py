@@ -13,7 +13,7 @@ TOP_LEVEL = {
 }  # fmt: skip
 # The layers from the inside out; a module may import its own layer and those before it.
 LAYERS = (
-    ("kernels", "errors", "garbage", "layout", "workers", "version"),
+    ("kernels", "ctrl_c", "errors", "garbage", "layout", "workers", "version"),
     ("algorithm", "arrays", "rows", "known", "memory"),
     ("cutoffs", "metrics"),
     ("combination",),
@@ -28,7 +28,7 @@ LAYERS = (
     ("catalog",),
     ("functions", "result"),
     ("session", "insights", "keeping", "query_log", "runs"),
-    ("commands",),
+    ("commands", "detecting"),
     ("engine",),
     ("__init__", "cli", "__main__"),
 )
