@@ -22,11 +22,13 @@ from pynomaly.errors import (
     CatalogChanged,
     Interrupted,
     KeyNotUnique,
+    NotWritten,
     ReadOnlyDatabase,
     ResultColumnExists,
     RunNotSaved,
     RunsNotComparable,
     SourceUnreadable,
+    UnknownColumn,
     UnknownModel,
     UnknownRun,
     UnknownSource,
@@ -142,6 +144,12 @@ def test_a_scoring_is_a_row_with_its_model(engine: pynomaly.Engine) -> None:
     with pytest.raises(UnknownModel):
         engine.score("t", "n")
     first, second = runs(engine)
+    engine.execute("create table narrow as select a from t")
+    with pytest.raises(UnknownColumn):
+        engine.score("narrow", "m")
+    failed = runs(engine)[-1]
+    assert (failed["status"], failed["algorithm"], json.loads(failed["parameters"])) == ("failed", "ecod", {})
+    assert (failed["model"], failed["model_version"], second["algorithm"]) == ("m", 1, "")
     assert (first["kind"], first["model"], first["model_version"], first["algorithm"]) == ("score", "m", 1, "ecod")
     assert first["sql"] == "from score_anomalies('t', 'm', version := 1, explain := 1)"
     assert (second["status"], second["error_code"], second["model"]) == ("failed", "unknown_model", None)
@@ -389,6 +397,60 @@ def test_a_snapshot_is_whole_or_not_there(engine: pynomaly.Engine, path: Path) -
     with pytest.raises(pynomaly.PynomalyError, match="broken"):
         engine.detect("broken", save=True)
     assert list((path.parent / "work.duckdb.files" / "snapshots").iterdir()) == []
+
+
+def test_a_full_disk_is_told_and_keeps_nothing_of_the_run(engine: pynomaly.Engine, path: Path) -> None:
+    engine.execute("create table big as select i as id, hash(i) % 9973 / 7 as a from range(200000) r(i)")
+    engine.execute("checkpoint")
+    engine.close()
+    script = f"""
+import resource, signal, pynomaly
+engine = pynomaly.connect({str(path)!r})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+for room, key in (({path.stat().st_size + 4096}, "id"), (4096, None)):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+    try:
+        engine.detect("big", save=True, key=key, algorithm="hbos")
+    except pynomaly.PynomalyError as error:
+        print(error)
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    in_database, in_folder = told.splitlines()
+    assert f"[not_written] `{path}" in in_database
+    assert f"[not_written] `{path}.files/snapshots/" in in_folder
+    with pynomaly.connect(path) as again:
+        assert not any(row["saved"] for row in runs(again))
+        assert again.execute("select count(*) from pynomaly.results").fetchall() == [(0,)]
+
+
+def test_a_workspace_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    with pynomaly.connect(tmp_path / "work.duckdb", workspace=tmp_path / "a file") as engine:
+        engine.execute(f"create table t as {ROWS}")
+        with pytest.raises(NotWritten, match="name another: connect"):
+            engine.detect("t", save=True)
+
+
+def test_ctrl_c_while_a_run_is_saved_keeps_nothing_and_says_so(engine: pynomaly.Engine, path: Path) -> None:
+    script = f"""
+import os, signal, threading, pynomaly
+from pynomaly import runs
+def save(cursor, run):
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    cursor.execute("select max(hash(i)) from range(1000000000000) r(i)")
+runs._save = save
+with pynomaly.connect({str(path)!r}) as engine:
+    try:
+        engine.detect("t", save=True, key="id", algorithm="hbos")
+    except KeyboardInterrupt:
+        print("stopped")
+"""
+    engine.close()
+    assert subprocess.check_output([sys.executable, "-c", script], text=True) == "stopped\n"
+    with pynomaly.connect(path) as again:
+        assert [(row["status"], row["error_code"], row["saved"]) for row in runs(again)] == [
+            ("cancelled", "interrupted", False)
+        ]
 
 
 def test_a_snapshot_that_is_gone(engine: pynomaly.Engine, path: Path) -> None:

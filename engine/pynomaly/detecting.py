@@ -12,6 +12,7 @@ from pynomaly import frames, runs, snapshots
 from pynomaly.cache import Progress
 from pynomaly.calls import TRAINING_OPTIONS, call, compare_call, macro_call, score_call
 from pynomaly.catalog.migrations import migrate
+from pynomaly.ctrl_c import held
 from pynomaly.errors import PynomalyError, ReadOnlyDatabase
 from pynomaly.quoting import literal
 from pynomaly.result import Comparison, ModelRow, Query, Result, Rows
@@ -156,12 +157,17 @@ class Detecting:
         if not run.is_recorded(self._session.records):
             return
         try:
-            runs.record(self._con, run)
-        except (PynomalyError, duckdb.Error) as failure:
-            found = translate(failure)
-            if run.save and error is None:
-                run.error = found
+            self._record(run)
+        except (PynomalyError, duckdb.Error, KeyboardInterrupt) as failure:
+            found = translate(failure) if isinstance(failure, Exception) else failure
+            if error is None and (run.save or isinstance(found, KeyboardInterrupt)):
+                run.end(found)
                 with contextlib.suppress(PynomalyError, duckdb.Error):
-                    runs.record(self._con, run)
+                    self._record(run)
                 raise found from None
             LOG.warning("the run was not recorded: %s", found)
+
+    def _record(self, run: Run) -> None:
+        """Write a run by a cursor of its own: no transaction of the user's is touched."""
+        with contextlib.closing(self._con.cursor()) as cursor, held(cursor.interrupt):
+            runs.record(cursor, run)
