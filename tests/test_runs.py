@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import polars as pl
 import pytest
 
@@ -220,6 +222,58 @@ def test_a_workspace_can_be_named(tmp_path: Path) -> None:
         engine.execute(f"create table t as {ROWS}")
         assert replayed(engine, engine.detect("t", save=True).run_id)["is_equal"]
         assert len(list((tmp_path / "here" / "snapshots").iterdir())) == 1
+
+
+def test_a_workspace_stays_where_it_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pynomaly.connect("work.duckdb", workspace="kept") as engine:
+        engine.execute(f"create table t as {ROWS}")
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert replayed(engine, engine.detect("t", save=True).run_id)["is_equal"]
+    assert len(list((tmp_path / "kept" / "snapshots").iterdir())) == 1
+    with pytest.raises(BadParameter, match="the workspace is 5"):
+        pynomaly.connect(workspace=5)  # type: ignore[arg-type]
+
+
+def test_a_workspace_is_named_once(tmp_path: Path) -> None:
+    with duckdb.connect() as con:
+        con.execute(f"create table t as {ROWS}")
+        pynomaly.attach(con)
+        engine = pynomaly.attach(con, workspace=tmp_path / "one")
+        assert replayed(engine, engine.detect("t", save=True).run_id)["is_equal"]
+        with pytest.raises(BadParameter, match="one"):
+            pynomaly.attach(con, workspace=tmp_path / "two")
+
+
+@pytest.mark.parametrize("path", [":memory:", ":memory:named", ""])
+def test_a_detection_in_memory_is_not_recorded_unless_saved(path: str) -> None:
+    with pynomaly.connect(path) as engine:
+        engine.execute(f"create table t as {ROWS}")
+        engine.detect("t")
+        assert runs(engine) == []
+
+
+def test_numbers_of_numpy_are_numbers(engine: pynomaly.Engine) -> None:
+    options = {"seed": np.int64(3), "key": np.array(["id"]), "parameters": {"n_trees": np.int32(20)}}
+    for cut_off in ({"top_k": np.int64(4)}, {"contamination": np.float32(0.25)}):
+        run = engine.detect("t", save=True, algorithm="iforest", **options, **cut_off).run_id
+        assert replayed(engine, run)["is_equal"]
+        assert json.loads(runs(engine)[-1]["options"]) == {
+            "algorithm": "iforest", "seed": 3, "key": ["id"], "parameters": {"n_trees": 20},
+            **{name: value.item() for name, value in cut_off.items()},
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("user", "told"), [(b"\xffmia", "\ufffdmia"), (b" mia ", "mia"), ("mi\u00e9".encode(), "mi\u00e9")]
+)
+def test_an_odd_user_is_still_one(
+    engine: pynomaly.Engine, monkeypatch: pytest.MonkeyPatch, user: bytes, told: str
+) -> None:
+    monkeypatch.setitem(os.environb, b"PYNOMALY_USER", user)
+    engine.detect("t")
+    assert runs(engine)[-1]["created_by"] == told
 
 
 def test_memory_records_what_is_saved(tmp_path: Path) -> None:

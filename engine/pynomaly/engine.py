@@ -57,6 +57,7 @@ def connect(
         raise BadParameter(f"`{path}` is a data file, not a database", "connect() without it and detect it by its path")
     if not isinstance(path, str | Path):
         raise BadParameter(f"the path is {path!r}", "give a path, or nothing for a database in memory")
+    folder = _folder(workspace)
     given = {"memory_limit": memory_limit, "threads": threads}
     config: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     try:
@@ -68,8 +69,7 @@ def connect(
     except (PynomalyError, duckdb.Error) as error:
         con.close()
         raise translate(error) from None
-    records = not read_only and str(path) != ":memory:"
-    session = Session(con, records, Path(workspace) if workspace else None)
+    session = Session(con, records=True, workspace=folder)
     engine = Engine(con, session, owns=True)
     if not read_only and (is_on(con) if query_log is None else query_log):
         session.log = QueryLog(con)
@@ -84,9 +84,16 @@ def attach(con: duckdb.DuckDBPyConnection, workspace: str | Path | None = None) 
     if not isinstance(con, duckdb.DuckDBPyConnection):
         raise BadParameter(f"the connection is {con!r}", "give one that duckdb.connect() returned")
     try:
-        return Engine(con, Session.of(con, Path(workspace) if workspace else None), owns=False)
+        return Engine(con, Session.of(con, _folder(workspace)), owns=False)
     except duckdb.Error as error:
         raise translate(error) from None
+
+
+def _folder(workspace: str | Path | None) -> Path | None:
+    """A workspace as a path that another working directory does not change."""
+    if not isinstance(workspace, str | Path | None):
+        raise BadParameter(f"the workspace is {workspace!r}", "give the path of a folder, or nothing")
+    return Path(workspace).absolute() if workspace else None
 
 
 def _refuse_no_text(sql: object) -> None:

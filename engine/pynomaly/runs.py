@@ -34,7 +34,7 @@ class Run:
         self.id = str(uuid.uuid4())
         self.kind = kind
         self.source = source
-        self.asked = asked or {}
+        self.asked = msgspec.to_builtins(asked or {}, enc_hook=_plain)
         self.save = save
         self.key = names(self.asked.get("key"), "key")
         self.snapshot: str | None = None
@@ -219,5 +219,10 @@ def _check_key(cursor: duckdb.DuckDBPyConnection, key: tuple[str, ...]) -> None:
         )
 
 
+def _plain(value: Any) -> object:
+    """A value of numpy's as Python's own; another as text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
 def _json(value: object) -> str:
-    return msgspec.json.encode(value, enc_hook=str).decode()
+    return msgspec.json.encode(value).decode()

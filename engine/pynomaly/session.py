@@ -12,6 +12,7 @@ import duckdb
 
 from pynomaly import frames, functions, source
 from pynomaly.cache import ModelCache, Progress
+from pynomaly.errors import BadParameter
 from pynomaly.workers import Stop
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ class Session:
     """What all cursors of one database instance share: the functions, the fitted models, the frames."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection, records: bool = False, workspace: Path | None = None) -> None:
-        self.records = records  # every run, and not only the saved ones
         self.read_only, beside = _place(con)
+        self.records = records and beside is not None and not self.read_only  # every run, and not only the saved ones
         self.workspace = workspace or beside
         self.log: QueryLog | None = None
         self.id = uuid.uuid4().hex
@@ -50,7 +51,14 @@ class Session:
         found = con.execute("select count(*) from duckdb_functions() where function_name = '_session'").fetchall()
         if found == [(0,)]:
             return cls(con, workspace=workspace)
-        return _SESSIONS[str(con.execute("select _session(null)").fetchall()[0][0])]
+        session = _SESSIONS[str(con.execute("select _session(null)").fetchall()[0][0])]
+        session.workspace = session.workspace or workspace
+        if workspace not in (None, session.workspace):
+            raise BadParameter(
+                f"the workspace is {str(workspace)!r}, and an engine of this database has `{session.workspace}`",
+                "leave it out, or name it the first time",
+            )
+        return session
 
     def lookup_cursor(self, name: str) -> duckdb.DuckDBPyConnection:
         """A cursor that sees the database, and the frame registered under a name if there is one."""
