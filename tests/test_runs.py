@@ -416,6 +416,56 @@ def test_a_run_that_was_not_saved_has_no_results(engine: pynomaly.Engine) -> Non
         replayed(engine, run)
 
 
+LOOKS = (
+    "from replay_run($run)",
+    "from diff_runs($run, $run)",
+    "from label_row($run, '1', 'normal')",
+    "from explain_row($run, '1')",
+    "from project($run)",
+    "from evaluate($run)",
+    "from feature_importance($run)",
+)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_results_that_were_removed_are_told(engine: pynomaly.Engine, look: str) -> None:
+    run = engine.detect("t", save=True, key="id", algorithm="hbos").run_id
+    engine.vacuum_catalog(keep=0, remove=True)
+    with pytest.raises(RunNotSaved, match="were removed"):
+        engine.execute(look, {"run": run}).fetchall()
+
+
+@pytest.mark.parametrize("look", LOOKS[:3])
+def test_a_transaction_that_does_not_see_the_results_yet(engine: pynomaly.Engine, look: str) -> None:
+    engine.execute("begin; from t")
+    run = engine.detect("t", save=True, key="id", algorithm="hbos").run_id
+    with pytest.raises(RunNotSaved, match="commit or roll back"):
+        engine.execute(look, {"run": run}).fetchall()
+    engine.execute("rollback")
+    engine.execute(look, {"run": run}).fetchall()
+
+
+@pytest.mark.parametrize("odd", ["'[1]' as options", "'[]' as libraries", "[null] as key", "null as n_rows"])
+def test_a_run_that_somebody_else_wrote(engine: pynomaly.Engine, odd: str) -> None:
+    run = engine.detect("t", save=True, key="id", algorithm="hbos").run_id
+    foreign = "11111111-1111-1111-1111-111111111111"
+    select = f"select * replace ({odd}, '{foreign}' as id) from pynomaly.runs where id = '{run}'"
+    engine.execute(f"insert into pynomaly.runs {select}")
+    engine.execute(f"insert into pynomaly.results select * replace ('{foreign}' as run_id) from pynomaly.results")
+    if "n_rows" in odd:
+        assert replayed(engine, foreign)["is_equal"]
+        assert len(engine.project(foreign)) == 600
+    else:
+        with pytest.raises(CatalogChanged, match="delete its row"):
+            replayed(engine, foreign)
+    assert replayed(engine, run)["is_equal"]
+
+
+def test_another_column_of_the_results_is_left_alone(engine: pynomaly.Engine) -> None:
+    engine.execute("alter table pynomaly.results add column seen boolean")
+    assert replayed(engine, engine.detect("t", save=True, key="id", algorithm="hbos").run_id)["is_equal"]
+
+
 def test_a_key_of_a_scoring_is_checked(engine: pynomaly.Engine) -> None:
     engine.train("m", "t", algorithm="ecod", exclude="id")
     with pytest.raises(KeyNotUnique, match="3 different values in 600 rows"):

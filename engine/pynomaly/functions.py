@@ -119,6 +119,7 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (runs.run_source, "varchar", False),
         (runs.replay, "varchar", False),
         (runs.changed_libraries, "varchar[]", False),
+        (runs.seen_run, "varchar", False),
         (runs.comparable, "boolean", False),
         (evaluations.judged_rows, "varchar", False),
         (evaluations.anomaly_label, "double", False),

@@ -8,6 +8,7 @@ import msgspec
 from pynomaly.calls import OPTIONS, macro_call
 from pynomaly.catalog import retention
 from pynomaly.catalog.detectors import overridden
+from pynomaly.errors import CatalogChanged
 from pynomaly.result import Removal, Rows, Step
 
 if TYPE_CHECKING:
@@ -47,8 +48,11 @@ class Keeping:
         if options.get("detector") is None:
             return given
         call = macro_call("_detector", (), (options["detector"],), {})
-        _, stored = self.execute(f"from {call}").fetchall()[0]
-        return overridden(msgspec.json.decode(stored, type=dict[str, Any]), given)
+        name, stored = self.execute(f"from {call}").fetchall()[0]
+        try:
+            return overridden(msgspec.json.decode(stored, type=dict[str, Any]), given)
+        except msgspec.ValidationError:
+            raise CatalogChanged(f"detector `{name}` has no parameters but {stored}", "define it again") from None
 
     def change_setting(self, name: str, value: object) -> None:
         """Set what `settings()` lists, from now on and for everybody who opens the database."""

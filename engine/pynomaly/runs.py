@@ -201,8 +201,8 @@ def _save(cursor: duckdb.DuckDBPyConnection, run: Run) -> None:
     if run.kind == "score" and run.key:
         _check_key(cursor, run.key)
     cursor.execute(
-        f"insert into pynomaly.results select ?::uuid, {PLACE}, anomaly_score, is_anomaly, reasons "
-        "from _pynomaly_scored",
+        "insert into pynomaly.results (run_id, key, anomaly_score, is_anomaly, reasons) "
+        f"select ?::uuid, {PLACE}, anomaly_score, is_anomaly, reasons from _pynomaly_scored",
         [run.id],
     )
 
