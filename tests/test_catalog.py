@@ -11,6 +11,7 @@ import pytest
 import pynomaly
 from pynomaly.catalog import migrations, models
 from pynomaly.cli import main
+from pynomaly.errors import CatalogChanged, UnknownColumn
 
 ROWS = """
 select i as id, (i * 37) % 101 / 10.0 as amount, (i * 53) % 97 / 10.0 as hour, i % 50 = 0 as fraud from range(500) r(i)
@@ -219,6 +220,43 @@ def test_a_dropped_catalogue_is_told(engine: pynomaly.Engine) -> None:
         with pytest.raises(pynomaly.PynomalyError) as raised:
             engine.execute(query).fetchall()
         assert raised.value.code != "internal_failure", raised.value
+
+
+@pytest.mark.parametrize(
+    ("change", "asked", "told"),
+    [
+        (
+            "drop view pynomaly.lineage; drop table pynomaly.results",
+            "from lineage('payments')",
+            "pynomaly.lineage was dropped",
+        ),
+        ("drop table pynomaly.settings", "from settings()", "pynomaly.settings was dropped"),
+        (
+            "alter table pynomaly.settings drop column value",
+            "from settings()",
+            "`value` of pynomaly.settings was dropped",
+        ),
+    ],
+)
+def test_a_catalogue_that_lost_a_part_opens_and_tells_it(file: Path, change: str, asked: str, told: str) -> None:
+    with duckdb.connect(str(file)) as con:
+        con.execute(change)
+    with pynomaly.connect(file) as engine:
+        assert engine.score("payments", "fraud").verdict.n_rows == 500
+        with pytest.raises(CatalogChanged, match=told):
+            engine.execute(asked).fetchall()
+        with pytest.raises(UnknownColumn, match="nowhere"):
+            engine.execute("select nowhere from payments")
+        if change.startswith("drop table"):  # the mend that is told
+            engine.execute(migrations.tables()["settings"])
+            assert len(engine.execute(asked).fetchall()) == 2
+
+
+def test_a_catalogue_without_its_record_of_migrations_is_refused(file: Path) -> None:
+    with duckdb.connect(str(file)) as con:
+        con.execute("drop table pynomaly.migrations")
+    with pytest.raises(CatalogChanged, match="restore the database"):
+        pynomaly.connect(file)
 
 
 def test_a_model_travels_in_one_file(file: Path, tmp_path: Path) -> None:

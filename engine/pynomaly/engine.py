@@ -16,12 +16,11 @@ import duckdb
 
 from pynomaly import frames
 from pynomaly.cache import Progress
-from pynomaly.catalog.migrations import dropped_table, migrate
+from pynomaly.catalog.migrations import changed_catalog, migrate
 from pynomaly.commands import Commands
 from pynomaly.ctrl_c import held
 from pynomaly.detecting import Detecting
 from pynomaly.errors import BadParameter, InvalidSql, PynomalyError, TransactionAborted
-from pynomaly.paths import macro_files
 from pynomaly.query_log import Ask, QueryLog, Statement, is_on, selects
 from pynomaly.quoting import literal
 from pynomaly.result import Query, Rows
@@ -125,8 +124,7 @@ class Engine(Detecting, Commands):
         self._progress: Progress | None = None
         session.cursors.add(self)
         self._stop = self._stoppable()
-        for file in macro_files():
-            con.execute(file.read_text(encoding="utf-8"))
+        session.install(con)
         if owns or parent is not None:
             con.execute("set enable_progress_bar = false")  # DuckDB draws it on stdout
         # Registered functions outlive a forgotten engine and print pages of leak notes at exit.
@@ -258,7 +256,7 @@ class Engine(Detecting, Commands):
             self._aborted = self._is_aborted()
             raise
         except (duckdb.Error, MemoryError, OSError, RuntimeError) as error:  # a stream raises the last two
-            found = dropped_table(self._con, error) or translate(error, self._names)
+            found = changed_catalog(self._con, error) or translate(error, self._names)
         self._aborted = self._is_aborted()
         raise found
 

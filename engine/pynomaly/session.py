@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import uuid
 import weakref
 from pathlib import Path
@@ -13,6 +14,7 @@ import duckdb
 from pynomaly import frames, functions, source
 from pynomaly.cache import ModelCache, Progress
 from pynomaly.errors import BadParameter
+from pynomaly.paths import macro_files
 from pynomaly.workers import Stop
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class Session:
         self.stops: dict[str, Stop] = {}
         self.frames: dict[str, object] = {}
         self.cursors: weakref.WeakSet[Engine] = weakref.WeakSet()
+        self._installing = threading.local()
         self._con = con.cursor()
         with contextlib.suppress(duckdb.Error):  # a locked configuration keeps its own setting
             self._con.execute("set python_scan_all_frames = true")
@@ -59,6 +62,23 @@ class Session:
                 "leave it out, or name it the first time",
             )
         return session
+
+    def install(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Make the macros on a connection; one that reads what somebody dropped or altered tells it when called."""
+        for file in macro_files():
+            macros = file.read_text(encoding="utf-8")
+            try:
+                con.execute(macros)
+            except duckdb.Error:
+                self._installing.is_blind = True
+                try:
+                    con.execute(macros)
+                finally:
+                    self._installing.is_blind = False
+
+    def is_installing(self) -> bool:
+        """Whether this thread makes macros that must not look at the catalogue."""
+        return getattr(self._installing, "is_blind", False)
 
     def lookup_cursor(self, name: str) -> duckdb.DuckDBPyConnection:
         """A cursor that sees the database, and the frame registered under a name if there is one."""

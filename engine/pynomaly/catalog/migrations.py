@@ -1,6 +1,7 @@
 """The catalogue's tables: numbered SQL files, each applied once and in one transaction."""
 
 import hashlib
+import re
 from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
@@ -31,6 +32,12 @@ _THERE = """
 select table_name, sql from duckdb_tables() where database_name = current_database() and schema_name = 'pynomaly'
 union all
 select view_name, sql from duckdb_views() where database_name = current_database() and schema_name = 'pynomaly'
+"""
+
+
+_COLUMNS = """
+select table_name, column_name from duckdb_columns()
+where database_name = current_database() and schema_name = 'pynomaly'
 """
 
 
@@ -122,7 +129,13 @@ def _is_in_transaction(con: duckdb.DuckDBPyConnection) -> bool:
 
 def _run(con: duckdb.DuckDBPyConnection, migration: Migration) -> None:
     con.execute(_LEDGER)
-    con.execute(migration.sql)
+    try:
+        con.execute(migration.sql)
+    except duckdb.CatalogException as error:
+        raise CatalogChanged(
+            f"the catalogue is not as its record of migrations says: {str(error).splitlines()[0]}",
+            "restore the database from a copy",
+        ) from None
     con.execute(
         "insert into pynomaly.migrations (number, name, checksum) values (?, ?, ?)",
         [migration.number, migration.name, migration.checksum],
@@ -149,24 +162,46 @@ def check_table(con: duckdb.DuckDBPyConnection, table: str) -> bool:
     return True
 
 
-def dropped_table(con: duckdb.DuckDBPyConnection, error: Exception) -> CatalogChanged | None:
-    """The error behind one of DuckDB's binder, where a table of the catalogue is gone.
+def changed_catalog(con: duckdb.DuckDBPyConnection, error: Exception) -> CatalogChanged | None:
+    """The error behind one of DuckDB's binder that names a table or a column of the catalogue that is gone.
 
-    DuckDB itself may have taken a variable of Python for it, and complain about that.
+    DuckDB itself may have taken a variable of Python for the table, and complain about that without a name.
     """
     if not isinstance(error, duckdb.CatalogException | duckdb.BinderException | duckdb.InvalidInputException):
         return None
+    words = set(re.findall(r"\w+", str(error)))
+    is_mistaken = isinstance(error, duckdb.InvalidInputException)
     with suppress(duckdb.Error), closing(con.cursor()) as cursor:
-        there = {str(row[0]) for row in cursor.execute(_THERE).fetchall()}
-        gone = sorted(tables().keys() - there)
-        if gone and len(applied(cursor)) == len(migrations()):
-            return _dropped(gone[0])
+        if len(applied(cursor)) < len(migrations()):
+            return None
+        there = {(str(table), str(column)) for table, column in cursor.execute(_COLUMNS).fetchall()}
+        intact = {table for table, _ in there}
+        for table, column in sorted(known_columns() - there):
+            if table not in intact and (table in words or is_mistaken):
+                return _dropped(table)
+            if table in intact and column in words:
+                return _altered(table, column)
     return None
+
+
+@cache
+def known_columns() -> set[tuple[str, str]]:
+    """Every column of the catalogue, after its table or view."""
+    with duckdb.connect() as con:
+        migrate(con)
+        return {(str(table), str(column)) for table, column in con.execute(_COLUMNS).fetchall()}
 
 
 def _dropped(table: str) -> CatalogChanged:
     return CatalogChanged(
         f"table pynomaly.{table} was dropped", f"restore the database from a copy, or begin it anew: {tables()[table]}"
+    )
+
+
+def _altered(table: str, column: str) -> CatalogChanged:
+    return CatalogChanged(
+        f"column `{column}` of pynomaly.{table} was dropped or renamed",
+        "give it back its name, or restore the database from a copy",
     )
 
 
