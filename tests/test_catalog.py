@@ -11,7 +11,7 @@ import pytest
 import pynomaly
 from pynomaly.catalog import migrations, models
 from pynomaly.cli import main
-from pynomaly.errors import CatalogChanged, UnknownColumn
+from pynomaly.errors import BadParameter, CatalogChanged, UnknownColumn, UnknownObject
 
 ROWS = """
 select i as id, (i * 37) % 101 / 10.0 as amount, (i * 53) % 97 / 10.0 as hour, i % 50 = 0 as fraud from range(500) r(i)
@@ -119,6 +119,20 @@ def test_an_older_catalogue_is_upgraded_on_open(file: Path, monkeypatch: pytest.
         assert engine.execute("select count(*) from pynomaly.models").fetchall() == [(1,)]
 
 
+def test_an_older_catalogue_that_is_attached_is_read_as_it_is() -> None:
+    with duckdb.connect() as con:
+        con.execute(f"create table payments as {ROWS}")
+        migrations._apply(con, migrations.migrations()[0])
+        engine = pynomaly.attach(con)
+        assert len(engine.detect("payments")) == 500
+        for macro in ("runs", "models", "detectors"):
+            assert engine.execute(f"from {macro}()").fetchall() == []
+        with pytest.raises(UnknownObject):
+            engine.lineage("payments")
+        engine.train("fraud", "payments", algorithm="hbos")
+        assert len(engine.lineage("payments")) == 1
+
+
 def test_a_migration_that_fails_leaves_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = migrations.migrations()
     sql = "create table pynomaly.later (x integer); select 1 / nothing"
@@ -206,6 +220,12 @@ def test_a_score_says_what_was_flagged(engine: pynomaly.Engine) -> None:
     verdict = engine.score("payments", "fraud").verdict
     assert (verdict.n_rows, verdict.n_flagged) == (500, 10)
     assert engine.score("payments", "fraud").verdict.n_rows == 500
+
+
+def test_a_version_is_a_number(engine: pynomaly.Engine) -> None:
+    engine.train("fraud", "payments", algorithm="hbos")
+    with pytest.raises(BadParameter, match="the version is '1'; give a number; it has version 1"):
+        engine.score("payments", "fraud", version="1")  # type: ignore[arg-type]
 
 
 def test_a_variable_may_be_called_like_a_table_of_the_catalogue(engine: pynomaly.Engine) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pynomaly.calls import OPTIONS, macro_call
+from pynomaly.calls import OPTIONS, key_of, macro_call
 from pynomaly.catalog import retention
 from pynomaly.catalog.detectors import overridden
 from pynomaly.errors import CatalogChanged
@@ -31,8 +31,11 @@ class Keeping:
     _insert: Callable[[str, str], None]
 
     def label(self, run: str, key: object, label: str, note: str | None = None) -> None:
-        """Say of a row of a saved run that it is an 'anomaly' or 'normal'; the last saying about a row counts."""
-        self._insert("labels", macro_call("label_row", ("note",), (run, key, label), {"note": note}))
+        """Say of a row of a saved run that it is an 'anomaly' or 'normal'; the last saying about a row counts.
+
+        A key of several columns is a list.
+        """
+        self._insert("labels", macro_call("label_row", ("note",), (run, key_of(key), label), {"note": note}))
 
     def define_detector(self, name: str, **options: Any) -> None:
         """Keep parameters of `detect` under a name; defined again it has another version."""

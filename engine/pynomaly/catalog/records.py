@@ -75,7 +75,7 @@ class RecordFunctions:
         given, names = arrays.constants(args)
         if not names:
             with closing(self._session.lookup_cursor("")) as cursor:
-                known = cursor.execute(_OBJECTS).fetchall() if migrations.applied(cursor) else []
+                known = cursor.execute(_OBJECTS).fetchall() if migrations.check_table(cursor, "runs") else []
             near = did_you_mean(str(given), [str(row[0]) for row in known])
             raise UnknownObject(
                 f"nothing is called `{given}` in the catalogue",
