@@ -27,7 +27,7 @@ LAYERS = (
     ("estimate", "geometry"),
     ("catalog",),
     ("functions", "result"),
-    ("session", "insights", "keeping", "query_log", "runs"),
+    ("session", "insights", "keeping", "macros", "query_log", "runs"),
     ("commands", "detecting"),
     ("engine",),
     ("__init__", "cli", "__main__"),

@@ -71,7 +71,7 @@ class Commands(Insights, Keeping):
         `source` is as in `evaluate`; `options` are the other parameters of the macro `evaluation_curves`.
         """
         with self._as_name(_rows_of(source)) as name:
-            return Computed(self.sql(f"from {curves_call(name, label=label, **options)}").arrow(), self._con)
+            return Computed(self.sql(f"from {curves_call(name, label=label, **options)}").arrow(), self._relate)
 
     def export_numpy(self, model: str, path: str | Path, version: int | None = None) -> None:
         """Write a model to a folder that scores with numpy alone; without a version the champion or the newest.

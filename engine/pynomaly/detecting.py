@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import pyarrow as pa
 
 from pynomaly import frames, runs, snapshots
 from pynomaly.cache import Progress
@@ -37,6 +38,7 @@ class Detecting:
     expanded: Callable[[dict[str, Any]], dict[str, Any]]
     _guard: Callable[..., Any]
     _kept: Callable[[str], ModelRow]
+    _relate: Callable[[pa.Table], duckdb.DuckDBPyRelation]
     _as_name: Callable[[object], AbstractContextManager[str]]
     _watched: Callable[..., AbstractContextManager[object]]
 
@@ -53,7 +55,7 @@ class Detecting:
         with self._as_name(source) as name, self.recorded(run):
             run.sql = f"select * from {call(run.source, **options)}"
             self._run(run, name, lambda read, key: f"from {call(read, **{**options, **key})}")
-        return Result(run.found, run.verdict, run.id, self._con)
+        return Result(run.found, run.verdict, run.id, self._relate)
 
     def compare(self, source: object, **options: Any) -> Comparison:
         """Run several algorithms on the same rows and return a row each: costs, rows flagged, and agreement.
@@ -64,7 +66,7 @@ class Detecting:
         with self._as_name(source) as name, self.recorded() as run:
             run.sql = f"from {compare_call(name, **options)}"
             table = self.sql(run.sql).arrow()
-        return Comparison(table, run.sql, run.id, self._con)
+        return Comparison(table, run.sql, run.id, self._relate)
 
     def train(self, name: str, source: object, **options: Any) -> ModelRow:
         """Train a model and keep it as the next version of its name; return its row.
@@ -100,7 +102,7 @@ class Detecting:
             options["version"] = self.version_of(model, version)
             run.model, run.sql = (model, options["version"]), statement(run.source)
             self._run(run, name, lambda read, _: statement(read))
-        return Result(run.found, run.verdict, run.id, self._con)
+        return Result(run.found, run.verdict, run.id, self._relate)
 
     def version_of(self, model: str, version: int | None = None) -> int:
         """The version of a model that scores: the one named, the champion, or the newest where none was promoted."""

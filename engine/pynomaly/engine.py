@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import duckdb
+import pyarrow as pa
 
 from pynomaly import frames
 from pynomaly.cache import Progress
@@ -21,6 +22,7 @@ from pynomaly.commands import Commands
 from pynomaly.ctrl_c import held
 from pynomaly.detecting import Detecting
 from pynomaly.errors import BadParameter, InvalidSql, PynomalyError, TransactionAborted
+from pynomaly.macros import Macros
 from pynomaly.query_log import Ask, QueryLog, Statement, is_on, selects
 from pynomaly.quoting import literal
 from pynomaly.result import Query, Rows
@@ -124,7 +126,9 @@ class Engine(Detecting, Commands):
         self._progress: Progress | None = None
         session.cursors.add(self)
         self._stop = self._stoppable()
-        session.install(con)
+        self._macros = Macros(con, session.blindly)
+        if not owns and parent is None:  # the user has a connection of their own, whose statements go past this engine
+            self._macros.provide_all()
         if owns or parent is not None:
             con.execute("set enable_progress_bar = false")  # DuckDB draws it on stdout
         # Registered functions outlive a forgotten engine and print pages of leak notes at exit.
@@ -146,9 +150,10 @@ class Engine(Detecting, Commands):
         with self._watched(lambda: sql):
             if self._aborted and _COMMIT.search(sql):
                 self._undo()
-            self._guard(lambda: self._con.execute(sql, parameters))
+            self._ask(sql, lambda: self._con.execute(sql, parameters))
         if _ROLLBACK.search(sql):
             self._aborted = False
+            self._macros.forget()
         return Rows(self._con, self._guard)
 
     def sql(self, sql: str, parameters: Parameters = None) -> Query:
@@ -161,11 +166,28 @@ class Engine(Detecting, Commands):
             self.execute(sql, parameters)
         run: Callable[[Callable[[], Any]], Any] = self._guard
         with self._watched(lambda: sql, self._con.sql) as statement:
-            relation = self._guard(lambda: self._con.sql(sql, params=parameters))
+            relation = self._ask(sql, lambda: self._con.sql(sql, params=parameters))
             if statement is not None and selects(sql):  # it runs, and is logged, when its rows are asked for
                 statement.is_kept = False
                 run = partial(self._logged, sql)
-        return Query(relation if relation is not None else self._con.sql("select null where false"), self._guard, run)
+        rows = relation if relation is not None else self._con.sql("select null where false")
+        return Query(rows, self._guard, run, self._macros.provide_all)
+
+    def _ask(self, sql: str, action: Callable[[], T]) -> T:
+        """Run a statement with the macros that it needs."""
+        self._guard(lambda: self._macros.provide(sql))
+        try:
+            return self._guard(action)
+        except PynomalyError as error:
+            if self._aborted or not self._macros.lacks(error):
+                raise
+        self._guard(self._macros.provide_all)
+        return self._guard(action)
+
+    def _relate(self, table: pa.Table) -> duckdb.DuckDBPyRelation:
+        """Rows as a relation of this connection."""
+        self._guard(self._macros.provide_all)
+        return self._guard(lambda: self._con.from_arrow(table))
 
     def _watched(self, sql: Callable[[], str], ask: Ask | None = None) -> AbstractContextManager[Statement | None]:
         """A block whose statement is logged, where there is a log."""
@@ -271,6 +293,7 @@ class Engine(Detecting, Commands):
     def _undo(self) -> None:
         self._con.execute("rollback")
         self._aborted = False
+        self._macros.forget()
         raise TransactionAborted("an earlier error undid this transaction", "run its statements again")
 
 

@@ -64,8 +64,8 @@ class Session(Protocol):
     stops: dict[str, Stop]
     workspace: Path | None
 
-    def is_installing(self) -> bool:
-        """Whether this thread makes macros that must not look at the catalogue."""
+    def is_blind(self) -> bool:
+        """Whether this thread creates macros that must not look at the catalogue."""
 
     def lookup_cursor(self, name: str) -> duckdb.DuckDBPyConnection:
         """A cursor that looks up the schema of a source while a query is planned."""

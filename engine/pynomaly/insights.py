@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from pynomaly.calls import COST_OPTIONS, key_of, macro_call
 from pynomaly.result import Computed, Query
@@ -13,7 +14,7 @@ from pynomaly.result import Computed, Query
 class Insights:
     """The methods of the engine that only look; each gives the rows of the macro that bears its name."""
 
-    _con: duckdb.DuckDBPyConnection
+    _relate: Callable[[pa.Table], duckdb.DuckDBPyRelation]
     sql: Callable[..., Query]
     _as_name: Callable[[object], AbstractContextManager[str]]
 
@@ -59,4 +60,4 @@ class Insights:
         """The rows of a macro, computed now."""
         known = COST_OPTIONS if macro == "estimate_cost" else tuple(options)
         call = macro_call(macro, known, leading, options)
-        return Computed(self.sql(f"from {call}").arrow(), self._con)
+        return Computed(self.sql(f"from {call}").arrow(), self._relate)

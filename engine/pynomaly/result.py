@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from pynomaly.cache import Fitted
 from pynomaly.encoding import LeftOut
-from pynomaly.translate import translate
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
 Guard = Callable[[Callable[[], Any]], Any]
+Relate = Callable[[pa.Table], duckdb.DuckDBPyRelation]  # rows to a relation
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,9 +163,9 @@ def _figures(named: dict[str, float | None]) -> str:
 class Computed:
     """Rows that are already computed, in any form."""
 
-    def __init__(self, table: pa.Table, con: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, table: pa.Table, relate: Relate) -> None:
         self._table = table
-        self._con = con
+        self._relate = relate
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -186,17 +186,14 @@ class Computed:
 
     def relation(self) -> duckdb.DuckDBPyRelation:
         """The rows as a DuckDB relation, to go on in SQL."""
-        try:
-            return self._con.from_arrow(self._table)
-        except duckdb.Error as error:  # the engine was closed
-            raise translate(error) from None
+        return self._relate(self._table)
 
 
 class Result(Computed):
     """The scored rows of a detection and its verdict."""
 
-    def __init__(self, table: pa.Table, verdict: Verdict, run_id: str, con: duckdb.DuckDBPyConnection) -> None:
-        super().__init__(table, con)
+    def __init__(self, table: pa.Table, verdict: Verdict, run_id: str, relate: Relate) -> None:
+        super().__init__(table, relate)
         self.run_id = run_id
         self.verdict = verdict
 
@@ -208,8 +205,8 @@ class Result(Computed):
 class Comparison(Computed):
     """A row for each compared algorithm, and the SQL that made them."""
 
-    def __init__(self, table: pa.Table, sql: str, run_id: str, con: duckdb.DuckDBPyConnection) -> None:
-        super().__init__(table, con)
+    def __init__(self, table: pa.Table, sql: str, run_id: str, relate: Relate) -> None:
+        super().__init__(table, relate)
         self.run_id = run_id
         self.sql = sql
 
@@ -257,10 +254,11 @@ class Rows:
 class Query:
     """A SELECT that runs when its rows are asked for, each time anew; what DuckDB raises is translated."""
 
-    def __init__(self, relation: duckdb.DuckDBPyRelation, guard: Guard, run: Guard) -> None:
+    def __init__(self, relation: duckdb.DuckDBPyRelation, guard: Guard, run: Guard, ready: Callable[[], None]) -> None:
         self._relation = relation
         self._guard = guard
         self._run = run  # a guard that logs the query besides
+        self._ready = ready  # makes everything there that another query over this one could name
 
     @property
     def columns(self) -> list[str]:
@@ -293,6 +291,11 @@ class Query:
 
     def relation(self) -> duckdb.DuckDBPyRelation:
         """The query as a DuckDB relation, to go on with its own methods; its errors are DuckDB's."""
+        self._guard(self._ready)
+        return self.bare_relation()
+
+    def bare_relation(self) -> duckdb.DuckDBPyRelation:
+        """The same for those who name no macro in what they do with it."""
         self._run(lambda: self._relation.columns)  # which tells whether the engine was closed
         return self._relation
 

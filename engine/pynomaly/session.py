@@ -6,6 +6,7 @@ import contextlib
 import threading
 import uuid
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,6 @@ import duckdb
 from pynomaly import frames, functions, source
 from pynomaly.cache import ModelCache, Progress
 from pynomaly.errors import BadParameter
-from pynomaly.paths import macro_files
 from pynomaly.workers import Stop
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Session:
         self.stops: dict[str, Stop] = {}
         self.frames: dict[str, object] = {}
         self.cursors: weakref.WeakSet[Engine] = weakref.WeakSet()
-        self._installing = threading.local()
+        self._creating = threading.local()
         self._con = con.cursor()
         with contextlib.suppress(duckdb.Error):  # a locked configuration keeps its own setting
             self._con.execute("set python_scan_all_frames = true")
@@ -63,22 +63,18 @@ class Session:
             )
         return session
 
-    def install(self, con: duckdb.DuckDBPyConnection) -> None:
-        """Make the macros on a connection; one that reads what somebody dropped or altered tells it when called."""
-        for file in macro_files():
-            macros = file.read_text(encoding="utf-8")
-            try:
-                con.execute(macros)
-            except duckdb.Error:
-                self._installing.is_blind = True
-                try:
-                    con.execute(macros)
-                finally:
-                    self._installing.is_blind = False
+    @contextlib.contextmanager
+    def blindly(self) -> Iterator[None]:
+        """A block in which this thread creates macros that do not look at the catalogue."""
+        self._creating.is_blind = True
+        try:
+            yield
+        finally:
+            self._creating.is_blind = False
 
-    def is_installing(self) -> bool:
-        """Whether this thread makes macros that must not look at the catalogue."""
-        return getattr(self._installing, "is_blind", False)
+    def is_blind(self) -> bool:
+        """Whether this thread is in such a block."""
+        return getattr(self._creating, "is_blind", False)
 
     def lookup_cursor(self, name: str) -> duckdb.DuckDBPyConnection:
         """A cursor that sees the database, and the frame registered under a name if there is one."""
