@@ -26,7 +26,7 @@ LAYERS = (
     ("comparison", "cache", "export_numpy", "export_sql", "reasons", "frames", "paths", "stored", "translate"),
     ("estimate", "geometry"),
     ("catalog",),
-    ("functions", "result"),
+    ("functions", "registration", "result"),
     ("session", "insights", "keeping", "macros", "query_log", "runs"),
     ("commands", "detecting"),
     ("engine",),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from pynomaly import frames, functions, source
+from pynomaly import frames, registration, source
 from pynomaly.cache import ModelCache, Progress
 from pynomaly.errors import BadParameter
 from pynomaly.workers import Stop
@@ -45,7 +45,7 @@ class Session:
         with contextlib.suppress(duckdb.Error):  # a locked configuration keeps its own setting
             self._con.execute("set python_scan_all_frames = true")
         # The functions live as long as the connection that registers them, and hold `self`.
-        functions.register(con, self)
+        registration.register(con, self)
         _SESSIONS[self.id] = self
 
     @classmethod
