@@ -36,6 +36,7 @@ from pynomaly.errors import (
     UnknownSource,
     WorkspaceMissing,
 )
+from pynomaly.macros import Macros
 
 ROWS = "select i as id, (i * 7919) % 613 / 7 as a, (i * 104729) % 97 as b, i % 3 as g from range(600) r(i)"
 ONE_GOES_ONE_COMES = "delete from t where id = 18; insert into t values (600, 1, 1, 1)"
@@ -136,6 +137,22 @@ def test_a_run_that_is_stopped_is_a_row(engine: pynomaly.Engine) -> None:
         engine.detect("long", algorithm="knn", parameters={"n_neighbors": 200})
     thread.join()
     assert [(row["status"], row["error_code"]) for row in runs(engine)] == [("cancelled", "interrupted")]
+
+
+def test_a_run_is_stopped_between_its_statements(engine: pynomaly.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    provide = Macros.provide
+
+    def stopped(macros: Macros, sql: str) -> None:
+        if "detect_anomalies" in sql:
+            engine.interrupt()
+        provide(macros, sql)
+
+    monkeypatch.setattr(Macros, "provide", stopped)
+    with pytest.raises(Interrupted):
+        engine.detect("t")
+    monkeypatch.undo()
+    assert [row["status"] for row in runs(engine)] == ["cancelled"]
+    assert len(engine.detect("t")) == 600
 
 
 def test_a_scoring_is_a_row_with_its_model(engine: pynomaly.Engine) -> None:

@@ -21,7 +21,7 @@ from pynomaly.catalog.migrations import changed_catalog, migrate
 from pynomaly.commands import Commands
 from pynomaly.ctrl_c import held
 from pynomaly.detecting import Detecting
-from pynomaly.errors import BadParameter, InvalidSql, PynomalyError, TransactionAborted
+from pynomaly.errors import BadParameter, Interrupted, InvalidSql, PynomalyError, TransactionAborted
 from pynomaly.macros import Macros
 from pynomaly.query_log import Ask, QueryLog, Statement, is_on, selects
 from pynomaly.quoting import literal
@@ -265,11 +265,15 @@ class Engine(Detecting, Commands):
     def _interrupt(self) -> None:
         """Stop what this connection runs: the functions by the flag, DuckDB itself by its own."""
         self._stop[0] = 1
+        if self._progress is not None:
+            self._progress.is_stopped = True
         with contextlib.suppress(duckdb.Error):
             self._con.interrupt()
 
     def _guard(self, action: Callable[[], T]) -> T:
         """Run an action of DuckDB and translate what it raises."""
+        if self._progress is not None and self._progress.is_stopped:  # between two statements of a run
+            raise Interrupted("the run was stopped", "run it again")
         self._stop[0] = 0
         try:
             with held(self._interrupt):
