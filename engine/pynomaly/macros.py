@@ -76,10 +76,12 @@ class Macros:
         self._there.clear()
 
     def lacks(self, error: Exception) -> bool:
-        """Whether an error tells of a macro that is not created yet: a view, or a text put together, may name one."""
-        found = re.search(r"Function with name \"?(\w+)\"? does not exist", str(error))
-        known = library().file.get(found[1].lower()) if found else None
-        return known is not None and known not in self._there
+        """Whether an error tells of a function that may be a macro not created yet, or like one.
+
+        A view, or a text put together, may name one; DuckDB proposes those that are there.
+        """
+        is_unknown = re.search(r"Function with name \"?(\w+)\"? does not exist", str(error)) is not None
+        return is_unknown and len(self._there) < len(library().text)
 
     def _create(self, files: set[Path]) -> None:
         for path in sorted(files):
