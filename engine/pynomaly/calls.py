@@ -31,6 +31,7 @@ COMPARISON_OPTIONS = (
 TRAINING_OPTIONS = (
     *("algorithm", "combine", "features", "exclude", "label", "contamination", "threshold", "sample_rows", "seed"),
     "parameters",
+    "require_valid",
 )  # the parameters of train_detector, likewise
 COST_OPTIONS = (
     *("algorithm", "combine", "features", "exclude", "label", "key", "explain", "sample_rows", "seed", "parameters"),

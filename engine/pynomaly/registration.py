@@ -10,9 +10,11 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 from pynomaly.catalog.evaluations import EvaluationFunctions
 from pynomaly.catalog.explanations import ExplanationFunctions
 from pynomaly.catalog.functions import CatalogFunctions
+from pynomaly.catalog.profiles import ProfileFunctions
 from pynomaly.catalog.records import RecordFunctions
 from pynomaly.catalog.runs import RunFunctions
 from pynomaly.catalog.upkeep import UpkeepFunctions
+from pynomaly.catalog.validations import ValidationFunctions
 from pynomaly.functions import Functions, Session
 from pynomaly.reasons import REASON
 from pynomaly.schema import (
@@ -73,6 +75,8 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (evaluations.judged_rows, "varchar", False),
         (evaluations.anomaly_label, "double", False),
         *explanations.listed(),
+        *ValidationFunctions(session).listed(),
+        *ProfileFunctions(session).listed(),
         (runs.recorded_id, "varchar", False),
         (records.labelled_key, "varchar", False),
         (records.label, "varchar", False),
