@@ -13,7 +13,7 @@ TOP_LEVEL = {
 }  # fmt: skip
 # The layers from the inside out; a module may import its own layer and those before it.
 LAYERS = (
-    ("kernels", "errors", "garbage", "layout", "workers", "version"),
+    ("kernels", "ctrl_c", "errors", "garbage", "layout", "workers", "version"),
     ("algorithm", "arrays", "rows", "known", "memory"),
     ("cutoffs", "metrics"),
     ("combination",),
@@ -22,13 +22,15 @@ LAYERS = (
     ("features", "columns", "encoding", "quoting", "schema", "urls"),
     ("snapshots", "versions"),
     ("source", "options", "calls"),
+    ("rules",),
+    ("predicates",),
     ("model",),
     ("comparison", "cache", "export_numpy", "export_sql", "reasons", "frames", "paths", "stored", "translate"),
     ("estimate", "geometry"),
     ("catalog",),
-    ("functions", "result"),
-    ("session", "datasets", "insights", "keeping", "macros", "query_log", "runs"),
-    ("commands",),
+    ("functions", "registration", "result"),
+    ("session", "datasets", "insights", "keeping", "macros", "query_log", "runs", "validating"),
+    ("commands", "detecting"),
     ("engine",),
     ("__init__", "cli", "__main__"),
 )

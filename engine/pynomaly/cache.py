@@ -56,6 +56,7 @@ class Progress(msgspec.Struct):
     n_all: int = 0
     doing: str = ""
     n_rows: int = 0  # loaded so far
+    is_stopped: bool = False
 
 
 class ModelCache:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from pynomaly.errors import BadParameter, did_you_mean
 from pynomaly.quoting import literal
 
@@ -29,6 +31,7 @@ COMPARISON_OPTIONS = (
 TRAINING_OPTIONS = (
     *("algorithm", "combine", "features", "exclude", "label", "contamination", "threshold", "sample_rows", "seed"),
     "parameters",
+    "require_valid",
 )  # the parameters of train_detector, likewise
 COST_OPTIONS = (
     *("algorithm", "combine", "features", "exclude", "label", "key", "explain", "sample_rows", "seed", "parameters"),
@@ -74,3 +77,8 @@ def macro_call(macro: str, known: Sequence[str], leading: Sequence[object], opti
     given = [literal(value) for value in leading]
     given += [f"{name} := {literal(value)}" for name, value in options.items() if value is not None]
     return f"{macro}({', '.join(given)})"
+
+
+def key_of(key: object) -> object:
+    """The key of a row as `pynomaly.results` has it; one of several columns is given as a list."""
+    return msgspec.json.encode(key, enc_hook=str).decode() if isinstance(key, list | tuple) else key

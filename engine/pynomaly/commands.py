@@ -15,12 +15,13 @@ from pynomaly.insights import Insights
 from pynomaly.keeping import Keeping
 from pynomaly.quoting import literal
 from pynomaly.result import Computed, Evaluation, ModelRow, Query, Rows
+from pynomaly.validating import Validating
 
 if TYPE_CHECKING:
     from pynomaly.engine import Engine
 
 
-class Commands(Insights, Keeping):
+class Commands(Insights, Keeping, Validating):
     """The methods of the engine that change or read rows of the catalogue by its macros."""
 
     _con: duckdb.DuckDBPyConnection

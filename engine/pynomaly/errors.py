@@ -338,11 +338,32 @@ class StorageFull(PynomalyError):
     status = 507
 
 
+class UnknownRules(PynomalyError):
+    """No set of rules has this name."""
+
+    code = "unknown_rules"
+    status = 404
+
+
+class ValidationFailed(PynomalyError):
+    """The source breaks rules of severity error, and had to be valid."""
+
+    code = "validation_failed"
+    status = 422
+
+
 class WorkspaceMissing(PynomalyError):
     """A snapshot is needed and the database has no folder for it."""
 
     code = "workspace_missing"
     status = 409
+
+
+class NotWritten(PynomalyError):
+    """A file, of the database or beside it, cannot be written."""
+
+    code = "not_written"
+    status = 507
 
 
 class Interrupted(PynomalyError):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import uuid
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 
-from pynomaly import frames, functions, source, versions
+from pynomaly import frames, registration, source, versions
 from pynomaly.cache import ModelCache, Progress
+from pynomaly.errors import BadParameter
 from pynomaly.workers import Stop
 
 if TYPE_CHECKING:
@@ -27,8 +30,8 @@ class Session:
     """What all cursors of one database instance share: the functions, the fitted models, the frames."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection, records: bool = False, workspace: Path | None = None) -> None:
-        self.records = records  # every run, and not only the saved ones
         self.read_only, beside = _place(con)
+        self.records = records and beside is not None and not self.read_only  # every run, and not only the saved ones
         self.workspace = workspace or beside
         self.log: QueryLog | None = None
         self.id = uuid.uuid4().hex
@@ -37,11 +40,12 @@ class Session:
         self.stops: dict[str, Stop] = {}
         self.frames: dict[str, object] = {}
         self.cursors: weakref.WeakSet[Engine] = weakref.WeakSet()
+        self._creating = threading.local()
         self._con = con.cursor()
         with contextlib.suppress(duckdb.Error):  # a locked configuration keeps its own setting
             self._con.execute("set python_scan_all_frames = true")
         # The functions live as long as the connection that registers them, and hold `self`.
-        functions.register(con, self)
+        registration.register(con, self)
         _SESSIONS[self.id] = self
 
     @classmethod
@@ -50,7 +54,27 @@ class Session:
         found = con.execute("select count(*) from duckdb_functions() where function_name = '_session'").fetchall()
         if found == [(0,)]:
             return cls(con, workspace=workspace)
-        return _SESSIONS[str(con.execute("select _session(null)").fetchall()[0][0])]
+        session = _SESSIONS[str(con.execute("select _session(null)").fetchall()[0][0])]
+        session.workspace = session.workspace or workspace
+        if workspace not in (None, session.workspace):
+            raise BadParameter(
+                f"the workspace is {str(workspace)!r}, and an engine of this database has `{session.workspace}`",
+                "leave it out, or name it the first time",
+            )
+        return session
+
+    @contextlib.contextmanager
+    def blindly(self) -> Iterator[None]:
+        """A block in which this thread creates macros that do not look at the catalogue."""
+        self._creating.is_blind = True
+        try:
+            yield
+        finally:
+            self._creating.is_blind = False
+
+    def is_blind(self) -> bool:
+        """Whether this thread is in such a block."""
+        return getattr(self._creating, "is_blind", False)
 
     def lookup_cursor(self, name: str) -> duckdb.DuckDBPyConnection:
         """A cursor that sees the database, and the frame registered under a name if there is one."""

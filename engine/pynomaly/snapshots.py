@@ -1,5 +1,6 @@
 """Immutable copies of a source's rows: Parquet files named by the SHA-256 of their bytes."""
 
+import contextlib
 import hashlib
 import os
 import re
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from pynomaly.errors import BadParameter, SourceUnreadable, WorkspaceMissing
+from pynomaly.errors import BadParameter, NotWritten, SourceUnreadable, WorkspaceMissing
 from pynomaly.quoting import literal
 
 FOLDER = "snapshots"
@@ -47,13 +48,13 @@ def write(
     before, and refuses it by what it raises.
     """
     folder = folder_of(workspace)
-    folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f"{uuid.uuid4().hex}{UNFINISHED}"
     width = len(con.execute(f"describe {select}").fetchall())
     # The file must depend on the rows alone. DuckDB writes a column differently where its statistics say that it has no
     # NULL, which a table's say and a frame's do not; of this union they say nothing, and it costs nothing.
     rows = f"{select} union all select {', '.join(['null'] * width)} where random() < 0"
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         con.execute(f"copy ({rows}) to {literal(str(temporary))} (format parquet, {COMPRESSION})").fetchall()
         if accept is not None:
             accept(temporary)
@@ -61,6 +62,12 @@ def write(
             name = hashlib.file_digest(file, "sha256").hexdigest()
             os.fsync(file.fileno())
         temporary.replace(folder / f"{name}{SUFFIX}")
+    except OSError as error:
+        raise NotWritten(
+            f"the workspace folder `{workspace}` cannot be written: {error.strerror}",
+            "check its path, rights and room, or name another: connect(workspace='...')",
+        ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return name

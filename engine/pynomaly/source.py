@@ -45,6 +45,7 @@ _ADDED = tuple(
         "model",
         "score",
         "top",
+        "place",
     )
 )
 _RESERVED = "_pynomaly_"  # columns that the macros add begin so
@@ -109,6 +110,7 @@ def select(
     found, columns = resolve(cursor, source, workspace, seen)
     if columns is None:
         return _select_unseen(found, chosen)
+    _refuse_result_columns(columns, is_snapshot=source.startswith(SNAPSHOT))
     return _select_seen(found, columns, chosen)
 
 
@@ -240,8 +242,7 @@ def _neighbours(source: str) -> list[str]:
 
 
 def _select_seen(relation: str, columns: dict[str, str], chosen: Roles) -> str:
-    known = {name.lower(): name for name in columns}
-    _refuse_result_columns(known)
+    known = {name.lower() for name in columns}
     for name in chosen.named():
         if name.lower() not in known:
             raise UnknownColumn(f"column `{name}` not found", did_you_mean(name, columns))
@@ -253,9 +254,10 @@ def _select_seen(relation: str, columns: dict[str, str], chosen: Roles) -> str:
     return _assemble(relation, f"struct_pack({', '.join(pairs)})", chosen, left_out, guard="null")
 
 
-def _refuse_result_columns(known: dict[str, str]) -> None:
+def _refuse_result_columns(columns: Iterable[str], is_snapshot: bool) -> None:
+    known = {name.lower(): name for name in columns}
     for name in known:
-        if name.startswith(_RESERVED) and name != PLACE:
+        if name.startswith(_RESERVED) and not (is_snapshot and name == PLACE):
             raise BadParameter(f"column `{known[name]}` has a name that Pynomaly needs", "rename that column")
     taken = [known[name] for name in RESULT_COLUMNS if name in known]
     if taken:

@@ -21,12 +21,13 @@ HELP = """Find anomalies in tables and files: detection is a query.
 
 Examples: `pynomaly quickstart`, `pynomaly detect data.csv`, `pynomaly VERB --help`.
 """
-EPILOGUE = """Exit codes: 0 done; 1 failed; 2 wrong usage; 3 not found; 5 database locked;
+EPILOGUE = """Exit codes: 0 done; 1 failed; 2 wrong usage; 3 not found; 4 not valid; 5 database locked;
 10 anomalies found under --fail-on-anomalies; 130 interrupted.
 """
 VERBS = (
-    *("detect", "score", "compare", "estimate", "evaluate", "dataset", "detector", "model", "run", "lineage"),
-    *("catalog", "sql", "algorithms", "quickstart", "doctor"),
+    *("detect", "score", "compare", "estimate", "evaluate", "detector", "model", "run", "lineage", "catalog"),
+    *("dataset", "profile", "validate", "rules"),
+    *("sql", "algorithms", "quickstart", "doctor"),
 )
 
 

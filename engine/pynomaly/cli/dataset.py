@@ -10,6 +10,7 @@ from pynomaly.calls import macro_call
 from pynomaly.cli import output, standard_input, table
 from pynomaly.cli.console import interruptible, loading
 from pynomaly.cli.settings import COMMON, STANDARD_INPUT, WRITTEN, Common, Settings, Written, opened, resolve
+from pynomaly.cli.validate import validate
 from pynomaly.errors import BadParameter
 from pynomaly.quoting import literal
 
@@ -28,6 +29,7 @@ Name = Annotated[str, Parameter(help="The name of the dataset.")]
 Version = Annotated[str, Parameter(help="A version: NAME@3, NAME AS OF '2026-11-01', or NAME for the newest.")]
 
 dataset = App(name="dataset", help="Load, list, compare, export and remove the datasets of a database.")
+dataset.command(validate, name="validate")
 
 
 def _with_database(common: Common) -> Settings:
