@@ -55,6 +55,7 @@ class Progress(msgspec.Struct):
     n_done: int = 0
     n_all: int = 0
     doing: str = ""
+    n_rows: int = 0  # loaded so far
     is_stopped: bool = False
 
 

@@ -3,18 +3,22 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import duckdb
 import msgspec
 
 from pynomaly.calls import curves_call, evaluate_call, macro_call
 from pynomaly.catalog.migrations import migrate
+from pynomaly.datasets import Datasets
 from pynomaly.insights import Insights
 from pynomaly.keeping import Keeping
 from pynomaly.quoting import literal
 from pynomaly.result import Computed, Evaluation, ModelRow, Query, Rows
 from pynomaly.validating import Validating
+
+if TYPE_CHECKING:
+    from pynomaly.engine import Engine
 
 
 class Commands(Insights, Keeping, Validating):
@@ -25,6 +29,11 @@ class Commands(Insights, Keeping, Validating):
     sql: Callable[..., Query]
     _guard: Callable[..., Any]
     _as_name: Callable[[object], AbstractContextManager[str]]
+
+    @property
+    def datasets(self) -> Datasets:
+        """The datasets of the database: add, versions, export, remove."""
+        return Datasets(cast("Engine", self))
 
     def promote(self, model: str, version: int, stage: str = "champion") -> None:
         """Bring a version to a stage: draft, staging, champion or retired; a champion that is replaced retires."""

@@ -41,6 +41,7 @@ class Detecting:
     _kept: Callable[[str], ModelRow]
     _relate: Callable[[pa.Table], duckdb.DuckDBPyRelation]
     _as_name: Callable[[object], AbstractContextManager[str]]
+    _names: Callable[[], list[str]]
     _watched: Callable[..., AbstractContextManager[object]]
 
     def detect(self, source: object, save: bool = False, **options: Any) -> Result:
@@ -54,6 +55,8 @@ class Detecting:
         options = self.expanded(options)
         run = Run("detect", frames.called(source), options, save)
         with self._as_name(source) as name, self.recorded(run):
+            run.sql = f"select * from {call(run.source, **options)}"
+            name = self._pinned(name, run)
             run.sql = f"select * from {call(run.source, **options)}"
             self._run(run, name, lambda read, key: f"from {call(read, **{**options, **key})}")
         return Result(run.found, run.verdict, run.id, self._relate)
@@ -78,7 +81,7 @@ class Detecting:
         if (required := options.get("require_valid")) is not None and required is not False:
             options["require_valid"] = named_rules(source, None if required is True else required)
         with self._as_name(source) as known:
-            return self._kept(macro_call("train_detector", TRAINING_OPTIONS, (name, known), options))
+            return self._kept(macro_call("train_detector", TRAINING_OPTIONS, (name, self._pinned(known)), options))
 
     def score(
         self,
@@ -102,6 +105,7 @@ class Detecting:
 
         with self._as_name(source) as name, self.recorded(run):
             run.sql = statement(run.source)
+            name = self._pinned(name, run)
             options["version"] = self.version_of(model, version)
             run.model, run.sql = (model, options["version"]), statement(run.source)
             self._run(run, name, lambda read, _: statement(read))
@@ -115,11 +119,22 @@ class Detecting:
     def _run(self, run: Run, name: str, statement: Callable[[str, dict[str, Any]], str]) -> None:
         """Run a statement on the source, or on its snapshot where the run needs one."""
         key: dict[str, Any] = {}
-        if run.save and not run.key:
+        if run.save and run.source_version is not None and not run.key:
+            name, key = f"{SNAPSHOT}{run.snapshot}", {"key": PLACE}
+        elif run.save and not run.key:
             select = f"from {self._guard(lambda: self._session.relation(name))}"
             run.snapshot = self._guard(lambda: snapshots.write(self._con, select, self._session.workspace))
             name, key = SNAPSHOT + run.snapshot, {"key": PLACE}
         run.rows = self.sql(f"{runs.keyed(run)} {statement(name, key)}").arrow()
+
+    def _pinned(self, name: str, run: Run | None = None) -> str:
+        """The address of the version where a source is a dataset, which its run then names; else the source."""
+        version = self._guard(lambda: self._session.version(name))
+        if version is None or name.lower() in map(str.lower, self._names()):
+            return name
+        if run is not None:
+            run.source, run.source_version, run.snapshot = version.address, version.version, version.snapshot
+        return str(version.address)
 
     @property
     def progress(self) -> Progress | None:

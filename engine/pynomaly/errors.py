@@ -272,6 +272,48 @@ class RunsNotComparable(PynomalyError):
     status = 409
 
 
+class UnknownDataset(PynomalyError):
+    """No dataset has this name, or no version of it this number or age."""
+
+    code = "unknown_dataset"
+    status = 404
+
+
+class AmbiguousSource(PynomalyError):
+    """A bare name is that of a dataset and of something else that the query sees."""
+
+    code = "ambiguous_source"
+    status = 409
+
+
+class DatasetInUse(PynomalyError):
+    """Something depends on the dataset that was to be removed."""
+
+    code = "dataset_in_use"
+    status = 409
+
+
+class RowsMalformed(PynomalyError):
+    """Rows of a file cannot be read, and a strict load takes all or none."""
+
+    code = "rows_malformed"
+    status = 422
+
+
+class PackageMissing(PynomalyError):
+    """A format or a service needs an optional package that is not installed."""
+
+    code = "package_missing"
+    status = 422
+
+
+class StorageFull(PynomalyError):
+    """The disk has no room for what is being written; nothing of it was kept."""
+
+    code = "storage_full"
+    status = 507
+
+
 class UnknownRules(PynomalyError):
     """No set of rules has this name."""
 

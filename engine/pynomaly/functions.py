@@ -28,6 +28,7 @@ from pynomaly.schema import (
     PARAMETER,
     RULE,
 )
+from pynomaly.versions import Version
 from pynomaly.workers import Stop, Work, aside, check, current, never, over_rows, working
 
 MANY_GROUPS = 32  # a few groups are fitted one after another, each on all threads
@@ -67,6 +68,9 @@ class Session(Protocol):
 
     def resolved(self, name: str) -> tuple[str, dict[str, str] | None]:
         """A source as it stands in FROM, and its columns with their types (None where they cannot be seen)."""
+
+    def version(self, name: str) -> Version | None:
+        """The version of a dataset that a source names; None where it is something else."""
 
     def refuse_single_use(self, name: str) -> None:
         """Raise SourceSingleUse when the name is a reader that can be read once only."""

@@ -7,6 +7,7 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
+from pynomaly.catalog.datasets import DatasetFunctions
 from pynomaly.catalog.evaluations import EvaluationFunctions
 from pynomaly.catalog.explanations import ExplanationFunctions
 from pynomaly.catalog.functions import CatalogFunctions
@@ -38,6 +39,7 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
     evaluations = EvaluationFunctions(session, runs)
     explanations = ExplanationFunctions(session, catalog, runs)
     records, upkeep = RecordFunctions(session), UpkeepFunctions(session)
+    datasets = DatasetFunctions(session)
     # `_score` is volatile so that a filter on its result is not pushed below it, where it would score twice.
     for function, returns, volatile in (
         (functions.source, "varchar", False),
@@ -72,6 +74,10 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (runs.changed_libraries, "varchar[]", False),
         (runs.seen_run, "varchar", False),
         (runs.comparable, "boolean", False),
+        (datasets.loaded, "boolean", True),
+        (datasets.address, "varchar", False),
+        (datasets.dataset_name, "varchar", False),
+        (datasets.version_changes, "varchar", False),
         (evaluations.judged_rows, "varchar", False),
         (evaluations.anomaly_label, "double", False),
         *explanations.listed(),

@@ -38,6 +38,7 @@ class Run:
         self.save = save
         self.key = names(self.asked.get("key"), "key")
         self.snapshot: str | None = None
+        self.source_version: int | None = None  # where the source is a dataset
         self.model: tuple[str, int] | None = None  # name and version of the one that scores
         self.who = ""
         self.sql = ""
@@ -89,6 +90,7 @@ class Run:
             "kind": self.kind,
             "sql": self.sql,
             "source": self.source,
+            "source_version": self.source_version,
             "snapshot": self.snapshot,
             "key": list(self.key),
             "options": _json({name: value for name, value in self.asked.items() if value is not None}),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from pynomaly import frames, registration, source
+from pynomaly import frames, registration, source, versions
 from pynomaly.cache import ModelCache, Progress
 from pynomaly.errors import BadParameter
 from pynomaly.workers import Stop
@@ -102,6 +102,13 @@ class Session:
         """A source as it stands in FROM, and its columns with their types (None where they cannot be seen)."""
         with contextlib.closing(self.lookup_cursor(name)) as cursor:
             return source.resolve(cursor, name, self.workspace, not self.is_variable(cursor, name))
+
+    def version(self, name: str) -> versions.Version | None:
+        """The version of a dataset that a source names; None where it is something else."""
+        with contextlib.closing(self.lookup_cursor(name)) as cursor:
+            if not self.is_variable(cursor, name) and (found := versions.find(cursor, name)) is not None:
+                return None if source.is_relation(cursor, name) else found
+        return None
 
     def close(self) -> None:
         """Let go of the lookup connection and the models, once the log is written."""

@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -14,6 +15,7 @@ from pynomaly.quoting import literal
 
 FOLDER = "snapshots"
 SUFFIX = ".parquet"
+COMPRESSION = "compression zstd, compression_level 1"  # a third of the time of level 3 for 7 % more bytes
 UNFINISHED = ".tmp"  # what is being written ends so
 
 
@@ -37,16 +39,25 @@ def path_of(workspace: Path | None, snapshot: str) -> Path:
     return path
 
 
-def write(con: duckdb.DuckDBPyConnection, select: str, workspace: Path | None) -> str:
+def write(
+    con: duckdb.DuckDBPyConnection, select: str, workspace: Path | None, accept: Callable[[Path], None] | None = None
+) -> str:
     """Copy the rows of a SELECT into a workspace and return the snapshot's name.
 
-    The file appears whole, under its name, or not at all; equal rows in equal order are one file.
+    The file appears whole, under its name, or not at all; equal rows in equal order are one file. `accept` sees it
+    before, and refuses it by what it raises.
     """
     folder = folder_of(workspace)
     temporary = folder / f"{uuid.uuid4().hex}{UNFINISHED}"
+    width = len(con.execute(f"describe {select}").fetchall())
+    # The file must depend on the rows alone. DuckDB writes a column differently where its statistics say that it has no
+    # NULL, which a table's say and a frame's do not; of this union they say nothing, and it costs nothing.
+    rows = f"{select} union all select {', '.join(['null'] * width)} where random() < 0"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        con.execute(f"copy ({select}) to {literal(str(temporary))} (format parquet, compression zstd)").fetchall()
+        con.execute(f"copy ({rows}) to {literal(str(temporary))} (format parquet, {COMPRESSION})").fetchall()
+        if accept is not None:
+            accept(temporary)
         with temporary.open("rb") as file:
             name = hashlib.file_digest(file, "sha256").hexdigest()
             os.fsync(file.fileno())

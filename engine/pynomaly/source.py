@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import msgspec
 
-from pynomaly import snapshots
+from pynomaly import snapshots, versions
 from pynomaly.columns import TEXT_WIDTH
 from pynomaly.encoding import LeftOut
 from pynomaly.errors import (
@@ -137,10 +137,19 @@ def resolve(
             return relation, columns
     if Path(source).is_dir() and _is_path(source):
         raise UnknownSource(f"`{source}` is a folder", f"name its files, such as '{source.rstrip('/')}/*.parquet'")
+    is_dataset = versions.is_address(source) or not _is_path(source)
+    if is_dataset and (version := versions.find(cursor, source)) is not None:
+        kept = f"read_parquet({literal(str(snapshots.path_of(workspace, version.snapshot)))})"
+        return kept if versions.is_address(source) else versions.unshadowed(kept, version), version.columns
     if _is_path(source):
         near = did_you_mean(source, _neighbours(source))
         raise UnknownSource(f"file `{source}` does not exist", near or "check the path")
     return identifier(source), None
+
+
+def is_relation(cursor: duckdb.DuckDBPyConnection, source: str) -> bool:
+    """Whether a name is that of a table, a view or a file, which come before a dataset."""
+    return any(_describe(cursor, relation, source) is not None for relation in _spellings(source))
 
 
 def _spellings(source: str) -> Iterable[str]:
@@ -155,13 +164,19 @@ def _spellings(source: str) -> Iterable[str]:
 
 
 def _refuse_unsplit(columns: dict[str, str], source: str) -> None:
-    """A CSV whose lines have different numbers of fields is read as one column that is named like a whole line."""
     only = next(iter(columns)) if len(columns) == 1 else ""
-    if _is_path(source) and re.search(r"[,;\t|]", only):
-        raise SourceUnreadable(
-            f"`{source}` does not parse: its lines do not split into the columns of its first line, `{only[:60]}`",
-            "correct its lines, or read the file with read_csv and its options into a table",
-        )
+    if _is_path(source) and (found := unsplit(source, only)) is not None:
+        raise found
+
+
+def unsplit(source: str, only: str) -> SourceUnreadable | None:
+    """A CSV whose lines have different numbers of fields is read as one column that is named like a whole line."""
+    if not re.search(r"[,;\t|]", only):
+        return None
+    return SourceUnreadable(
+        f"`{source}` does not parse: its lines do not split into the columns of its first line, `{only[:60]}`",
+        "correct its lines, or read the file with read_csv and its options into a table",
+    )
 
 
 def _describe(cursor: duckdb.DuckDBPyConnection, relation: str, source: str) -> dict[str, str] | None:

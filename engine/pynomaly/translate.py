@@ -26,7 +26,7 @@ def translate(error: Exception, names: Names = tuple) -> PynomalyError:
 
 def _raised_by_us(text: str) -> PynomalyError | None:
     """An error of our own that came through a function: only its text survives, code first."""
-    found = re.search(r"^(?:.*executing the UDF: \w+: )?\[([a-z_]+)\] (.*)", text, re.DOTALL)
+    found = re.search(r"^(?:.*executing the UDF: \w+: |Invalid Input Error: )?\[([a-z_]+)\] (.*)", text, re.DOTALL)
     classes = {cls.code: cls for cls in PynomalyError.__subclasses__()}
     if found is None or found[1] not in classes:
         return None
@@ -60,6 +60,10 @@ def _by_text(text: str, names: Names) -> PynomalyError | None:
         return unparsed
     if "not suitable for replacement scans" in text:
         return errors.UnknownSource(first_line(Exception(text)), "give a data frame, an Arrow table or a file")
+    if re.search(r"No space left on device|File too large|Disk quota exceeded", text):
+        inner = re.search(r'"exception_message":"((?:[^"\\]|\\.)*)"', text)  # of a write that went on in the background
+        cause = inner[1].replace('\\"', "`") if inner else first_line(Exception(text))
+        return errors.StorageFull(cause, "free some space, or name another folder as workspace")
     if "infinite recursion detected" in text:
         return errors.SourceUnreadable(
             "a view over a detection cannot be the source of another", "create a table from it and detect in that"

@@ -4,8 +4,8 @@
 --   from lineage('payments') order by direction, depth;
 --   from lineage('model:fraud@2') where direction = 'back';
 --
--- An object is a source, a model or a version of it (fraud@2), a run by its id or the hash of a snapshot; what is called like
--- something else is told by its kind, as in 'source:fraud'. A ring of objects ends where it began.
+-- An object is a source, a model, a dataset or a version of one (fraud@2), a run by its id or the hash of a snapshot; what is
+-- called like something else is told by its kind, as in 'source:fraud'. A ring of objects ends where it began.
 
 create or replace temp macro lineage(object) as table
     with recursive steps as materialized (

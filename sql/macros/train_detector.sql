@@ -50,5 +50,5 @@ create or replace temp macro train_detector(
         (
             select coalesce(max(stored.version), 0) + 1 from query(_catalog('models')) as stored where stored.name = model
         )::integer as version,
-        source as source, fields.*, now() as created_at, _who(getvariable('pynomaly_user')) as created_by
+        _address(source) as source, fields.*, now() as created_at, _who(getvariable('pynomaly_user')) as created_by
     from fields;

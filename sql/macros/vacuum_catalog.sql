@@ -63,7 +63,7 @@ create or replace temp macro vacuum_catalog(keep := null) as table
         where not coalesce(mentioned.is_live, false)
             and to_timestamp(files.modified) < greatest(now() - to_days(1), mentioned.ended_at)
             and files.name not in (
-                select versions.snapshot || '.parquet' from query(_catalog('dataset_versions')) as versions
+                select versions.snapshot || '.parquet' from query(_catalog('live_dataset_versions')) as versions
             )
     )
     select

@@ -106,6 +106,7 @@ create table pynomaly.datasets (
     number integer not null check (number > 0),
     source varchar not null,
     options json not null,
+    n_versions integer not null check (n_versions >= 0),
     deleted boolean not null default false,
     created_at timestamptz not null default now(),
     created_by varchar not null,
@@ -117,6 +118,7 @@ comment on column pynomaly.datasets.name is 'What the dataset is called';
 comment on column pynomaly.datasets.number is 'Number of the change under this name, from 1';
 comment on column pynomaly.datasets.source is 'Where its rows come from';
 comment on column pynomaly.datasets.options is 'How the source is read';
+comment on column pynomaly.datasets.n_versions is 'How many versions there were when it changed; a deletion takes these away';
 comment on column pynomaly.datasets.deleted is 'Whether the dataset is gone from this change on';
 comment on column pynomaly.datasets.created_at is 'When it changed';
 comment on column pynomaly.datasets.created_by is 'Who changed it';
@@ -128,6 +130,7 @@ create table pynomaly.dataset_versions (
     columns json not null,
     n_rows bigint not null,
     n_bytes bigint not null,
+    n_quarantined bigint not null,
     source varchar not null,
     parent integer,
     created_at timestamptz not null default now(),
@@ -142,6 +145,7 @@ comment on column pynomaly.dataset_versions.snapshot is 'SHA-256 of the Parquet 
 comment on column pynomaly.dataset_versions.columns is 'Names and types of its columns';
 comment on column pynomaly.dataset_versions.n_rows is 'Rows of the version';
 comment on column pynomaly.dataset_versions.n_bytes is 'Bytes of the file';
+comment on column pynomaly.dataset_versions.n_quarantined is 'Rows of the source that could not be read, which pynomaly.quarantine keeps';
 comment on column pynomaly.dataset_versions.source is 'Where the rows came from';
 comment on column pynomaly.dataset_versions.parent is 'Version that this one followed; NULL for the first';
 comment on column pynomaly.dataset_versions.created_at is 'When it was loaded';

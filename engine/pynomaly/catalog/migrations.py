@@ -109,7 +109,7 @@ def check(there: dict[int, str], known: tuple[Migration, ...]) -> None:
 
 def _apply(con: duckdb.DuckDBPyConnection, migration: Migration) -> None:
     """Apply a migration whole or not at all: in the open transaction, or in one of its own."""
-    if _is_in_transaction(con):
+    if is_in_transaction(con):
         _run(con, migration)
         return
     con.execute("begin")
@@ -121,7 +121,7 @@ def _apply(con: duckdb.DuckDBPyConnection, migration: Migration) -> None:
         raise
 
 
-def _is_in_transaction(con: duckdb.DuckDBPyConnection) -> bool:
+def is_in_transaction(con: duckdb.DuckDBPyConnection) -> bool:
     """Whether the caller's transaction is open: outside of one every statement has another."""
     first, second = (con.execute("select txid_current()").fetchone() for _ in range(2))
     return first == second

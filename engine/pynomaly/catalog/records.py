@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pynomaly import arrays
+from pynomaly import arrays, versions
 from pynomaly.calls import OPTIONS
 from pynomaly.catalog import detectors, migrations
 from pynomaly.catalog.runs import RunFunctions
 from pynomaly.errors import (
     BadParameter,
+    UnknownDataset,
     UnknownDetector,
     UnknownKey,
     UnknownObject,
@@ -59,8 +60,12 @@ class RecordFunctions:
         """(object) to the names that it may have in pynomaly.lineage, versions of a model apart."""
         (given,) = arrays.constants(args)
         if not isinstance(given, str) or not given:
-            raise BadParameter(f"the object is {given!r}", "give a source, a model, the id of a run or a snapshot")
-        names = [given, *(f"{kind}:{given}" for kind in ("source", "model", "snapshot"))]
+            raise BadParameter(
+                f"the object is {given!r}", "give a source, a model, a dataset, the id of a run or a snapshot"
+            )
+        names = [given, *(f"{kind}:{given}" for kind in ("source", "dataset", "model", "snapshot"))]
+        with suppress(UnknownDataset), closing(self._session.lookup_cursor("")) as cursor:
+            names += [f"dataset:{version.address}" for version in versions.live(cursor, given.removeprefix("dataset:"))]
         with suppress(UnknownRun, BadParameter):
             names.append(f"run:{self._runs.recorded(given.removeprefix('run:')).id}")
         return pa.array([names] * len(args[0]), pa.list_(pa.string()))

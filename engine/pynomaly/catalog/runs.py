@@ -59,7 +59,7 @@ class Recorded(msgspec.Struct, frozen=True):
     @property
     def key_columns(self) -> list[str]:
         """The columns that identify a row of `read`."""
-        return [PLACE] if self.snapshot is not None else self.key
+        return self.key or [PLACE]
 
     def check_saved(self) -> None:
         """Raise RunNotSaved for a run without results."""

@@ -26,7 +26,7 @@ EPILOGUE = """Exit codes: 0 done; 1 failed; 2 wrong usage; 3 not found; 4 not va
 """
 VERBS = (
     *("detect", "score", "compare", "estimate", "evaluate", "detector", "model", "run", "lineage", "catalog"),
-    *("profile", "validate", "rules"),
+    *("dataset", "profile", "validate", "rules"),
     *("sql", "algorithms", "quickstart", "doctor"),
 )
 

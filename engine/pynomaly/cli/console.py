@@ -34,6 +34,7 @@ EXIT_CODES = {
     "unknown_algorithm": 3,
     "unknown_model": 3,
     "unknown_run": 3,
+    "unknown_dataset": 3,
     "unknown_key": 3,
     "unknown_object": 3,
     "unknown_detector": 3,
@@ -168,6 +169,36 @@ def watched(voice: Voice, engine: Engine, free: bool) -> Iterator[None]:
             while not ended.wait(0.1):
                 if (run := engine.progress) is not None and run.n_all:
                     bar.update(task, total=run.n_all, completed=run.n_done, description=run.doing)
+
+        follower = threading.Thread(target=follow, daemon=True)
+        follower.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            follower.join()
+
+
+@contextlib.contextmanager
+def loading(voice: Voice, engine: Engine, source: str) -> Iterator[None]:
+    """A block that loads a source, with a bar of its bytes and the number of rows so far; only on a terminal."""
+    if voice.quiet or not sys.stderr.isatty():
+        yield
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    engine.execute("set enable_progress_bar_print = false; set enable_progress_bar = true").fetchall()
+    columns = (SpinnerColumn(), BarColumn(bar_width=24), DownloadColumn(), TimeElapsedColumn())
+    ended = threading.Event()
+    with Progress(*columns, TextColumn("{task.description}", markup=False), console=_stderr(), transient=True) as bar:
+        task = bar.add_task(source, total=None)
+
+        def follow() -> None:
+            while not ended.wait(0.1):
+                if (load := engine.progress) is not None:
+                    done = max(bar.tasks[0].completed, load.n_all * engine.datasets.share_loaded())
+                    told = f"{load.n_rows:,} rows of {source}"
+                    bar.update(task, total=load.n_all or None, completed=done, description=told)
 
         follower = threading.Thread(target=follow, daemon=True)
         follower.start()

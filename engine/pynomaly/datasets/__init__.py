@@ -1,0 +1,5 @@
+"""Datasets: sources landed as immutable, versioned snapshots."""
+
+from pynomaly.datasets.store import Datasets
+
+__all__ = ["Datasets"]

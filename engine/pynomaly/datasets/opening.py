@@ -1,0 +1,41 @@
+"""Which reader opens a source: by the scheme of its address or the suffix of its name."""
+
+import re
+from pathlib import Path
+
+from pynomaly.datasets import columnar, hdf5, pointers, sheets, text
+from pynomaly.datasets.opened import Opener
+
+# A source that is served from elsewhere begins with a scheme; what opens it gives Arrow batches or a SELECT.
+SCHEMES: dict[str, Opener] = {}
+SUFFIXES: dict[str, Opener] = {
+    **dict.fromkeys((".csv", ".tsv", ".txt"), text.csv),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson"), text.json_lines),
+    **dict.fromkeys((".parquet", ".pq"), columnar.parquet),
+    **dict.fromkeys((".arrow", ".feather", ".ipc", ".arrows"), columnar.arrow),
+    **dict.fromkeys((".xlsx", ".xls", ".xlsb", ".ods"), sheets.excel),
+    **dict.fromkeys((".h5", ".hdf5"), hdf5.hdf5),
+}
+PACKED = (".gz", ".zst")  # follow the suffix of a text file that is packed
+_STATEMENT = re.compile(r"\s*(\(|(select|from|with|values|pivot|unpivot|describe|summarize)\s)", re.IGNORECASE)
+
+
+def opener(source: str) -> Opener | None:
+    """What opens a source; None for what the database itself knows: a table, a view, a version of a dataset."""
+    scheme = re.match(r"([a-z][a-z0-9+.-]+)://", source, re.IGNORECASE)
+    if scheme is not None:
+        return SCHEMES.get(scheme[1].lower())
+    if source.lower().endswith(pointers.SUFFIX):
+        return pointers.pointed(opener)
+    path = Path(source)
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in PACKED:
+        suffixes.pop()
+    if suffixes and suffixes[-1] in SUFFIXES:
+        return SUFFIXES[suffixes[-1]]
+    return columnar.folder if source and path.is_dir() else None
+
+
+def is_statement(source: str) -> bool:
+    """Whether a source is a SELECT rather than a name."""
+    return _STATEMENT.match(source) is not None
