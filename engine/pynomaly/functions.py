@@ -18,6 +18,7 @@ from pynomaly.cache import Entry, Fitted, ModelCache, Progress
 from pynomaly.catalog.evaluations import EvaluationFunctions
 from pynomaly.catalog.explanations import ExplanationFunctions
 from pynomaly.catalog.functions import CatalogFunctions
+from pynomaly.catalog.pipelines import PipelineFunctions
 from pynomaly.catalog.runs import RunFunctions
 from pynomaly.cutoffs import DEFAULT_RULE, RULES
 from pynomaly.encoding import LeftOut, fit_encoder
@@ -25,7 +26,7 @@ from pynomaly.errors import BadParameter, KeyNotUnique, NoUsableColumn, TooFewRo
 from pynomaly.garbage import uncollected
 from pynomaly.options import MINIMUM_ROWS, Options
 from pynomaly.reasons import REASON, no_reasons, reasons
-from pynomaly.schema import ALGORITHM, COMPARED, DESCRIPTION, FITTED, PARAMETER, RULE, TRAINED, sql_type
+from pynomaly.schema import ALGORITHM, COMPARED, DESCRIPTION, FEATURE, FITTED, PARAMETER, RULE, TRAINED, sql_type
 from pynomaly.workers import Stop, Work, aside, check, current, never, over_rows, working
 
 MANY_GROUPS = 32  # a few groups are fitted one after another, each on all threads
@@ -72,6 +73,7 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
     functions, catalog = Functions(session), CatalogFunctions(session)
     runs = RunFunctions(session)
     evaluations = EvaluationFunctions(session, runs)
+    pipelines = PipelineFunctions(session)
     explanations = ExplanationFunctions(session, catalog, runs)
     # `_score` is volatile so that a filter on its result is not pushed below it, where it would score twice.
     for function, returns, volatile in (
@@ -108,6 +110,10 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (runs.comparable, "boolean", False),
         (evaluations.judged_rows, "varchar", False),
         (evaluations.anomaly_label, "double", False),
+        (pipelines.feature_macros, f"{sql_type(FEATURE)}[]", False),
+        (pipelines.featured, "varchar", False),
+        (pipelines.rank_normal, "double", False),
+        (pipelines.word_shares, "double[]", False),
         *explanations.listed(),
     ):
         con.create_function(

@@ -290,6 +290,16 @@ def is_number(type_name: str) -> bool:
     return _NUMBER.match(type_name) is not None
 
 
+def is_text(type_name: str) -> bool:
+    """Whether a type of DuckDB is one of texts."""
+    return _TEXT.match(type_name) is not None
+
+
+def is_time(type_name: str) -> bool:
+    """Whether a type of DuckDB is a date, with or without a time of the day."""
+    return _TIMESTAMP.match(type_name) is not None or type_name == "TIMESTAMP WITH TIME ZONE"
+
+
 def _feature(name: str, type_name: str) -> str:
     """The expression that carries a column into the struct; empty for a type that cannot be a feature."""
     column = identifier(name)
