@@ -21,7 +21,7 @@ LAYERS = (
     ("registry",),
     ("features", "feature_macros", "feature_sql", "steps", "columns", "encoding", "quoting", "schema"),
     ("snapshots",),
-    ("source", "pipelines", "options", "calls"),
+    ("source", "pipelines", "suggestions", "options", "calls"),
     ("model",),
     ("comparison", "cache", "export_numpy", "export_sql", "reasons", "frames", "paths", "stored", "translate"),
     ("estimate", "geometry"),

@@ -20,7 +20,7 @@ OPTIONS = (
         "top_k",
         "explain",
     ),
-    *("sample_rows", "seed", "parameters"),
+    *("sample_rows", "seed", "parameters", "pipeline"),
 )  # the parameters of the macro, without their defaults
 COMPARISON_OPTIONS = (
     *("algorithms", "label", "features", "exclude", "key", "contamination", "threshold", "sample_rows", "seed"),
@@ -28,7 +28,7 @@ COMPARISON_OPTIONS = (
 )  # the parameters of compare_detectors, likewise
 TRAINING_OPTIONS = (
     *("algorithm", "combine", "features", "exclude", "label", "contamination", "threshold", "sample_rows", "seed"),
-    "parameters",
+    *("parameters", "pipeline"),
 )  # the parameters of train_detector, likewise
 COST_OPTIONS = (
     *("algorithm", "combine", "features", "exclude", "label", "key", "explain", "sample_rows", "seed", "parameters"),

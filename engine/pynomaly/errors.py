@@ -146,6 +146,13 @@ class UnknownPipeline(PynomalyError):
     status = 404
 
 
+class ModelNotCommitted(PynomalyError):
+    """A model with a pipeline is not committed yet, and a query cannot be planned with its pipeline."""
+
+    code = "model_not_committed"
+    status = 409
+
+
 class NeedsHistory(PynomalyError):
     """A row by itself has no earlier rows, and a step of the model's pipeline reads them."""
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -26,7 +27,7 @@ from pynomaly.errors import BadParameter, KeyNotUnique, NoUsableColumn, TooFewRo
 from pynomaly.garbage import uncollected
 from pynomaly.options import MINIMUM_ROWS, Options
 from pynomaly.reasons import REASON, no_reasons, reasons
-from pynomaly.schema import ALGORITHM, COMPARED, DESCRIPTION, FEATURE, FITTED, PARAMETER, RULE, TRAINED, sql_type
+from pynomaly.schema import ALGORITHM, COMPARED, DESCRIPTION, FEATURE, FITTED, PARAMETER, RULE, SUGGESTION, TRAINED, sql_type
 from pynomaly.workers import Stop, Work, aside, check, current, never, over_rows, working
 
 MANY_GROUPS = 32  # a few groups are fitted one after another, each on all threads
@@ -58,11 +59,17 @@ class Session(Protocol):
     def is_variable(self, cursor: duckdb.DuckDBPyConnection, name: str) -> bool:
         """Whether a name is a Python variable, as far as the cursor can tell."""
 
+    def select(self, name: str, chosen: source.Roles) -> str:
+        """The SELECT of a source, with the columns that the macros need."""
+
     def relation(self, name: str) -> str:
         """A source as it stands in FROM."""
 
     def resolved(self, name: str) -> tuple[str, dict[str, str] | None]:
         """A source as it stands in FROM, and its columns with their types (None where they cannot be seen)."""
+
+    def macro_cursor(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """A cursor that has the macros of features, for one user at a time."""
 
     def refuse_single_use(self, name: str) -> None:
         """Raise SourceSingleUse when the name is a reader that can be read once only."""
@@ -70,10 +77,10 @@ class Session(Protocol):
 
 def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
     """Register every function once for a database instance."""
-    functions, catalog = Functions(session), CatalogFunctions(session)
+    pipelines = PipelineFunctions(session)
+    functions, catalog = Functions(session, pipelines), CatalogFunctions(session, pipelines)
     runs = RunFunctions(session)
     evaluations = EvaluationFunctions(session, runs)
-    pipelines = PipelineFunctions(session)
     explanations = ExplanationFunctions(session, catalog, runs)
     # `_score` is volatile so that a filter on its result is not pushed below it, where it would score twice.
     for function, returns, volatile in (
@@ -102,7 +109,8 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (catalog.detector_sql, "varchar", False),
         (catalog.row_score, "double", True),
         (catalog.load_model, sql_type(FITTED), True),
-        (catalog.model_features, "varchar[]", False),
+        (catalog.model_pipeline, "varchar", False),
+        (catalog.scored_source, "varchar", False),
         (runs.run_id, "varchar", False),
         (runs.run_source, "varchar", False),
         (runs.replay, "varchar", False),
@@ -112,6 +120,13 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (evaluations.anomaly_label, "double", False),
         (pipelines.feature_macros, f"{sql_type(FEATURE)}[]", False),
         (pipelines.featured, "varchar", False),
+        (pipelines.piped, "varchar", False),
+        (pipelines.kept_pipeline, "varchar", False),
+        (pipelines.pinned_pipeline, "varchar", False),
+        (pipelines.pipeline_name, "varchar", False),
+        (pipelines.checked_steps, "varchar[]", False),
+        (pipelines.profiled, "varchar", False),
+        (pipelines.suggested, f"{sql_type(SUGGESTION)}[]", False),
         (pipelines.rank_normal, "double", False),
         (pipelines.word_shares, "double[]", False),
         *explanations.listed(),
@@ -139,26 +154,22 @@ def _variadic(function: Callable[..., pa.Array]) -> Callable[..., pa.Array]:
 class Functions:
     """The functions of one database instance; each takes and returns columns of a chunk."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, pipelines: PipelineFunctions) -> None:
         self._session = session
+        self._pipelines = pipelines
 
     def session(self, *args: pa.Array) -> pa.Array:
         """(NULL) to the session that these functions belong to."""
         return arrays.texts([self._session.id] * len(args[0]))
 
     def source(self, *args: pa.Array) -> pa.Array:
-        """(source, features, exclude, label, key, by, options) to the SELECT of the source."""
+        """(source, features, exclude, label, key, by, options, pipeline) to the SELECT of the source."""
         given = arrays.constants(args)
+        if len(given) > 7 and given[7] is not None:
+            return arrays.texts([self._pipelines.source(given[0], source.roles(*given[1:6]), given[7])] * len(args[0]))
         if not isinstance(given[0], str) or not given[0]:
             raise BadParameter(f"the source is {given[0]!r}", "give the name of a table, view, frame or file")
-        self._session.refuse_single_use(given[0])
-        cursor = self._session.lookup_cursor(given[0])
-        try:
-            seen = not self._session.is_variable(cursor, given[0])
-            chosen, workspace = source.roles(*given[1:6]), self._session.workspace
-            return arrays.texts([source.select(cursor, given[0], chosen, workspace, seen)] * len(args[0]))
-        finally:
-            cursor.close()
+        return arrays.texts([self._session.select(given[0], source.roles(*given[1:6]))] * len(args[0]))
 
     def options(self, *args: pa.Array) -> pa.Array:
         """The eleven parameters of a detection to their checked form, as JSON."""

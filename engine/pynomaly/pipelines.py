@@ -12,22 +12,21 @@ import msgspec
 from pynomaly.errors import BadParameter
 from pynomaly.feature_macros import COLUMN, get
 from pynomaly.feature_sql import Piece, piece
-from pynomaly.quoting import identifier
+from pynomaly.quoting import identifier, literal
 from pynomaly.source import is_number, is_text, is_time
 from pynomaly.steps import Step, unknown_column
 
-CONSTANTS = "_pynomaly_constants"  # the relation of a query that has the constants, as JSON in a column `constants`
+KEPT = "_pynomaly_pipeline"  # the relation of a query that has a fitted pipeline, as JSON in a column `pipeline`
 PIPED = "_pynomaly_piped"  # the relation of a query that has the source's rows with the columns of a pipeline
-CONTROL_TYPES = {"number": "a number", "text": "text", "time": "a date or a time", "number or time": "a number or a time"}
+_TOLD = {"number": "a number", "text": "text", "time": "a date", "number or time": "a number or a date"}
 
 
 class Pipeline(msgspec.Struct, frozen=True):
-    """A named version of a list of steps, or what a model keeps of one: then `constants` are those of its training."""
+    """A named version of a list of steps; what a model keeps of one also has the constants of its training."""
 
     name: str
     version: int
     steps: tuple[str, ...]
-    constants: msgspec.Raw | None = None
 
 
 class Placed(NamedTuple):
@@ -76,29 +75,31 @@ def _check_type(step: Step, types: Mapping[str, tuple[str, str]]) -> None:
         _, type_name = types.get(name.lower(), (name, None))
         if type_name is not None and type_name != "BOOLEAN" and not checks[takes](type_name):
             raise BadParameter(
-                f"`{step.macro}` needs {CONTROL_TYPES[takes]}, and `{name}` is {type_name}",
+                f"`{step.macro}` needs {_TOLD[takes]}, and `{name}` is {type_name}",
                 "name another column, or cast it in a view of the source",
             )
 
 
-def select(relation: str, placed: list[Placed], constants: str | None = None) -> str:
-    """The SELECT of a relation with the columns of steps; `constants` is a relation that has the constants."""
-    ctes, last = _ctes(relation, placed, constants)
+def select(relation: str, placed: list[Placed], kept: str | None = None) -> str:
+    """The SELECT of a relation with the columns of steps; `kept` is a relation that has the fitted pipeline."""
+    ctes, last = _ctes(relation, placed, kept)
     return f"with {', '.join(ctes)} select * from {last}"
 
 
-def select_constants(relation: str, placed: list[Placed]) -> str:
-    """The SELECT of the constants of steps, as JSON."""
+def select_kept(relation: str, placed: list[Placed], pipeline: Pipeline) -> str:
+    """The SELECT of a pipeline fitted to a relation, as JSON: what a model keeps."""
+    told = f"'name', {literal(pipeline.name)}, 'version', {pipeline.version}, 'steps', "
+    told += literal([str(item.step) for item in placed])
     fitted = [item for item in placed if item.piece.fit]
     if not fitted:
-        return "select '{}'::json as constants"
+        return f"select json_object({told}) as pipeline"
     ctes, _ = _ctes(relation, placed, None)
     sources = ", ".join(dict.fromkeys(f"_pynomaly_c{item.level}" for item in fitted))
     fields = ", ".join(f"'s{item.number}': _pynomaly_s{item.number}" for item in fitted)
-    return f"with {', '.join(ctes)} select to_json({{{fields}}}) as constants from {sources}"
+    return f"with {', '.join(ctes)} select json_object({told}, 'constants', {{{fields}}}) as pipeline from {sources}"
 
 
-def _ctes(relation: str, placed: list[Placed], constants: str | None) -> tuple[list[str], str]:
+def _ctes(relation: str, placed: list[Placed], kept: str | None) -> tuple[list[str], str]:
     """The parts of the SELECT, level by level, and the name of the last."""
     ctes, last = [f"_pynomaly_r0 as (select * from {relation})"], "_pynomaly_r0"
     for level in range(max((item.level for item in placed), default=-1) + 1):
@@ -108,7 +109,7 @@ def _ctes(relation: str, placed: list[Placed], constants: str | None) -> tuple[l
             ctes.append(f"_pynomaly_b{level} as ({rows})")
             rows = f"_pynomaly_b{level}"
         if fitted := [item for item in here if item.piece.fit]:
-            found = _fitted(rows, fitted) if constants is None else _stored(constants, fitted)
+            found = _fitted(rows, fitted) if kept is None else _stored(kept, fitted)
             ctes.append(f"_pynomaly_c{level} as materialized ({found})")
         last = f"_pynomaly_r{level + 1}"
         ctes.append(f"{last} as ({_applied(rows, here, level)})")
@@ -142,10 +143,12 @@ def _is_map(made: Piece) -> bool:
     return made.type.startswith("map")
 
 
-def _stored(constants: str, fitted: list[Placed]) -> str:
-    """One row with the constants of steps, from those that there are."""
-    fields = [f"(constants->'s{item.number}')::{item.piece.type} as _pynomaly_s{item.number}" for item in fitted]
-    return f"select {', '.join(fields)} from {constants}"
+def _stored(kept: str, fitted: list[Placed]) -> str:
+    """One row with the constants of steps, from those that are kept."""
+    fields = [
+        f"(pipeline->'constants'->'s{item.number}')::{item.piece.type} as _pynomaly_s{item.number}" for item in fitted
+    ]
+    return f"select {', '.join(fields)} from {kept}"
 
 
 def _applied(rows: str, here: list[Placed], level: int) -> str:

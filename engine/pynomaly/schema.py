@@ -37,6 +37,7 @@ FEATURE = pa.struct(
         ("summary", pa.string()),
     ]
 )
+SUGGESTION = pa.struct([("step", pa.string()), ("why", pa.string())])
 RULE = pa.struct(
     [("name", pa.string()), ("is_default", pa.bool_()), ("summary", pa.string()), ("reference", pa.string())]
 )

@@ -99,17 +99,11 @@ def roles(features: object, exclude: object, label: object, key: object, by: obj
     return found
 
 
-def select(
-    cursor: duckdb.DuckDBPyConnection, source: str, chosen: Roles, workspace: Path | None = None, seen: bool = True
-) -> str:
-    """The SELECT of a source; `cursor` looks its schema up and may not see temporary or uncommitted tables.
-
-    `workspace` and `seen` are those of `resolve`.
-    """
-    found, columns = resolve(cursor, source, workspace, seen)
+def select_relation(relation: str, columns: dict[str, str] | None, chosen: Roles) -> str:
+    """The SELECT of a source as `resolve` found it."""
     if columns is None:
-        return _select_unseen(found, chosen)
-    return _select_seen(found, columns, chosen)
+        return _select_unseen(relation, chosen)
+    return _select_seen(relation, columns, chosen)
 
 
 def resolve(

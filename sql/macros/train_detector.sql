@@ -6,14 +6,22 @@
 
 create or replace temp macro train_detector(
     model, source, algorithm := 'auto', combine := null, features := null, exclude := null, label := null,
-    contamination := null, threshold := null, sample_rows := 262144, seed := 0, parameters := null
+    contamination := null, threshold := null, sample_rows := 262144, seed := 0, parameters := null,
+    pipeline := null
 ) as table
-    with input as not materialized (
+    with _pynomaly_pipeline as materialized (
+        from query(_kept_pipeline(source, pipeline))
+    ),
+    _pynomaly_piped as materialized (
+        from query(_piped(source, pipeline, true))
+    ),
+    input as not materialized (
         from query(_source(
             source, features, exclude, label, null, null,
             _options(
                 algorithm, combine, contamination, threshold, null, 0, sample_rows, seed, parameters, features, null
-            )
+            ),
+            pipeline
         ))
     ),
     total as materialized (
@@ -44,5 +52,5 @@ create or replace temp macro train_detector(
         (
             select coalesce(max(stored.version), 0) + 1 from query(_catalog('models')) as stored where stored.name = model
         )::integer as version,
-        source as source, fields.*, now() as created_at, _who(getvariable('pynomaly_user')) as created_by
+        source as source, fields.*, (select kept.pipeline from _pynomaly_pipeline as kept) as pipeline, now() as created_at, _who(getvariable('pynomaly_user')) as created_by
     from fields;

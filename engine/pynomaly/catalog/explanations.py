@@ -234,7 +234,7 @@ class ExplanationFunctions:
     def _source_of(self, model: str, version: int | None) -> str:
         """What a committed model was trained on."""
         with closing(self._session.lookup_cursor("")) as cursor:
-            chosen, _ = self._catalog.committed_version(cursor, model, version)
+            chosen = self._catalog.committed(cursor, model, version).version
             source = str(cursor.execute(_SOURCE, [model, chosen]).fetchall()[0][0])
         if source.startswith(LANDED):
             raise UnknownSource(

@@ -2,21 +2,22 @@
 
 import re
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
 import msgspec
 import numpy as np
 import pyarrow as pa
 
-from pynomaly import arrays, pipelines, source
+from pynomaly import arrays, pipelines, source, suggestions
 from pynomaly.catalog.migrations import check_table
-from pynomaly.errors import BadParameter, UnknownPipeline, did_you_mean
-from pynomaly.feature_macros import MACROS
+from pynomaly.errors import BadParameter, NeedsHistory, UnknownPipeline, did_you_mean
+from pynomaly.feature_macros import COLUMN, MACROS
 from pynomaly.kernels.ranks import normal_ranks
-from pynomaly.pipelines import CONSTANTS, PIPED, Pipeline, Placed
+from pynomaly.pipelines import KEPT, PIPED, Pipeline, Placed
 from pynomaly.quoting import identifier, literal
-from pynomaly.schema import FEATURE
+from pynomaly.schema import FEATURE, SUGGESTION
+from pynomaly.source import Roles
 from pynomaly.steps import Step, parse, steps_of
 
 if TYPE_CHECKING:
@@ -27,12 +28,24 @@ _PIPELINES = "select version, steps from pynomaly.pipelines as stored where stor
 _NAMES = "select distinct stored.name from pynomaly.pipelines as stored"
 
 
-class Piped(msgspec.Struct):
+class Piped(NamedTuple):
     """A pipeline over a source: how the source stands in FROM, its columns where they are seen, and the steps."""
 
     relation: str
     columns: dict[str, str] | None
     placed: list[Placed]
+
+    def all_columns(self) -> dict[str, str] | None:
+        """The columns of the source and those of the steps."""
+        added = {name: "DOUBLE" for item in self.placed for name, sql in item.piece.outputs.items() if sql}
+        return None if self.columns is None else {**self.columns, **added}
+
+    def roles(self, chosen: Roles) -> Roles:
+        """The roles of a call: unless it names features, the columns of the steps are."""
+        if chosen.features is not None:
+            return chosen
+        made = (name for name in pipelines.columns_of(self.placed) if name.lower() not in chosen.aside())
+        return msgspec.structs.replace(chosen, features=tuple(made))
 
 
 class PipelineFunctions:
@@ -71,6 +84,109 @@ class PipelineFunctions:
         offsets = arrays.integers(np.arange(0, shares.size + 1, buckets, dtype=np.int32), np.append(nulls, False))
         return pa.ListArray.from_arrays(offsets, arrays.floats(shares.ravel()))
 
+    def piped(self, *args: pa.Array) -> pa.Array:
+        """(source, pipeline, is_kept) to the SELECT of the source with the pipeline's columns, which the query names PIPED.
+
+        Its constants come from KEPT where told; one without columns where there is no pipeline.
+        """
+        name, pipeline, is_kept = arrays.constants(args)
+        if pipeline is None:
+            return arrays.texts(["select null as nothing where false"] * len(args[0]))
+        found = self._over(name, parse(self.defined(pipeline).steps))
+        return arrays.texts([pipelines.select(found.relation, found.placed, KEPT if is_kept else None)] * len(args[0]))
+
+    def kept_pipeline(self, *args: pa.Array) -> pa.Array:
+        """(source, pipeline) to the SELECT of the pipeline fitted to the source, as a model keeps it; NULL for none."""
+        name, pipeline = arrays.constants(args)
+        if pipeline is None:
+            return arrays.texts(["select null::json as pipeline"] * len(args[0]))
+        meant = self.defined(pipeline)
+        found = self._over(name, parse(meant.steps))
+        return arrays.texts([pipelines.select_kept(found.relation, found.placed, meant)] * len(args[0]))
+
+    def pipeline_name(self, *args: pa.Array) -> pa.Array:
+        """(name) to itself; BadParameter for what cannot be the name of a pipeline."""
+        (name,) = arrays.constants(args)
+        if not isinstance(name, str) or not name.strip() or "@" in name:
+            raise BadParameter(f"the name of the pipeline is {name!r}", "give a name to find it by, without `@`")
+        return args[0]
+
+    def checked_steps(self, *args: pa.Array) -> pa.Array:
+        """(steps) to each step on its own, as it is written."""
+        steps = [str(step) for step in parse(arrays.constants(args)[0])]
+        return pa.array([steps] * len(args[0]), pa.list_(pa.string()))
+
+    def source(self, name: str, chosen: Roles, pipeline: str) -> str:
+        """The SELECT of a source with the columns that the macros need, from PIPED; features are the pipeline's."""
+        found = self._over(name, parse(self.defined(pipeline).steps))
+        return source.select_relation(PIPED, found.all_columns(), found.roles(chosen))
+
+    def scored(self, name: str, features: list[str], kept: str) -> str:
+        """The same by the pipeline that a model keeps, with the constants of its training."""
+        found = self._over(name, _steps_kept(kept))
+        relation = f"({pipelines.select(found.relation, found.placed, _as_relation(kept))})"
+        return source.select_relation(relation, found.all_columns(), source.roles(features, None, None, None, None))
+
+    def of_rows(self, rows: pa.StructArray, kept: str) -> pa.StructArray:
+        """Rows by themselves with the columns of the pipeline that a model keeps; NeedsHistory where a step reads others."""
+        steps = _steps_kept(kept)
+        for step in steps:
+            if step.macro != COLUMN and MACROS[step.macro].class_ == "history":
+                raise NeedsHistory(f"`{step}` reads earlier rows", "score a source that has them with score_anomalies")
+        table = pa.table(rows.flatten(), names=[field.name for field in rows.type])
+        numbered = table.append_column("_pynomaly_number", pa.array(range(len(table))))
+        with self._session.macro_cursor() as cursor:
+            cursor.register("_pynomaly_given", numbered)
+            try:
+                relation = "_pynomaly_given"
+                columns = {str(row[0]): str(row[1]) for row in cursor.execute(f"describe {relation}").fetchall()}
+                placed = pipelines.place(steps, columns)
+                select = pipelines.select(relation, placed, _as_relation(kept))
+                found = cursor.execute(f"from ({select}) order by _pynomaly_number").to_arrow_table().combine_chunks()
+            finally:
+                cursor.unregister("_pynomaly_given")
+        return pa.StructArray.from_arrays([column.combine_chunks() for column in found.columns], names=found.column_names)
+
+    def defined(self, pipeline: object) -> Pipeline:
+        """The pipeline of this name: its newest version, or `name@version`; UnknownPipeline."""
+        meant = _MEANT.fullmatch(pipeline) if isinstance(pipeline, str) else None
+        if meant is None:
+            raise BadParameter(f"the pipeline is {pipeline!r}", "give the name of a pipeline, or name@version")
+        with closing(self._session.lookup_cursor("")) as cursor:
+            there = check_table(cursor, "pipelines")
+            known = dict(cursor.execute(_PIPELINES, [meant["name"]]).fetchall()) if there else {}
+            names = [row[0] for row in cursor.execute(_NAMES).fetchall()] if there else []
+        if not known:
+            near = did_you_mean(meant["name"], names)
+            raise UnknownPipeline(f"there is no pipeline `{meant['name']}`", near or "define it, and commit, first")
+        version = int(meant["version"] or max(known))
+        if version not in known:
+            versions = ", ".join(map(str, known))
+            raise UnknownPipeline(f"`{meant['name']}` has no version {version}", f"it has {versions}")
+        return Pipeline(meant["name"], version, tuple(known[version]))
+
+    def pinned_pipeline(self, *args: pa.Array) -> pa.Array:
+        """(pipeline) to its name with its version."""
+        found = self.defined(arrays.constants(args)[0])
+        return arrays.texts([f"{found.name}@{found.version}"] * len(args[0]))
+
+    def profiled(self, *args: pa.Array) -> pa.Array:
+        """(source) to a SELECT of one list, what is to be known of each column before features are suggested."""
+        name = arrays.constants(args)[0]
+        if not isinstance(name, str) or not name:
+            raise BadParameter(f"the source is {name!r}", "give the name of a table, view, frame or file")
+        self._session.refuse_single_use(name)
+        relation, columns = self._session.resolved(name)
+        if columns is None:
+            raise BadParameter(f"the columns of `{name}` cannot be looked up", "make it a table or a view, and commit it")
+        return arrays.texts([suggestions.select(relation, columns)] * len(args[0]))
+
+    def suggested(self, *args: pa.Array) -> pa.Array:
+        """(profiles, order_by, by) to the steps that suit the columns, each with its reason."""
+        profiles, order_by, by = arrays.constants(args)
+        found = suggestions.suggest(profiles, order_by, by)
+        return pa.array([[dict(step=step, why=why) for step, why in found]] * len(args[0]), pa.list_(SUGGESTION))
+
     def _over(self, name: object, steps: list[Step]) -> Piped:
         """Steps over a source, the values of those that need some looked up in it."""
         if not isinstance(name, str) or not name:
@@ -95,6 +211,14 @@ class PipelineFunctions:
             rows = cursor.execute(f"{frequent} limit {step.options['n_values']}").fetchall()
         values = sorted(str(row[0]) for row in rows)
         return msgspec.structs.replace(step, options={**step.options, "values": values})
+
+
+def _steps_kept(kept: str) -> list[Step]:
+    return parse(msgspec.json.decode(kept, type=Pipeline).steps)
+
+
+def _as_relation(kept: str) -> str:
+    return f"(select {literal(kept)}::json as pipeline)"
 
 
 def _plain(value: Any) -> Any:
