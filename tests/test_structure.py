@@ -27,7 +27,7 @@ LAYERS = (
     ("estimate", "geometry"),
     ("catalog",),
     ("functions", "result"),
-    ("session", "insights", "runs"),
+    ("session", "insights", "pipeline_commands", "runs"),
     ("commands",),
     ("engine",),
     ("__init__", "cli", "__main__"),

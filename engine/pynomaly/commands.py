@@ -11,11 +11,12 @@ import msgspec
 from pynomaly.calls import curves_call, evaluate_call, macro_call
 from pynomaly.catalog.migrations import migrate
 from pynomaly.insights import Insights
+from pynomaly.pipeline_commands import PipelineCommands
 from pynomaly.quoting import literal
 from pynomaly.result import Computed, Evaluation, ModelRow, Query, Rows
 
 
-class Commands(Insights):
+class Commands(Insights, PipelineCommands):
     """The methods of the engine that change or read rows of the catalogue by its macros."""
 
     _con: duckdb.DuckDBPyConnection

@@ -187,6 +187,9 @@ class Engine(Commands):
         run = Run("detect", frames.called(source), options, save)
         with self._as_name(source) as name, self.recorded(run):
             run.sql = f"select * from {call(run.source, **options)}"
+            if options.get("pipeline") is not None:  # what is recorded names the version
+                options["pipeline"] = self.pinned_pipeline(options["pipeline"])
+                run.sql = f"select * from {call(run.source, **options)}"
             self._run(run, name, lambda read, key: f"from {call(read, **{**options, **key})}")
         return Result(run.found, run.verdict, run.id, self._con)
 

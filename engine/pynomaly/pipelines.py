@@ -54,7 +54,7 @@ def place(steps: Iterable[Step], columns: Mapping[str, str] | None) -> list[Plac
     for number, step in enumerate(steps):
         for name in step.reads():
             if columns is not None and name.lower() not in types:
-                raise unknown_column(name, [known for known, _ in types.values()])
+                raise unknown_column(name, [known for known, _ in types.values() if not known.startswith("_pynomaly_")])
         _check_type(step, types)
         level = max(levels.get(name.lower(), 0) for name in step.reads())
         own = types.get(step.columns[0].lower())

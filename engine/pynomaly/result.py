@@ -103,6 +103,18 @@ class ModelRow(msgspec.Struct, frozen=True):
         return f"{self.name} version {self.version}: {fitted}; {self.cut_off}{told}"
 
 
+class PipelineRow(msgspec.Struct, frozen=True):
+    """A version of a pipeline as its row tells it."""
+
+    name: str
+    version: int
+    steps: list[str]
+
+    def __str__(self) -> str:
+        """One sentence for a person."""
+        return f"{self.name} version {self.version}: {', '.join(self.steps)}"
+
+
 class Evaluation(msgspec.Struct, frozen=True):
     """How well scored rows agree with a label; a figure is None where nothing tells it."""
 

@@ -30,16 +30,30 @@ class Step(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         """The step as it is written."""
         if self.macro == COLUMN:
-            return identifier(self.columns[0])
+            return _written(self.columns[0])
         defaults = get(self.macro).parameters
-        options = [f"{name} := {literal(value)}" for name, value in self.options.items() if value != defaults[name]]
-        called = f"{self.macro}({', '.join([*map(identifier, self.columns), *options])})"
-        return f"{called} as {identifier(self.name)}" if self.name else called
+        options = [f"{name} := {_option(name, value)}" for name, value in self.options.items() if value != defaults[name]]
+        called = f"{self.macro}({', '.join([*map(_written, self.columns), *options])})"
+        return f"{called} as {_written(self.name)}" if self.name else called
 
     def reads(self) -> list[str]:
         """Every column that the step needs."""
         order, by = self.options.get("order_by"), self.options.get("by")
         return [*self.columns, *([order] if order else []), *(by or ())]
+
+
+def _written(name: str) -> str:
+    """A name as a step has it, quoted where it must be."""
+    return name if re.fullmatch(r"[^\W\d]\w*", name) and name.lower() not in (*_WORDS, "as") else identifier(name)
+
+
+def _option(name: str, value: object) -> str:
+    """The value of a parameter as a step has it; columns are names."""
+    if name == "order_by":
+        return _written(str(value))
+    if name == "by" and isinstance(value, list):
+        return _written(value[0]) if len(value) == 1 else f"[{', '.join(map(_written, value))}]"
+    return literal(value)
 
 
 def parse(texts: object) -> list[Step]:

@@ -23,6 +23,7 @@ from pynomaly.steps import Step, parse, steps_of
 if TYPE_CHECKING:
     from pynomaly.functions import Session
 
+NUMBER = "_pynomaly_number"  # of a row among those that are scored together
 _MEANT = re.compile(r"(?P<name>.+?)(?:@(?P<version>\d+))?")
 _PIPELINES = "select version, steps from pynomaly.pipelines as stored where stored.name = ? order by version"
 _NAMES = "select distinct stored.name from pynomaly.pipelines as stored"
@@ -134,7 +135,7 @@ class PipelineFunctions:
             if step.macro != COLUMN and MACROS[step.macro].class_ == "history":
                 raise NeedsHistory(f"`{step}` reads earlier rows", "score a source that has them with score_anomalies")
         table = pa.table(rows.flatten(), names=[field.name for field in rows.type])
-        numbered = table.append_column("_pynomaly_number", pa.array(range(len(table))))
+        numbered = table.append_column(NUMBER, pa.array(range(len(table))))
         with self._session.macro_cursor() as cursor:
             cursor.register("_pynomaly_given", numbered)
             try:
@@ -142,7 +143,7 @@ class PipelineFunctions:
                 columns = {str(row[0]): str(row[1]) for row in cursor.execute(f"describe {relation}").fetchall()}
                 placed = pipelines.place(steps, columns)
                 select = pipelines.select(relation, placed, _as_relation(kept))
-                found = cursor.execute(f"from ({select}) order by _pynomaly_number").to_arrow_table().combine_chunks()
+                found = cursor.sql(f"from ({select}) order by {NUMBER}").to_arrow_table().combine_chunks()
             finally:
                 cursor.unregister("_pynomaly_given")
         return pa.StructArray.from_arrays([column.combine_chunks() for column in found.columns], names=found.column_names)
