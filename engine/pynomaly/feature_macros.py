@@ -62,7 +62,9 @@ MACROS = {
         ),
         FeatureMacro("bin_quantile", "fitted", "scalar", "number", {"bins": 10}, "The bin of about equally full ones"),
         FeatureMacro("frequency_encode", "fitted", "scalar", "any", {}, "The share of the rows with the same value"),
-        FeatureMacro("rolling_mean", "history", "scalar", "number", ROLLING, "Mean of the last rows, this one included"),
+        FeatureMacro(
+            "rolling_mean", "history", "scalar", "number", ROLLING, "Mean of the last rows, this one included"
+        ),
         FeatureMacro("rolling_std", "history", "scalar", "number", ROLLING, "Standard deviation of the last rows"),
         FeatureMacro("rolling_min", "history", "scalar", "number", ROLLING, "Smallest value of the last rows"),
         FeatureMacro("rolling_max", "history", "scalar", "number", ROLLING, "Largest value of the last rows"),
@@ -97,7 +99,12 @@ MACROS = {
         ),
         FeatureMacro("text_length_features", "stateless", "table", "text", {}, "Characters, words, digits, capitals"),
         FeatureMacro(
-            "tfidf_features", "fitted", "table", "text", {"buckets": 16}, "Words hashed to buckets, rare ones weigh more"
+            "tfidf_features",
+            "fitted",
+            "table",
+            "text",
+            {"buckets": 16},
+            "Words hashed to buckets, rare ones weigh more",
         ),
         FeatureMacro(
             "group_aggregates",

@@ -27,7 +27,18 @@ from pynomaly.errors import BadParameter, KeyNotUnique, NoUsableColumn, TooFewRo
 from pynomaly.garbage import uncollected
 from pynomaly.options import MINIMUM_ROWS, Options
 from pynomaly.reasons import REASON, no_reasons, reasons
-from pynomaly.schema import ALGORITHM, COMPARED, DESCRIPTION, FEATURE, FITTED, PARAMETER, RULE, SUGGESTION, TRAINED, sql_type
+from pynomaly.schema import (
+    ALGORITHM,
+    COMPARED,
+    DESCRIPTION,
+    FEATURE,
+    FITTED,
+    PARAMETER,
+    RULE,
+    SUGGESTION,
+    TRAINED,
+    sql_type,
+)
 from pynomaly.workers import Stop, Work, aside, check, current, never, over_rows, working
 
 MANY_GROUPS = 32  # a few groups are fitted one after another, each on all threads

@@ -4,7 +4,7 @@ Steps that read what others give are a level of their own. The constants of fitt
 or from another relation that has them already: the SELECT is otherwise the same.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -18,6 +18,12 @@ from pynomaly.steps import Step, unknown_column
 
 KEPT = "_pynomaly_pipeline"  # the relation of a query that has a fitted pipeline, as JSON in a column `pipeline`
 PIPED = "_pynomaly_piped"  # the relation of a query that has the source's rows with the columns of a pipeline
+_CHECKS: dict[str, Callable[[str], bool]] = {
+    "number": is_number,
+    "text": is_text,
+    "time": is_time,
+    "number or time": lambda type_name: is_number(type_name) or is_time(type_name),
+}
 _TOLD = {"number": "a number", "text": "text", "time": "a date", "number or time": "a number or a date"}
 
 
@@ -70,10 +76,9 @@ def place(steps: Iterable[Step], columns: Mapping[str, str] | None) -> list[Plac
 
 def _check_type(step: Step, types: Mapping[str, tuple[str, str]]) -> None:
     takes = "any" if step.macro == COLUMN else get(step.macro).takes
-    checks = {"number": is_number, "text": is_text, "time": is_time, "number or time": lambda t: is_number(t) or is_time(t)}
     for name in step.columns if takes != "any" else ():
         _, type_name = types.get(name.lower(), (name, None))
-        if type_name is not None and type_name != "BOOLEAN" and not checks[takes](type_name):
+        if type_name is not None and type_name != "BOOLEAN" and not _CHECKS[takes](type_name):
             raise BadParameter(
                 f"`{step.macro}` needs {_TOLD[takes]}, and `{name}` is {type_name}",
                 "name another column, or cast it in a view of the source",
@@ -166,7 +171,9 @@ def _applied(rows: str, here: list[Placed], level: int) -> str:
         tables.append(f"cross join _pynomaly_c{level}")
     for item in here:
         if item.piece.join:
-            entries = f"select unnest(map_entries({item.piece.join}), recursive := false) as item from _pynomaly_c{level}"
+            entries = (
+                f"select unnest(map_entries({item.piece.join}), recursive := false) as item from _pynomaly_c{level}"
+            )
             pair = f"select item.key as key_{item.number}, item.value as _pynomaly_e{item.number} from ({entries})"
             tables.append(f"left join ({pair}) on key_{item.number} = {item.piece.group}")
     return f"select {', '.join([f'_pynomaly_rows.*{exclude}', *added])} from {' '.join(tables)}"

@@ -32,7 +32,9 @@ class Step(msgspec.Struct, frozen=True):
         if self.macro == COLUMN:
             return _written(self.columns[0])
         defaults = get(self.macro).parameters
-        options = [f"{name} := {_option(name, value)}" for name, value in self.options.items() if value != defaults[name]]
+        options = [
+            f"{name} := {_option(name, value)}" for name, value in self.options.items() if value != defaults[name]
+        ]
         called = f"{self.macro}({', '.join([*map(_written, self.columns), *options])})"
         return f"{called} as {_written(self.name)}" if self.name else called
 
@@ -173,7 +175,8 @@ class _Reader:
             if quoted is not None or string is not None:
                 yield "text", (quoted or "").replace('""', '"') or (string or "").replace("''", "'")
             else:
-                yield next((k, v) for k, v in zip((":=", "sign", "number", "word"), (assign, sign, number, word)) if v)
+                kinds = ((":=", assign), ("sign", sign), ("number", number), ("word", word))
+                yield next((kind, part) for kind, part in kinds if part)
         while True:
             yield _END
 

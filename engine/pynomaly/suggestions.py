@@ -59,9 +59,7 @@ def _of_kind(profile: dict[str, Any], order_by: str | None, groups: list[str]) -
     return _of_number(column, profile, order_by, groups) if kind == "number" else []
 
 
-def _of_number(
-    column: str, profile: dict[str, Any], order_by: str | None, groups: list[str]
-) -> list[tuple[Step, str]]:
+def _of_number(column: str, profile: dict[str, Any], order_by: str | None, groups: list[str]) -> list[tuple[Step, str]]:
     if profile["is_whole"] and profile["n_distinct"] > 0.9 * profile["n_known"]:
         return []  # it counts or names the rows
     skewness = profile["skewness"]
@@ -88,7 +86,9 @@ def _of_text(column: str, profile: dict[str, Any]) -> list[tuple[Step, str]]:
         return [(*steps_of("one_hot", column, {}), f"it has about {n} different values")]  # type: ignore[list-item]
     if profile["n_words"] >= WORDS:
         why = f"it is text of {profile['n_words']:.0f} words on average"
-        return [(step, why) for macro in ("text_length_features", "tfidf_features") for step in steps_of(macro, column, {})]
+        return [
+            (step, why) for macro in ("text_length_features", "tfidf_features") for step in steps_of(macro, column, {})
+        ]
     if profile["n_known"] >= OFTEN * n:
         return [(*steps_of("frequency_encode", column, {}), f"it has about {n:,} different values")]  # type: ignore[list-item]
     return []

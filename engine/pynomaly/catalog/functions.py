@@ -191,7 +191,9 @@ class CatalogFunctions:
         work = Work(threads, self._session.stops.get(cursor, never()))
         with closing(self._session.lookup_cursor("")) as lookup:
             found = self.committed(lookup, model, version)
-            handle = self._load(found.digest, lambda: lookup.execute(_STATE, [model, found.version]).fetchall()[0][0], 0, work)
+            handle = self._load(
+                found.digest, lambda: lookup.execute(_STATE, [model, found.version]).fetchall()[0][0], 0, work
+            )
             pipeline = self._plan(lookup, model, found).pipeline if found.has_pipeline else None
         if pipeline is not None:
             rows = self._pipelines.of_rows(rows, pipeline)

@@ -4,7 +4,6 @@ import re
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import duckdb
 import msgspec
 import numpy as np
 import pyarrow as pa
@@ -80,15 +79,16 @@ class PipelineFunctions:
 
         texts, buckets = arrays.contiguous(args[0]), int(args[1][0].as_py())
         shares, nulls = np.zeros((len(texts), buckets)), arrays.null_flags(texts)
-        starts, data = (np.frombuffer(part or b"", kind) for part, kind in zip(texts.buffers()[1:], (np.int32, np.uint8)))
+        _, starts, data = texts.buffers()
+        starts, data = np.frombuffer(starts or b"", np.int32), np.frombuffer(data or b"", np.uint8)
         fill_shares(data, starts[texts.offset : texts.offset + len(texts) + 1], shares)
         offsets = arrays.integers(np.arange(0, shares.size + 1, buckets, dtype=np.int32), np.append(nulls, False))
         return pa.ListArray.from_arrays(offsets, arrays.floats(shares.ravel()))
 
     def piped(self, *args: pa.Array) -> pa.Array:
-        """(source, pipeline, is_kept) to the SELECT of the source with the pipeline's columns, which the query names PIPED.
+        """(source, pipeline, is_kept) to the SELECT of the source with the pipeline's columns, PIPED in the query.
 
-        Its constants come from KEPT where told; one without columns where there is no pipeline.
+        Its constants come from KEPT where told. Without a pipeline it is a SELECT that no part of the query reads.
         """
         name, pipeline, is_kept = arrays.constants(args)
         if pipeline is None:
@@ -129,7 +129,7 @@ class PipelineFunctions:
         return source.select_relation(relation, found.all_columns(), source.roles(features, None, None, None, None))
 
     def of_rows(self, rows: pa.StructArray, kept: str) -> pa.StructArray:
-        """Rows by themselves with the columns of the pipeline that a model keeps; NeedsHistory where a step reads others."""
+        """Rows by themselves with the columns of a model's pipeline; NeedsHistory where a step reads others."""
         steps = _steps_kept(kept)
         for step in steps:
             if step.macro != COLUMN and MACROS[step.macro].class_ == "history":
@@ -146,7 +146,9 @@ class PipelineFunctions:
                 found = cursor.sql(f"from ({select}) order by {NUMBER}").to_arrow_table().combine_chunks()
             finally:
                 cursor.unregister("_pynomaly_given")
-        return pa.StructArray.from_arrays([column.combine_chunks() for column in found.columns], names=found.column_names)
+        return pa.StructArray.from_arrays(
+            [column.combine_chunks() for column in found.columns], names=found.column_names
+        )
 
     def defined(self, pipeline: object) -> Pipeline:
         """The pipeline of this name: its newest version, or `name@version`; UnknownPipeline."""
@@ -179,14 +181,16 @@ class PipelineFunctions:
         self._session.refuse_single_use(name)
         relation, columns = self._session.resolved(name)
         if columns is None:
-            raise BadParameter(f"the columns of `{name}` cannot be looked up", "make it a table or a view, and commit it")
+            raise BadParameter(
+                f"the columns of `{name}` cannot be looked up", "make it a table or a view, and commit it"
+            )
         return arrays.texts([suggestions.select(relation, columns)] * len(args[0]))
 
     def suggested(self, *args: pa.Array) -> pa.Array:
         """(profiles, order_by, by) to the steps that suit the columns, each with its reason."""
         profiles, order_by, by = arrays.constants(args)
         found = suggestions.suggest(profiles, order_by, by)
-        return pa.array([[dict(step=step, why=why) for step, why in found]] * len(args[0]), pa.list_(SUGGESTION))
+        return pa.array([[{"step": step, "why": why} for step, why in found]] * len(args[0]), pa.list_(SUGGESTION))
 
     def _over(self, name: object, steps: list[Step]) -> Piped:
         """Steps over a source, the values of those that need some looked up in it."""

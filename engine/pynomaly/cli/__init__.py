@@ -24,7 +24,19 @@ Examples: `pynomaly quickstart`, `pynomaly detect data.csv`, `pynomaly VERB --he
 EPILOGUE = """Exit codes: 0 done; 1 failed; 2 wrong usage; 3 not found; 5 database locked;
 10 anomalies found under --fail-on-anomalies; 130 interrupted.
 """
-VERBS = ("detect", "score", "compare", "estimate", "evaluate", "model", "pipeline", "sql", "algorithms", "quickstart", "doctor")
+VERBS = (
+    "detect",
+    "score",
+    "compare",
+    "estimate",
+    "evaluate",
+    "model",
+    "pipeline",
+    "sql",
+    "algorithms",
+    "quickstart",
+    "doctor",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

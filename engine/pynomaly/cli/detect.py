@@ -42,9 +42,9 @@ class Detection:
     parameters: Annotated[
         str | None, Parameter(help="The algorithm's own parameters as JSON: '{\"n_neighbors\": 10}'.")
     ] = None
-    pipeline: Annotated[
-        str | None, Parameter(help="The features of this pipeline, by its name or name@version.")
-    ] = None
+    pipeline: Annotated[str | None, Parameter(help="The features of this pipeline, by its name or name@version.")] = (
+        None
+    )
 
     def call(self, source: str, format_: Format, settings: Settings) -> Call:
         """The call with the parameters that are given; the macro has its own defaults for the others."""

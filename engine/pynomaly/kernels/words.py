@@ -16,7 +16,7 @@ BASIS, PRIME = np.uint64(14695981039346656037), np.uint64(1099511628211)  # of F
 def fill_shares(data: Bytes, starts: Offsets, out: Floats) -> None:
     """Fill float64[n, buckets]: the share of each text's words in each bucket; zeros for one without words.
 
-    A word is a run of letters and digits of ASCII and of any other characters; its bucket comes from FNV-1a of its UTF-8.
+    A word is a run of ASCII's letters and digits and of all characters beyond ASCII; its bucket is FNV-1a of its UTF-8.
     """
     n, buckets = out.shape
     for i in range(n):
