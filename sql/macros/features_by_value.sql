@@ -38,7 +38,7 @@ create or replace temp macro minmax(x) as _minmax(x, min(_finite(x)) over (), ma
 
 -- The quantiles 0/128 to 128/128 stand for the distribution; a value that is several of them lies in their middle.
 create or replace temp macro rank_normal(x) as
-    _rank_normal(x, quantile_cont(_finite(x), list_transform(range(0, 129), lambda i: i / 128)) over ());
+    _rank_normal(_finite(x), quantile_cont(_finite(x), list_transform(range(0, 129), lambda i: i / 128)) over ());
 
 create or replace temp macro _bin_quantile(x, edges) as
     case when _finite(x) is not null then 1.0 + len(list_filter(edges, lambda edge: edge <= _finite(x))) end::double;

@@ -126,7 +126,8 @@ class PipelineFunctions:
         """The same by the pipeline that a model keeps, with the constants of its training."""
         found = self._over(name, _steps_kept(kept))
         relation = f"({pipelines.select(found.relation, found.placed, _as_relation(kept))})"
-        return source.select_relation(relation, found.all_columns(), source.roles(features, None, None, None, None))
+        chosen = source.roles(features or None, None, None, None, None)  # a model of constants needs none
+        return source.select_relation(relation, found.all_columns(), found.roles(chosen))
 
     def of_rows(self, rows: pa.StructArray, kept: str) -> pa.StructArray:
         """Rows by themselves with the columns of a model's pipeline; NeedsHistory where a step reads others."""
@@ -214,6 +215,8 @@ class PipelineFunctions:
         frequent = f"select {text} from {relation} where {text} is not null group by all order by count(*) desc, 1"
         with closing(self._session.lookup_cursor(name)) as cursor:
             rows = cursor.execute(f"{frequent} limit {step.options['n_values']}").fetchall()
+        if not rows:
+            raise BadParameter(f"`{column}` has no value", "name some: values := ['a', 'b'], or leave the step out")
         values = sorted(str(row[0]) for row in rows)
         return msgspec.structs.replace(step, options={**step.options, "values": values})
 
