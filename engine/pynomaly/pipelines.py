@@ -157,23 +157,37 @@ def _stored(kept: str, fitted: list[Placed]) -> str:
 
 
 def _applied(rows: str, here: list[Placed], level: int) -> str:
-    """The rows with the columns of one level's steps."""
+    """The rows with the columns of one level's steps.
+
+    Those that read earlier rows come first: a window would copy the constants, which may be long lists, to every row.
+    """
+    windows, others = (
+        [item for item in here if _is_history(item.step)],
+        [item for item in here if not _is_history(item.step)],
+    )
     dropped = [name for item in here for columns in item.piece.before for name in columns]
     exclude = f" exclude ({', '.join(dropped)})" if dropped else ""
-    added = [
+    table = f"(select {', '.join(['*', *_columns(windows)])} from {rows})" if windows else rows
+    tables = [f"{table} as _pynomaly_rows"]
+    for item in others:
+        if item.piece.join:
+            entries = f"select unnest(map_entries({item.piece.join})) as item from _pynomaly_c{level}"
+            pair = f"select item.key as key_{item.number}, item.value as _pynomaly_e{item.number} from ({entries})"
+            tables.append(f"left join ({pair}) on key_{item.number} = {item.piece.group}")
+    if any(item.piece.fit for item in here):
+        tables.append(f"cross join _pynomaly_c{level}")
+    return f"select {', '.join([f'_pynomaly_rows.*{exclude}', *_columns(others)])} from {' '.join(tables)}"
+
+
+def _is_history(step: Step) -> bool:
+    return step.macro != COLUMN and get(step.macro).class_ == "history"
+
+
+def _columns(items: list[Placed]) -> list[str]:
+    """The expressions of steps, named."""
+    return [
         f"({expression})::double as {identifier(name)}"
-        for item in here
+        for item in items
         for name, expression in item.piece.outputs.items()
         if expression
     ]
-    tables = [f"{rows} as _pynomaly_rows"]
-    if any(item.piece.fit for item in here):
-        tables.append(f"cross join _pynomaly_c{level}")
-    for item in here:
-        if item.piece.join:
-            entries = (
-                f"select unnest(map_entries({item.piece.join}), recursive := false) as item from _pynomaly_c{level}"
-            )
-            pair = f"select item.key as key_{item.number}, item.value as _pynomaly_e{item.number} from ({entries})"
-            tables.append(f"left join ({pair}) on key_{item.number} = {item.piece.group}")
-    return f"select {', '.join([f'_pynomaly_rows.*{exclude}', *added])} from {' '.join(tables)}"
