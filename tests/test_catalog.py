@@ -32,11 +32,13 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "team.duckdb"
 
 
-def test_every_table_and_column_is_commented(engine: pynomaly.Engine) -> None:
+def test_every_table_and_column_is_commented(file: Path) -> None:
+    engine = pynomaly.connect(file)
     missing = engine.execute(
         "select table_name, column_name from duckdb_columns() where schema_name = 'pynomaly' and comment is null "
         "union all select table_name, null from duckdb_tables() where schema_name = 'pynomaly' and comment is null"
     ).fetchall()
+    engine.close()
     assert missing == []
 
 
@@ -291,3 +293,43 @@ def test_the_shell_leads_a_model_through_its_life(tmp_path: Path, capsys: pytest
     assert "create or replace macro" in (tmp_path / "watch.sql").read_text(encoding="utf-8").lower()
     assert main(["model", "promote", "fraud", "9", "--db", database]) == 3
     assert main(["model", "train", "fraud", "payments"]) == 2
+
+
+def test_a_catalogue_of_the_first_migration_is_upgraded_with_its_models(file: Path, tmp_path: Path) -> None:
+    with pynomaly.connect(file) as engine:
+        engine.train("fraud", "payments", exclude="id", algorithm="ecod")
+        engine.promote("fraud", 1)
+        scores = engine.execute("select sum(anomaly_score) from score_anomalies('payments', 'fraud')").fetchall()
+    with duckdb.connect(str(tmp_path / "old.duckdb")) as con:
+        migrations._apply(con, migrations.migrations()[0])
+        con.execute(f"attach '{file}' as new; create table payments as from new.payments")
+        for table in ("models", "model_stages"):
+            con.execute(f"insert into pynomaly.{table} by name from new.pynomaly.{table}")
+        before = con.execute("select * exclude (state) from pynomaly.models order by version").fetchall()
+    with pynomaly.connect(tmp_path / "old.duckdb") as engine:
+        assert engine.execute("select * exclude (state) from pynomaly.models order by version").fetchall() == before
+        again = engine.execute("select sum(anomaly_score) from score_anomalies('payments', 'fraud')").fetchall()
+        assert again == scores
+        assert engine.score("payments", "fraud", key="id", save=True).verdict.algorithm == "hbos"
+        engine.promote("fraud", 2)
+        assert engine.execute("select count(*) from pynomaly.model_stages").fetchall() == [(3,)]
+
+
+def test_a_macro_is_there_for_whoever_names_it(file: Path) -> None:
+    with pynomaly.connect(file) as engine:
+        engine.execute("create view flagged as select * from detect_anomalies('payments', exclude := 'id')")
+    with pynomaly.connect(file) as engine:
+        assert engine.execute("select count(*) from flagged").fetchall() == [(500,)]
+        engine.execute("begin; select 1 from flagged limit 1; rollback")
+        assert engine.execute("select count(*) from flagged").fetchall() == [(500,)]
+        relation = engine.sql("from payments").relation()
+        found = relation.query("p", "select count(*) from detect_anomalies('payments')")
+        assert found is not None
+        assert found.fetchall() == [(500,)]
+    with pynomaly.connect(file) as engine:
+        engine.execute("begin")
+        engine.execute("from models()").fetchall()
+        engine.execute("rollback")
+        assert len(engine.execute("from models()").fetchall()) == 1
+        listed = "select count(distinct function_name) from duckdb_functions() where function_name in (?, ?)"
+        assert engine.execute(listed, ["vacuum_catalog", "detect_anomalies"]).fetchall() == [(2,)]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import subprocess
 import sys
 import threading
@@ -377,6 +378,7 @@ def test_a_dropped_table_is_told_before_the_work(engine: pynomaly.Engine) -> Non
 def test_a_run_that_cannot_be_recorded_is_still_a_result(
     engine: pynomaly.Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, "pynomaly")
     engine.execute("drop table pynomaly.labels; drop view pynomaly.lineage; drop table pynomaly.runs")
     assert len(engine.detect("t")) == 600
     assert "the run was not recorded" in caplog.text

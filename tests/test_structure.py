@@ -27,7 +27,7 @@ LAYERS = (
     ("estimate", "geometry"),
     ("catalog",),
     ("functions", "result"),
-    ("session", "insights", "pipeline_commands", "runs"),
+    ("session", "insights", "keeping", "macros", "pipeline_commands", "query_log", "runs"),
     ("commands",),
     ("engine",),
     ("__init__", "cli", "__main__"),

@@ -11,12 +11,13 @@ import msgspec
 from pynomaly.calls import curves_call, evaluate_call, macro_call
 from pynomaly.catalog.migrations import migrate
 from pynomaly.insights import Insights
+from pynomaly.keeping import Keeping
 from pynomaly.pipeline_commands import PipelineCommands
 from pynomaly.quoting import literal
 from pynomaly.result import Computed, Evaluation, ModelRow, Query, Rows
 
 
-class Commands(Insights, PipelineCommands):
+class Commands(Insights, Keeping, PipelineCommands):
     """The methods of the engine that change or read rows of the catalogue by its macros."""
 
     _con: duckdb.DuckDBPyConnection
@@ -27,15 +28,15 @@ class Commands(Insights, PipelineCommands):
 
     def promote(self, model: str, version: int, stage: str = "champion") -> None:
         """Bring a version to a stage: draft, staging, champion or retired; a champion that is replaced retires."""
-        self._change(macro_call("promote_model", ("stage",), (model, version), {"stage": stage}))
+        self._insert("model_stages", macro_call("promote_model", ("stage",), (model, version), {"stage": stage}))
 
     def retire(self, model: str, version: int) -> None:
         """Bring a version to the stage retired."""
-        self._change(macro_call("retire_model", (), (model, version), {}))
+        self._insert("model_stages", macro_call("retire_model", (), (model, version), {}))
 
     def roll_back(self, model: str) -> None:
         """Make the champion before the present one champion again."""
-        self._change(macro_call("roll_back_model", (), (model,), {}))
+        self._insert("model_stages", macro_call("roll_back_model", (), (model,), {}))
 
     def export_model(self, model: str, path: str | Path, version: int | None = None) -> None:
         """Write a model to one file, Parquet with its row; without a version the champion or the newest."""
@@ -71,7 +72,7 @@ class Commands(Insights, PipelineCommands):
         `source` is as in `evaluate`; `options` are the other parameters of the macro `evaluation_curves`.
         """
         with self._as_name(_rows_of(source)) as name:
-            return Computed(self.sql(f"from {curves_call(name, label=label, **options)}").arrow(), self._con)
+            return Computed(self.sql(f"from {curves_call(name, label=label, **options)}").arrow(), self._relate)
 
     def export_numpy(self, model: str, path: str | Path, version: int | None = None) -> None:
         """Write a model to a folder that scores with numpy alone; without a version the champion or the newest.
@@ -93,9 +94,9 @@ class Commands(Insights, PipelineCommands):
         found = dict(zip(columns, self.execute(inserted).fetchall()[0], strict=True))
         return msgspec.convert({**found, "metrics": msgspec.json.decode(found["metrics"] or "null")}, ModelRow)
 
-    def _change(self, call: str) -> None:
+    def _insert(self, table: str, call: str) -> None:
         self._guard(lambda: migrate(self._con))
-        self.execute(f"insert into pynomaly.model_stages by name from {call}").fetchall()
+        self.execute(f"insert into pynomaly.{table} by name from {call}").fetchall()
 
 
 def _rows_of(source: object) -> object:

@@ -9,11 +9,14 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
 import duckdb
+import pyarrow as pa
 
 from pynomaly import frames, runs, snapshots
 from pynomaly.cache import Progress
@@ -21,7 +24,8 @@ from pynomaly.calls import TRAINING_OPTIONS, call, compare_call, macro_call
 from pynomaly.catalog.migrations import dropped_table, migrate
 from pynomaly.commands import Commands
 from pynomaly.errors import BadParameter, InvalidSql, PynomalyError, ReadOnlyDatabase, TransactionAborted
-from pynomaly.paths import macro_files
+from pynomaly.macros import Macros
+from pynomaly.query_log import Ask, QueryLog, Statement, is_on, selects
 from pynomaly.quoting import literal
 from pynomaly.result import Comparison, ModelRow, Query, Result, Rows
 from pynomaly.runs import Run
@@ -46,11 +50,13 @@ def connect(
     memory_limit: str | None = None,
     threads: int | None = None,
     workspace: str | Path | None = None,
+    query_log: bool | None = None,
 ) -> "Engine":
     """Open a database file, or memory, and return its engine.
 
     `memory_limit` is a size such as '4GB'; `threads` a number of threads; `workspace` the folder for snapshots, which
-    is `<path>.files` beside a database file. Raises DatabaseLocked, DatabaseUnreadable and BadParameter.
+    is `<path>.files` beside a database file; `query_log` whether statements are kept in `pynomaly.queries`, by default
+    as the database's setting says. Raises DatabaseLocked, DatabaseUnreadable and BadParameter.
     """
     if str(path).lower().endswith(DATA_SUFFIXES):
         raise BadParameter(f"`{path}` is a data file, not a database", "connect() without it and detect it by its path")
@@ -68,7 +74,11 @@ def connect(
         con.close()
         raise translate(error) from None
     records = not read_only and str(path) != ":memory:"
-    return Engine(con, Session(con, records, Path(workspace) if workspace else None), owns=True)
+    session = Session(con, records, Path(workspace) if workspace else None)
+    engine = Engine(con, session, owns=True)
+    if not read_only and (is_on(con) if query_log is None else query_log):
+        session.log = QueryLog(con)
+    return engine
 
 
 def attach(con: duckdb.DuckDBPyConnection, workspace: str | Path | None = None) -> "Engine":
@@ -113,8 +123,9 @@ class Engine(Commands):
         self._progress: Progress | None = None
         session.cursors.add(self)
         self._stop = self._stoppable()
-        for file in macro_files():
-            con.execute(file.read_text(encoding="utf-8"))
+        self._macros = Macros(con)
+        if not owns and parent is None:  # the user has a connection of their own, whose statements go past this engine
+            self._macros.provide_all()
         if owns or parent is not None:
             con.execute("set enable_progress_bar = false")  # DuckDB draws it on stdout
         # Registered functions outlive a forgotten engine and print pages of leak notes at exit.
@@ -133,11 +144,13 @@ class Engine(Commands):
     def execute(self, sql: str, parameters: Parameters = None) -> Rows:
         """Run one or more statements now and give the rows of the last; values are bound to `?` or `$name`."""
         _refuse_no_text(sql)
-        if self._aborted and _COMMIT.search(sql):
-            self._undo()
-        self._guard(lambda: self._con.execute(sql, parameters))
+        with self._watched(lambda: sql):
+            if self._aborted and _COMMIT.search(sql):
+                self._undo()
+            self._ask(sql, lambda: self._con.execute(sql, parameters))
         if _ROLLBACK.search(sql):
             self._aborted = False
+            self._macros.forget()
         return Rows(self._con, self._guard)
 
     def sql(self, sql: str, parameters: Parameters = None) -> Query:
@@ -148,8 +161,39 @@ class Engine(Commands):
         _refuse_no_text(sql)
         if self._aborted:  # a relation has no COMMIT of its own to check
             self.execute(sql, parameters)
-        relation = self._guard(lambda: self._con.sql(sql, params=parameters))
-        return Query(relation if relation is not None else self._con.sql("select null where false"), self._guard)
+        run: Callable[[Callable[[], Any]], Any] = self._guard
+        with self._watched(lambda: sql, self._con.sql) as statement:
+            relation = self._ask(sql, lambda: self._con.sql(sql, params=parameters))
+            if statement is not None and selects(sql):  # it runs, and is logged, when its rows are asked for
+                statement.is_kept = False
+                run = partial(self._logged, sql)
+        rows = relation if relation is not None else self._con.sql("select null where false")
+        return Query(rows, self._guard, run, self._macros.provide_all)
+
+    def _ask(self, sql: str, action: Callable[[], T]) -> T:
+        """Run a statement with the macros that it needs."""
+        self._guard(lambda: self._macros.provide(sql))
+        try:
+            return self._guard(action)
+        except PynomalyError as error:
+            if self._aborted or not self._macros.lacks(error):
+                raise
+        self._guard(self._macros.provide_all)
+        return self._guard(action)
+
+    def _relate(self, table: pa.Table) -> duckdb.DuckDBPyRelation:
+        """Rows as a relation of this connection."""
+        self._guard(self._macros.provide_all)
+        return self._guard(lambda: self._con.from_arrow(table))
+
+    def _watched(self, sql: Callable[[], str], ask: Ask | None = None) -> AbstractContextManager[Statement | None]:
+        """A block whose statement is logged, where there is a log."""
+        log = self._session.log
+        return contextlib.nullcontext() if log is None else log.watching(ask or self._con.execute, sql)
+
+    def _logged(self, sql: str, action: Callable[[], T]) -> T:
+        with self._watched(lambda: sql, self._con.sql):
+            return self._guard(action)
 
     def cursor(self) -> "Engine":
         """A connection of its own to the same database, for another thread or a parallel query."""
@@ -182,8 +226,10 @@ class Engine(Commands):
 
         `source` is a table, view, frame variable or file by name, or a frame, 2-D array or list of records by
         value. `save` keeps the scored rows and the model in the catalogue, and without a `key` a snapshot of the
-        source. `options` are the parameters of the macro `detect_anomalies`. Raises a PynomalyError.
+        source. `options` are the parameters of the macro `detect_anomalies`, and `detector` the name of stored ones
+        that the others go before. Raises a PynomalyError.
         """
+        options = self.expanded(options)
         run = Run("detect", frames.called(source), options, save)
         with self._as_name(source) as name, self.recorded(run):
             run.sql = f"select * from {call(run.source, **options)}"
@@ -191,7 +237,7 @@ class Engine(Commands):
                 options["pipeline"] = self.pinned_pipeline(options["pipeline"])
                 run.sql = f"select * from {call(run.source, **options)}"
             self._run(run, name, lambda read, key: f"from {call(read, **{**options, **key})}")
-        return Result(run.found, run.verdict, run.id, self._con)
+        return Result(run.found, run.verdict, run.id, self._relate)
 
     def compare(self, source: object, **options: Any) -> Comparison:
         """Run several algorithms on the same rows and return a row each: costs, rows flagged, and agreement.
@@ -202,7 +248,7 @@ class Engine(Commands):
         with self._as_name(source) as name, self.recorded() as run:
             run.sql = f"from {compare_call(name, **options)}"
             table = self.sql(run.sql).arrow()
-        return Comparison(table, run.sql, run.id, self._con)
+        return Comparison(table, run.sql, run.id, self._relate)
 
     def train(self, name: str, source: object, **options: Any) -> ModelRow:
         """Train a model and keep it as the next version of its name; return its row.
@@ -238,7 +284,7 @@ class Engine(Commands):
             options["version"] = self.version_of(model, version)
             run.model, run.sql = (model, options["version"]), statement(run.source)
             self._run(run, name, lambda read, _: statement(read))
-        return Result(run.found, run.verdict, run.id, self._con)
+        return Result(run.found, run.verdict, run.id, self._relate)
 
     def version_of(self, model: str, version: int | None = None) -> int:
         """The version of a model that scores: the one named, the champion, or the newest where none was promoted."""
@@ -263,13 +309,14 @@ class Engine(Commands):
     def recorded(self, run: Run | None = None) -> Iterator[Run]:
         """A block whose one detection is recorded: the run's `verdict` is there when the block ends."""
         run = run or Run()
-        self._begin(run)
-        try:
-            yield run
-        except BaseException as error:
-            self._finish(run, error)
-            raise
-        self._finish(run)
+        with self._watched(lambda: run.sql):
+            self._begin(run)
+            try:
+                yield run
+            except BaseException as error:
+                self._finish(run, error)
+                raise
+            self._finish(run)
 
     def _begin(self, run: Run) -> None:
         """Make everything ready that a run needs; raises what would be in the way of saving it."""
@@ -373,6 +420,7 @@ class Engine(Commands):
     def _undo(self) -> None:
         self._con.execute("rollback")
         self._aborted = False
+        self._macros.forget()
         raise TransactionAborted("an earlier error undid this transaction", "run its statements again")
 
 
@@ -406,8 +454,9 @@ def _close(con: duckdb.DuckDBPyConnection, session: Session) -> None:
     """Stop what still runs, and close every cursor; one that is busy for longer closes when its query ends."""
     for cursor in list(session.cursors):
         cursor._interrupt()
-        with contextlib.suppress(duckdb.Error):
-            cursor._con.close()
+        if cursor._con is not con:  # which would take the session's own cursors with it
+            with contextlib.suppress(duckdb.Error):
+                cursor._con.close()
     with contextlib.suppress(duckdb.Error):
         session.close()
     with contextlib.suppress(duckdb.Error):

@@ -209,6 +209,27 @@ class UnknownKey(PynomalyError):
     status = 404
 
 
+class UnknownDetector(PynomalyError):
+    """No detector has this name."""
+
+    code = "unknown_detector"
+    status = 404
+
+
+class UnknownSetting(PynomalyError):
+    """No setting has this name."""
+
+    code = "unknown_setting"
+    status = 404
+
+
+class UnknownObject(PynomalyError):
+    """No source, model, run or snapshot of the catalogue is called so."""
+
+    code = "unknown_object"
+    status = 404
+
+
 class ModelNotKept(PynomalyError):
     """The run has no model that could be asked: its algorithm cannot be stored, or it fitted several."""
 

@@ -20,7 +20,9 @@ from pynomaly.catalog.evaluations import EvaluationFunctions
 from pynomaly.catalog.explanations import ExplanationFunctions
 from pynomaly.catalog.functions import CatalogFunctions
 from pynomaly.catalog.pipelines import PipelineFunctions
+from pynomaly.catalog.records import RecordFunctions
 from pynomaly.catalog.runs import RunFunctions
+from pynomaly.catalog.upkeep import UpkeepFunctions
 from pynomaly.cutoffs import DEFAULT_RULE, RULES
 from pynomaly.encoding import LeftOut, fit_encoder
 from pynomaly.errors import BadParameter, KeyNotUnique, NoUsableColumn, TooFewRows
@@ -35,8 +37,10 @@ from pynomaly.schema import (
     FITTED,
     PARAMETER,
     RULE,
+    SETTING,
     SUGGESTION,
     TRAINED,
+    WORKSPACE_FILE,
     sql_type,
 )
 from pynomaly.workers import Stop, Work, aside, check, current, never, over_rows, working
@@ -93,6 +97,7 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
     runs = RunFunctions(session)
     evaluations = EvaluationFunctions(session, runs)
     explanations = ExplanationFunctions(session, catalog, runs)
+    records, upkeep = RecordFunctions(session), UpkeepFunctions(session)
     # `_score` is volatile so that a filter on its result is not pushed below it, where it would score twice.
     for function, returns, volatile in (
         (functions.source, "varchar", False),
@@ -141,6 +146,19 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (pipelines.rank_normal, "double", False),
         (pipelines.word_shares, "double[]", False),
         *explanations.listed(),
+        (runs.recorded_id, "varchar", False),
+        (records.labelled_key, "varchar", False),
+        (records.label, "varchar", False),
+        (records.object_names, "varchar[]", False),
+        (records.versions_prefix, "varchar", False),
+        (records.known_objects, "varchar[]", False),
+        (records.detector_name, "varchar", False),
+        (records.detector_options, "varchar", False),
+        (records.present_detector, "varchar", False),
+        (upkeep.settings, f"{sql_type(SETTING)}[]", False),
+        (upkeep.setting_value, "varchar", False),
+        (upkeep.interval, "varchar", False),
+        (upkeep.workspace_files, f"{sql_type(WORKSPACE_FILE)}[]", True),
     ):
         con.create_function(
             "_" + function.__name__,

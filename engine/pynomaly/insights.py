@@ -6,6 +6,7 @@ from typing import Any
 
 import duckdb
 import msgspec
+import pyarrow as pa
 
 from pynomaly.calls import COST_OPTIONS, macro_call
 from pynomaly.result import Computed, Query
@@ -14,7 +15,7 @@ from pynomaly.result import Computed, Query
 class Insights:
     """The methods of the engine that only look; each gives the rows of the macro that bears its name."""
 
-    _con: duckdb.DuckDBPyConnection
+    _relate: Callable[[pa.Table], duckdb.DuckDBPyRelation]
     sql: Callable[..., Query]
     _as_name: Callable[[object], AbstractContextManager[str]]
 
@@ -29,6 +30,14 @@ class Insights:
     def project(self, run: str, n: int = 2) -> Computed:
         """The rows of a saved run along the n principal axes of its features."""
         return self._told("project", (run,), {"n": n})
+
+    def replay_run(self, run: str) -> Computed:
+        """A saved run once more: whether every score, flag and reason is the same bit for bit, and what differs."""
+        return self._told("replay_run", (run,), {})
+
+    def diff_runs(self, a: str, b: str) -> Computed:
+        """The rows that two saved runs judge differently, matched by their key."""
+        return self._told("diff_runs", (a, b), {})
 
     def feature_importance(self, model: str, version: int | None = None, source: object = None) -> Computed:
         """How much each feature drives the anomalies of a model, or of a saved run by its id.
@@ -52,7 +61,7 @@ class Insights:
         """The rows of a macro, computed now."""
         known = COST_OPTIONS if macro == "estimate_cost" else tuple(options)
         call = macro_call(macro, known, leading, options)
-        return Computed(self.sql(f"from {call}").arrow(), self._con)
+        return Computed(self.sql(f"from {call}").arrow(), self._relate)
 
 
 def _key_text(key: object) -> object:

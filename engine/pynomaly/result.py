@@ -1,6 +1,7 @@
 """What a query gives back: rows in any form, and for a detection the verdict."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -9,13 +10,13 @@ import pyarrow as pa
 
 from pynomaly.cache import Fitted
 from pynomaly.encoding import LeftOut
-from pynomaly.translate import translate
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
 Guard = Callable[[Callable[[], Any]], Any]
+Relate = Callable[[pa.Table], duckdb.DuckDBPyRelation]  # rows to a relation
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +116,27 @@ class PipelineRow(msgspec.Struct, frozen=True):
         return f"{self.name} version {self.version}: {', '.join(self.steps)}"
 
 
+class Step(msgspec.Struct, frozen=True):
+    """One step of a lineage: `child` came from `parent`; `depth` steps from the object that was asked for."""
+
+    direction: str
+    depth: int
+    parent: str
+    child: str
+    relation: str
+    at: datetime
+
+
+class Removal(msgspec.Struct, frozen=True):
+    """One thing that a catalogue could do without: its results, a model, a snapshot, or an unfinished file."""
+
+    kind: str
+    object: str
+    rows: int | None
+    bytes: int | None
+    why: str
+
+
 class Evaluation(msgspec.Struct, frozen=True):
     """How well scored rows agree with a label; a figure is None where nothing tells it."""
 
@@ -153,9 +175,9 @@ def _figures(named: dict[str, float | None]) -> str:
 class Computed:
     """Rows that are already computed, in any form."""
 
-    def __init__(self, table: pa.Table, con: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, table: pa.Table, relate: Relate) -> None:
         self._table = table
-        self._con = con
+        self._relate = relate
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -176,17 +198,14 @@ class Computed:
 
     def relation(self) -> duckdb.DuckDBPyRelation:
         """The rows as a DuckDB relation, to go on in SQL."""
-        try:
-            return self._con.from_arrow(self._table)
-        except duckdb.Error as error:  # the engine was closed
-            raise translate(error) from None
+        return self._relate(self._table)
 
 
 class Result(Computed):
     """The scored rows of a detection and its verdict."""
 
-    def __init__(self, table: pa.Table, verdict: Verdict, run_id: str, con: duckdb.DuckDBPyConnection) -> None:
-        super().__init__(table, con)
+    def __init__(self, table: pa.Table, verdict: Verdict, run_id: str, relate: Relate) -> None:
+        super().__init__(table, relate)
         self.run_id = run_id
         self.verdict = verdict
 
@@ -198,8 +217,8 @@ class Result(Computed):
 class Comparison(Computed):
     """A row for each compared algorithm, and the SQL that made them."""
 
-    def __init__(self, table: pa.Table, sql: str, run_id: str, con: duckdb.DuckDBPyConnection) -> None:
-        super().__init__(table, con)
+    def __init__(self, table: pa.Table, sql: str, run_id: str, relate: Relate) -> None:
+        super().__init__(table, relate)
         self.run_id = run_id
         self.sql = sql
 
@@ -247,9 +266,11 @@ class Rows:
 class Query:
     """A SELECT that runs when its rows are asked for, each time anew; what DuckDB raises is translated."""
 
-    def __init__(self, relation: duckdb.DuckDBPyRelation, guard: Guard) -> None:
+    def __init__(self, relation: duckdb.DuckDBPyRelation, guard: Guard, run: Guard, ready: Callable[[], None]) -> None:
         self._relation = relation
         self._guard = guard
+        self._run = run  # a guard that logs the query besides
+        self._ready = ready  # makes everything there that another query over this one could name
 
     @property
     def columns(self) -> list[str]:
@@ -258,16 +279,16 @@ class Query:
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """The rows as tuples."""
-        rows: list[tuple[Any, ...]] = self._guard(self._relation.fetchall)
+        rows: list[tuple[Any, ...]] = self._run(self._relation.fetchall)
         return rows
 
     def arrow(self) -> pa.Table:
         """The rows as an Arrow table."""
-        return self._guard(self._relation.to_arrow_table)
+        return self._run(self._relation.to_arrow_table)
 
     def reader(self, batch_rows: int = 131_072) -> Iterator[pa.RecordBatch]:
         """The rows as Arrow batches, computed as they are asked for."""
-        batches = iter(self._guard(lambda: self._relation.to_arrow_reader(batch_rows)))
+        batches = iter(self._run(lambda: self._relation.to_arrow_reader(batch_rows)))
         while (batch := self._guard(lambda: next(batches, None))) is not None:
             yield batch
 
@@ -282,7 +303,12 @@ class Query:
 
     def relation(self) -> duckdb.DuckDBPyRelation:
         """The query as a DuckDB relation, to go on with its own methods; its errors are DuckDB's."""
-        self._guard(lambda: self._relation.columns)  # which tells whether the engine was closed
+        self._guard(self._ready)
+        return self.bare_relation()
+
+    def bare_relation(self) -> duckdb.DuckDBPyRelation:
+        """The same for those who name no macro in what they do with it."""
+        self._run(lambda: self._relation.columns)  # which tells whether the engine was closed
         return self._relation
 
 

@@ -95,6 +95,11 @@ COST = pa.struct(
     ]
 )
 
+SETTING = pa.struct([(name, pa.string()) for name in ("name", "type", "default_value", "description")])
+WORKSPACE_FILE = pa.struct(
+    [("name", pa.string()), ("n_bytes", pa.int64()), ("modified", pa.float64()), ("is_unfinished", pa.bool_())]
+)
+
 
 def sql_type(type_: pa.DataType) -> str:
     """An Arrow type as DuckDB writes it."""

@@ -19,6 +19,7 @@ from pynomaly.workers import Stop
 
 if TYPE_CHECKING:
     from pynomaly.engine import Engine
+    from pynomaly.query_log import QueryLog
 
 USER_TABLES = "select table_name from information_schema.tables where table_schema <> 'pynomaly'"
 WORKSPACE = ".files"  # follows the name of the database file
@@ -33,6 +34,7 @@ class Session:
         self.records = records  # every run, and not only the saved ones
         self.read_only, beside = _place(con)
         self.workspace = workspace or beside
+        self.log: QueryLog | None = None
         self.id = uuid.uuid4().hex
         self.cache = ModelCache()
         self.runs: dict[str, Progress] = {}
@@ -100,7 +102,9 @@ class Session:
             return source.resolve(cursor, name, self.workspace, not self.is_variable(cursor, name))
 
     def close(self) -> None:
-        """Let go of the lookup connection and the models."""
+        """Let go of the lookup connection and the models, once the log is written."""
+        if self.log is not None:
+            self.log.close()
         self.frames.clear()
         self.runs.clear()
         self.cache = ModelCache()

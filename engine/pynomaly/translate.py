@@ -10,6 +10,10 @@ from pynomaly.errors import PynomalyError, did_you_mean
 from pynomaly.source import RESULT_COLUMNS, csv_error, first_line, result_column_exists
 
 Names = Callable[[], Iterable[str]]
+_CONFLICT = re.compile(
+    r"Failed to commit|[Cc]onflict on|write-write conflict|"
+    r"Duplicate key \"(?:name|run_id): .*, (?:version|number): "
+)
 
 
 def translate(error: Exception, names: Names = tuple) -> PynomalyError:
@@ -65,9 +69,7 @@ def _by_text(text: str, names: Names) -> PynomalyError | None:
         return errors.DatabaseLocked(told, "wait for the other process, or close it")
     if "read-only mode" in text:
         return errors.ReadOnlyDatabase("the database is open read-only", "open it without read_only")
-    if re.search(
-        r"Failed to commit|[Cc]onflict on|write-write conflict|Duplicate key \"name: .*, (version|number): ", text
-    ):
+    if _CONFLICT.search(text):
         return errors.Conflict("another connection changed the same rows first", "run the statement again")
     if "transaction is aborted" in text:
         return errors.TransactionAborted("an earlier error undid this transaction", "roll back and run it again")

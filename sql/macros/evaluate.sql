@@ -5,7 +5,8 @@
 --   from evaluate('scored_payments', label := 'fraud');
 --   select false_positive_rate, recall from evaluation_curves('scored_payments', label := 'fraud');
 --
--- The source has scored rows, or is the id of a saved run; without `label` a run is judged by what people said of its rows.
+-- The source has scored rows, or is the id of a saved run; without `label` a run is judged by what people said of its rows
+-- (`_said_results`).
 -- Rows without a label do not count, a row without a score ranks last, a NULL flag is none. Without `k` it is the number of
 -- labelled anomalies. Where equal scores straddle place k, what is expected of them in random order counts.
 

@@ -4,7 +4,7 @@
 --   from replay_run('3203b894-f4a5-4818-9ad8-8db28863931b');
 --   from diff_runs('3203b894', '43e46029') where change = 'newly flagged';
 --
--- A run is named by its id, or by the first eight digits or more of it.
+-- A run is named by its id, or by the first eight digits or more of it. What runs again is detect_anomalies or score_anomalies.
 
 create or replace temp macro replay_run(run) as table
     with again as materialized (

@@ -1,6 +1,7 @@
 """The catalogue's tables: numbered SQL files, each applied once and in one transaction."""
 
 import hashlib
+import re
 from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
@@ -121,12 +122,23 @@ def _is_in_transaction(con: duckdb.DuckDBPyConnection) -> bool:
 
 
 def _run(con: duckdb.DuckDBPyConnection, migration: Migration) -> None:
-    con.execute(_LEDGER)
-    con.execute(migration.sql)
+    sql = _LEDGER + migration.sql
+    con.execute(_without_comments(sql) if _is_in_memory(con) else sql)
     con.execute(
         "insert into pynomaly.migrations (number, name, checksum) values (?, ?, ?)",
         [migration.number, migration.name, migration.checksum],
     )
+
+
+def _is_in_memory(con: duckdb.DuckDBPyConnection) -> bool:
+    found = con.execute("select path is null from duckdb_databases() where database_name = current_database()")
+    return bool(found.fetchall()[0][0])
+
+
+@cache
+def _without_comments(sql: str) -> str:
+    """A migration without its comments on tables and columns: they take half the time, and help who reads a file."""
+    return re.sub(r"^comment on .*\n", "", sql, flags=re.MULTILINE)
 
 
 @cache

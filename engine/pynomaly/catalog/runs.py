@@ -89,6 +89,10 @@ class RunFunctions:
         run = self.saved(arrays.constants(args)[0])
         return arrays.texts([run.id] * len(args[0]))
 
+    def recorded_id(self, *args: pa.Array) -> pa.Array:
+        """(run) to the whole id of the run that is meant, saved or not; UnknownRun where there is none."""
+        return arrays.texts([self.recorded(arrays.constants(args)[0]).id] * len(args[0]))
+
     def run_source(self, *args: pa.Array) -> pa.Array:
         """(run) to a SELECT of the rows of its source, each with its key."""
         run = self.saved(arrays.constants(args)[0])
@@ -145,7 +149,7 @@ class RunFunctions:
         if rows is None:
             raise UnknownRun(f"there is no run `{text}`", "this database has no recorded run")
         if not rows:
-            raise UnknownRun(f"there is no run `{text}`", "list them: select id, source, started_at from pynomaly.runs")
+            raise UnknownRun(f"there is no run `{text}`", "`from runs()` lists them")
         if len(rows) > 1:
             raise UnknownRun(f"several runs have an id that begins with `{text}`", "give more of its digits")
         return rows[0]

@@ -25,17 +25,20 @@ EPILOGUE = """Exit codes: 0 done; 1 failed; 2 wrong usage; 3 not found; 5 databa
 10 anomalies found under --fail-on-anomalies; 130 interrupted.
 """
 VERBS = (
-    "detect",
-    "score",
-    "compare",
-    "estimate",
-    "evaluate",
-    "model",
-    "pipeline",
-    "sql",
-    "algorithms",
-    "quickstart",
-    "doctor",
+    *(
+        "detect",
+        "score",
+        "compare",
+        "estimate",
+        "evaluate",
+        "detector",
+        "model",
+        "pipeline",
+        "run",
+        "lineage",
+        "catalog",
+    ),
+    *("sql", "algorithms", "quickstart", "doctor"),
 )
 
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
-from pynomaly.cli.scoring import OUTCOME, Call, Outcome, Sources, n_reasons, scored
-from pynomaly.cli.settings import COMMON, WRITTEN, Common, Format, Settings, Written, split
+from pynomaly.cli.scoring import OUTCOME, Call, Caller, Outcome, Sources, n_reasons, scored
+from pynomaly.cli.settings import COMMON, WRITTEN, Common, Format, Settings, Written, opened, resolve, split
 from pynomaly.errors import BadParameter
 
 
@@ -66,9 +66,9 @@ class Detection:
         return Call(source, options)
 
 
-def one_or_all(names: list[str] | None) -> str | list[str] | None:
+def one_or_all(given: list[str] | None) -> str | list[str] | None:
     """The one name of a list as itself."""
-    return names[0] if names and len(names) == 1 else names
+    return given[0] if given and len(given) == 1 else given
 
 
 DETECTION = Detection()
@@ -78,6 +78,9 @@ def detect(
     files: Sources,
     /,
     *,
+    detector: Annotated[
+        str | None, Parameter(help="A detector that `pynomaly detector ls` lists; other options go before its own.")
+    ] = None,
     detection: Detection = DETECTION,
     written: Written = WRITTEN,
     outcome: Outcome = OUTCOME,
@@ -91,7 +94,21 @@ def detect(
     With several files, or where --output has no suffix, --output is a folder that gets one file for each input. A
     file that fails is told, the others are finished, and the exit code is 1.
     """
-    return scored(files, detection.call, written, outcome, common)
+    caller = detection.call if detector is None else _of_detector(detector, detection, common)
+    return scored(files, caller, written, outcome, common)
+
+
+def _of_detector(name: str, detection: Detection, common: Common) -> Caller:
+    """The calls with the parameters of a detector; what flags do not say is as it was defined."""
+    flags = detection.call("", "json", Settings()).options
+    with opened(resolve(common), read_only=True) as engine:
+        options = engine.expanded({"detector": name, **flags})
+
+    def call(source: str, format_: Format, _: Settings) -> Call:
+        reasons = n_reasons(None, format_)
+        return Call(source, options if reasons is None else {"explain": reasons, **options})
+
+    return call
 
 
 def json_object(text: str | None) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""`pynomaly run explain|nearest|project`, `pynomaly model importance`: what runs and models tell."""
+"""`pynomaly run explain|nearest|project|replay|compare`, `pynomaly model importance`: what runs and models tell."""
 
 from typing import Annotated
 
@@ -6,6 +6,7 @@ from cyclopts import Parameter
 
 from pynomaly.calls import macro_call
 from pynomaly.cli import output, table
+from pynomaly.cli.console import FAILED
 from pynomaly.cli.settings import COMMON, WRITTEN, Common, Written, opened, resolve
 
 ALL_ROWS = 1000
@@ -41,6 +42,37 @@ def project(
 ) -> int:
     """Write a run's rows as points in few dimensions: `pynomaly run project RUN -o points.parquet --db team.duckdb`."""
     return write(f"from {macro_call('project', ('n',), (run,), {'n': n})}", written, common)
+
+
+def replay(run: Run, /, *, written: Written = WRITTEN, common: Common = COMMON) -> int:
+    """Run a saved run again and tell what differs, with exit code 1: `pynomaly run replay RUN --db team.duckdb`."""
+    settings = resolve(common)
+    target = output.target(written, settings, ALL_ROWS)
+    with opened(settings, read_only=True) as engine:
+        found = engine.replay_run(run).arrow()
+        row = found.to_pylist()[0]
+        if target.format != "table":
+            engine.register("_replayed", found)
+            output.write(engine.sql("from _replayed"), target)
+    if row["is_equal"]:
+        common.voice.say(f"equal, bit for bit: {row['n_rows']:,} rows")
+        return 0
+    if target.format == "table":
+        table.facts(row)
+    return FAILED
+
+
+def compare(
+    a: Run,
+    b: Annotated[str, Parameter(help="The id of another one.")],
+    /,
+    *,
+    written: Written = WRITTEN,
+    common: Common = COMMON,
+) -> int:
+    """List the rows that two runs judge differently: `pynomaly run compare RUN RUN --db team.duckdb`."""
+    order = "order by change <> 'newly flagged', change <> 'no longer flagged', abs(score_change) desc nulls first, key"
+    return write(f"from {macro_call('diff_runs', (), (a, b), {})} {order}", written, common)
 
 
 def importance(

@@ -8,36 +8,16 @@ from cyclopts import App, Parameter
 from pynomaly.cli import output, table
 from pynomaly.cli.detect import json_object, one_or_all
 from pynomaly.cli.insights import importance
-from pynomaly.cli.settings import COMMON, WRITTEN, Common, Settings, Written, opened, resolve, split
-from pynomaly.errors import BadParameter, UnknownModel
+from pynomaly.cli.settings import COMMON, WRITTEN, Common, Written, needed, opened, resolve, split
+from pynomaly.errors import UnknownModel
 from pynomaly.quoting import literal
 
 ALL_ROWS = 1000
-MODELS = """
-select
-    stored.name, stored.version, coalesce(latest.stage, 'draft') as stage, stored.algorithm, stored.features,
-    stored.source, stored.fitted_rows, stored.threshold, json_extract(stored.metrics, 'auroc')::double as auroc,
-    stored.created_at, stored.created_by
-from query(_catalog('models')) as stored
-left join (
-    select name, version, arg_max(stage, number) as stage from query(_catalog('model_stages')) group by all
-) as latest using (name, version)
-where stored.run_id is null
-order by stored.name, stored.version
-"""
 BRIEF = """
 select
-    name, version, stage, algorithm, len(features) as columns, auroc as "AUROC",
+    name, version, stage, algorithm, len(features) as columns, (metrics->>'auroc')::double as "AUROC",
     strftime(created_at, '%Y-%m-%d %H:%M') as trained
 """
-
-
-def _with_database(common: Common) -> Settings:
-    """The settings; BadParameter where they name no database that a model could be kept in."""
-    settings = resolve(common)
-    if settings.database is None:
-        raise BadParameter("a model needs a database to be kept in", "name one with --db")
-    return settings
 
 
 model = App(name="model", help="Train, list, promote, export and import the models of a database.")
@@ -70,7 +50,7 @@ def train(
     common: Common = COMMON,
 ) -> int:
     """Train a model on SOURCE and keep it in the database: `pynomaly model train fraud payments --db team.duckdb`."""
-    settings = _with_database(common)
+    settings = needed(common, "a model")
     with opened(settings) as engine:
         trained = engine.train(
             name,
@@ -100,7 +80,7 @@ def ls(*, written: Written = WRITTEN, common: Common = COMMON) -> int:
     target = output.target(written, settings, ALL_ROWS)
     with opened(settings, read_only=True) as engine:
         brief = BRIEF if target.format == "table" else "select *"
-        shown = output.write(engine.sql(f"{brief} from ({MODELS})"), target)
+        shown = output.write(engine.sql(f"{brief} from models() order by name, version"), target)
     if shown is not None and shown.rows:
         table.show_all(shown)
     elif shown is not None:
@@ -212,7 +192,7 @@ def import_model(
     common: Common = COMMON,
 ) -> int:
     """Keep the model in a file as the next version: `pynomaly model import fraud.parquet --db team.duckdb`."""
-    settings = _with_database(common)
+    settings = needed(common, "a model")
     with opened(settings) as engine:
         common.voice.say(str(engine.import_model(path, name)))
     return 0

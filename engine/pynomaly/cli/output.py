@@ -112,7 +112,7 @@ def _write(query: Query, target: Target, limited: bool) -> Shown | None:
 
 def _first_rows(query: Query, n: int | None) -> Shown:
     """The first n rows, or all; every relation made of another binds the whole query once more."""
-    relation: Any = query.relation()
+    relation: Any = query.bare_relation()
     types = relation.types
     if any(lines.has_zone(type_) for type_ in types):
         cells = ", ".join(lines.shown_cell(place, type_) for place, type_ in enumerate(types))
@@ -138,7 +138,7 @@ def _to_stdout(query: Query, format_: Format) -> None:
 
 def _to_path(query: Query, format_: Format, path: Path) -> None:
     if format_ == "parquet":
-        query.relation().write_parquet(str(path))
+        query.bare_relation().write_parquet(str(path))
         return
     with path.open("wb") as stream:
         if format_ == "arrow":
@@ -148,7 +148,7 @@ def _to_path(query: Query, format_: Format, path: Path) -> None:
 
 
 def _arrow(query: Query, stream: BinaryIO, opened: Callable[[BinaryIO, pa.Schema], Any]) -> None:
-    reader = query.relation().to_arrow_reader(BATCH_ROWS)
+    reader = query.bare_relation().to_arrow_reader(BATCH_ROWS)
     with opened(stream, reader.schema) as writer:
         for batch in _batches(reader):
             writer.write_batch(batch)
@@ -158,18 +158,18 @@ def _csv(query: Query, stream: BinaryIO) -> None:
     header = io.StringIO()
     csv.writer(header, lineterminator="\n").writerow(query.columns)
     stream.write(header.getvalue().encode())
-    for chunk in _lines(query, lines.csv_line(query.relation().types)):
+    for chunk in _lines(query, lines.csv_line(query.bare_relation().types)):
         stream.write("\n".join(chunk).encode() + b"\n")
 
 
 def _jsonl(query: Query, stream: BinaryIO) -> None:
-    for chunk in _lines(query, lines.json_line(query.columns, query.relation().types)):
+    for chunk in _lines(query, lines.json_line(query.columns, query.bare_relation().types)):
         stream.write("\n".join(chunk).encode() + b"\n")
 
 
 def _json(query: Query, stream: BinaryIO) -> None:
     before = "[\n"
-    for chunk in _lines(query, lines.json_line(query.columns, query.relation().types)):
+    for chunk in _lines(query, lines.json_line(query.columns, query.bare_relation().types)):
         stream.write((before + ",\n".join(chunk)).encode())
         before = ",\n"
     stream.write(b"[]\n" if before == "[\n" else b"\n]\n")
@@ -180,7 +180,7 @@ _WRITERS: dict[Format, Callable[[Query, BinaryIO], None]] = {"csv": _csv, "jsonl
 
 def _lines(query: Query, line: str) -> Iterator[list[str]]:
     """The rows as lines of text, some thousands at a time."""
-    relation: Any = query.relation().query(RESULT, lines.select(query.columns, f"{line} as line", RESULT))
+    relation: Any = query.bare_relation().query(RESULT, lines.select(query.columns, f"{line} as line", RESULT))
     for batch in _batches(relation.to_arrow_reader(BATCH_ROWS)):
         if batch.num_rows:
             yield batch.column(0).to_pylist()

@@ -18,6 +18,7 @@ from pynomaly.engine import Engine
 from pynomaly.errors import BadParameter, PynomalyError
 from pynomaly.result import Result, Verdict
 from pynomaly.runs import Run
+from pynomaly.source import names
 
 TABLE_ROWS = 20
 SAVED = "_pynomaly_saved"
@@ -160,7 +161,7 @@ def _saved(engine: Engine, job: Job) -> tuple[str, Verdict, Shown | None]:
 
 def _naming(job: Job, verdict: Verdict) -> set[str]:
     """The columns that tell a person which row it is: those with a role, and the identifiers."""
-    roles = {name for role in ("key", "label", "by") for name in job.call.options.get(role, ())}
+    roles = {name for role in ("key", "label", "by") for name in names(job.call.options.get(role), role)}
     return roles | {item.column for item in verdict.left_out if "identifier" in item.why}
 
 

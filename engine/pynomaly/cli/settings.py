@@ -117,6 +117,14 @@ def resolve(common: Common, environment: Mapping[str, str] = os.environ) -> Sett
     return msgspec.convert(merged, Settings)
 
 
+def needed(common: Common, what: str) -> Settings:
+    """The settings; BadParameter where they name no database that could keep what the verb is about."""
+    settings = resolve(common)
+    if settings.database is None:
+        raise BadParameter(f"{what} needs a database to be kept in", "name one with --db")
+    return settings
+
+
 def _user_file(environment: Mapping[str, str]) -> Path:
     return config_folder(environment) / FILE_NAME
 
