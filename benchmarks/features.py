@@ -64,7 +64,7 @@ def measured(engine: pynomaly.Engine, name: str, steps: list[str], n_rounds: int
     read(engine, relation)  # compiles
     wall, worked = zip(*(read(engine, relation) for _ in range(n_rounds)), strict=True)
     print(f"  {name:62} {statistics.median(wall):7.3f} s  {statistics.median(worked):7.3f} s")
-    return statistics.median(wall)
+    return float(statistics.median(wall))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Writes docs/features.md from the records of the feature macros and an executed example each: `python docs/features.py`."""
+"""Writes docs/features.md from the records of the feature macros, with executed examples: `python docs/features.py`."""
 
 from pathlib import Path
 
@@ -8,18 +8,21 @@ from pynomaly.feature_macros import MACROS
 PAGE = Path(__file__).parent / "features.md"
 HEAD = """# Features
 
-Every feature macro, as `from feature_macros()` lists it, with an executed example. Written from the records by `just docs`.
+Every feature macro, as `from feature_macros()` lists it, with an executed example. Written from the records by
+`just docs`.
 
-A macro that gives one value is an expression in any SELECT, `robust_zscore(amount)`; one that gives several columns is a
-relation, `calendar_features(source, columns, ...)`, which keeps every column of the source. All are steps of a pipeline,
-written the same way but without the source: `calendar_features(paid_at)`.
+A macro that gives one value is an expression in any SELECT, `robust_zscore(amount)`; one that gives several columns is
+a relation, `calendar_features(source, columns, ...)`, which keeps every column of the source. All are steps of a
+pipeline, written the same way but without the source: `calendar_features(paid_at)`.
 
 - *stateless*: equal on one row and on the whole table.
-- *fitted*: depends on the rows. A model keeps the constants of its training source, so that a training row scores the same alone.
-- *history*: depends on the rows before, in the order of `order_by`, by itself for each `by`. A source is scored with it, a
-  row by itself cannot be (`needs_history`).
+- *fitted*: depends on the rows. A model keeps the constants of its training source, so that a training row has the
+  same features when it is scored alone.
+- *history*: depends on the rows before, in the order of `order_by`, by itself for each `by`. A source is scored with
+  it, a row by itself cannot be (`needs_history`). Rows with the same `order_by` have no fixed order: name one without
+  repetitions.
 
-A value that is no finite number counts as NULL, and a feature of NULL is NULL. Features are of type DOUBLE in a pipeline.
+A value that is no finite number counts as NULL. In a pipeline features are of type DOUBLE.
 The examples read this table:
 
 """
@@ -49,21 +52,33 @@ EXPRESSIONS = {
     "pct_change": ("country, amount", "pct_change(amount, paid_at, by := country)"),
 }
 RELATIONS = {
-    "lag_features": "country, amount, amount_lag_1 from lag_features('payments', 'amount', order_by := 'paid_at', by := 'country')",
-    "ewma": "amount, amount_ewma from ewma('payments', 'amount', order_by := 'paid_at', alpha := 0.5)",
-    "calendar_features": "paid_at, paid_at_hour, paid_at_is_weekend from calendar_features('payments', 'paid_at')",
-    "fourier_features": "paid_at, paid_at_sin_1, paid_at_cos_1 from fourier_features('payments', 'paid_at', period := 'day')",
-    "one_hot": "country, \"country_DE\", \"country_FR\" from one_hot('payments', 'country')",
-    "text_length_features": "note, note_characters, note_words, note_uppercase from text_length_features('payments', 'note')",
-    "tfidf_features": "note, note_words_1, note_words_2, note_words_3 from tfidf_features('payments', 'note', buckets := 3)",
-    "group_aggregates": "country, amount, amount_mean_by_country from group_aggregates('payments', 'amount', by := 'country')",
-}  # fmt: skip
+    "lag_features": (
+        "country, amount, amount_lag_1",
+        "lag_features('payments', 'amount', order_by := 'paid_at', by := 'country')",
+    ),
+    "ewma": ("amount, amount_ewma", "ewma('payments', 'amount', order_by := 'paid_at', alpha := 0.5)"),
+    "calendar_features": ("paid_at, paid_at_hour, paid_at_is_weekend", "calendar_features('payments', 'paid_at')"),
+    "fourier_features": (
+        "paid_at, paid_at_sin_1, paid_at_cos_1",
+        "fourier_features('payments', 'paid_at', period := 'day')",
+    ),
+    "one_hot": ('country, "country_DE", "country_FR"', "one_hot('payments', 'country')"),
+    "text_length_features": ("note, note_characters, note_words", "text_length_features('payments', 'note')"),
+    "tfidf_features": (
+        "note, note_words_1, note_words_2, note_words_3",
+        "tfidf_features('payments', 'note', buckets := 3)",
+    ),
+    "group_aggregates": (
+        "country, amount, amount_mean_by_country",
+        "group_aggregates('payments', 'amount', by := 'country')",
+    ),
+}
 
 
 def example(name: str) -> str:
     """The SELECT that shows a macro."""
     if name in RELATIONS:
-        columns, _, relation = RELATIONS[name].partition(" from ")
+        columns, relation = RELATIONS[name]
         return f"select {columns}\nfrom {relation}\norder by id;"
     beside, call = EXPRESSIONS[name]
     return f"select {beside}, {call} as feature\nfrom payments\norder by id;"

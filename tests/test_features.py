@@ -115,7 +115,7 @@ def check_equal(found: dict[str, list[Any]], wanted: dict[str, list[Any]], rows:
     for name in found:
         pairs = found[name], wanted[name][rows]
         flat = [[math.nan if value is None else value for row in table for value in row] for table in pairs]
-        assert np.allclose(*flat, rtol=tolerance, atol=tolerance, equal_nan=True), (name, flat)
+        assert np.allclose(flat[0], flat[1], rtol=tolerance, atol=tolerance, equal_nan=True), (name, flat)
 
 
 @pytest.fixture(scope="module")
@@ -268,6 +268,8 @@ def test_any_text_is_a_step_or_an_error(text: str) -> None:
     try:
         steps = parse(text)
     except PynomalyError as error:
-        assert error.mend
+        mend = error.mend
     else:
+        mend = "none needed"
         assert parse([str(step) for step in steps]) == steps
+    assert mend

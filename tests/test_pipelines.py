@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import pynomaly
+from pynomaly.catalog import migrations
 from pynomaly.cli import main
 from pynomaly.errors import BadParameter, UnknownPipeline
 
@@ -80,14 +81,20 @@ def test_a_model_leaves_and_returns_with_its_pipeline(engine: pynomaly.Engine, t
         assert other.execute("select count(*) from pynomaly.models where pipeline is null").fetchall() == [(1,)]
 
 
-def test_an_attached_catalogue_of_an_older_release_still_scores(tmp_path: Path) -> None:
-    path = tmp_path / "older.duckdb"
-    with pynomaly.connect(path) as engine:
+def test_an_attached_catalogue_of_an_older_release_still_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = tuple(one for one in migrations.migrations() if one.name != "0005_pipelines")
+    with monkeypatch.context() as patched:
+        patched.setattr(migrations, "migrations", lambda: older)
+        pynomaly.connect(tmp_path / "older.duckdb").close()
+    with pynomaly.connect() as engine:
         engine.execute(f"create table t as {ROWS}").fetchall()
         engine.train("m", "t", algorithm="hbos")
-    with duckdb.connect(str(path)) as con:
-        con.execute("alter table pynomaly.models drop column pipeline; drop table pynomaly.pipelines")
-        con.execute("delete from pynomaly.migrations where name = '0005_pipelines'")
+        engine.export_model("m", tmp_path / "m.parquet")
+    with duckdb.connect(str(tmp_path / "older.duckdb")) as con:
+        con.execute(f"create table t as {ROWS}")
+        con.execute(f"insert into pynomaly.models by name select * exclude (pipeline) from '{tmp_path}/m.parquet'")
         attached = pynomaly.attach(con)
         assert attached.execute("select count(anomaly_score) from score_anomalies('t', 'm')").fetchall() == [(200,)]
         assert attached.execute("select count(anomaly_score('m', t)) from t").fetchall() == [(200,)]
