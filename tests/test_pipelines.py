@@ -57,6 +57,17 @@ def test_a_saved_run_is_replayed_with_the_version_that_it_had(engine: pynomaly.E
     assert any("pipeline" in note for note in notes)
 
 
+def test_a_row_that_a_model_with_a_pipeline_scored_is_explained(engine: pynomaly.Engine) -> None:
+    engine.define_pipeline("p", ["robust_zscore(x) as z", "one_hot(c)"])
+    engine.train("m", "t", algorithm="mad", pipeline="p")
+    saved = engine.score("t", "m", key="id", save=True, explain=1)
+    told = engine.explain_row(saved.run_id, 3).pl()
+    assert set(told["feature"]) == {"z", "c_a", "c_b", "c_c"}
+    run = engine.detect("t", pipeline="p", key="id", save=True).run_id
+    with pytest.raises(pynomaly.PynomalyError, match="pipeline"):
+        engine.explain_row(run, 3)
+
+
 def test_groups_keys_and_features_go_with_a_pipeline(engine: pynomaly.Engine) -> None:
     engine.define_pipeline("p", ["robust_zscore(x) as z", "minmax(x)"])
     grouped = engine.detect("t", pipeline="p", by="c", key="id", algorithm="mad").pl()

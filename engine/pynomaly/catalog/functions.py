@@ -64,7 +64,7 @@ class CatalogFunctions:
 
     def __init__(self, session: "Session", pipelines: PipelineFunctions) -> None:
         self._session = session
-        self._pipelines = pipelines
+        self.pipelines = pipelines
         self._is_there = False
         self._has_pipelines = False
         self._known: set[str] = set()  # tables that were there; one that somebody drops is DuckDB's error
@@ -196,7 +196,7 @@ class CatalogFunctions:
             )
             pipeline = self._plan(lookup, model, found).pipeline if found.has_pipeline else None
         if pipeline is not None:
-            rows = self._pipelines.of_rows(rows, pipeline)
+            rows = self.pipelines.of_rows(rows, pipeline)
         scores, _ = self._session.cache.get(handle).model.score(rows)
         return arrays.floats(scores, np.isnan(scores))
 
@@ -231,28 +231,29 @@ class CatalogFunctions:
 
     def model_pipeline(self, *args: pa.Array) -> pa.Array:
         """(model, version) to the pipeline of the committed model that is meant; NULL for none."""
-        found = self._planned(*arrays.constants(args))
+        found = self.planned(*arrays.constants(args))
         return arrays.texts([found.pipeline if found else None] * len(args[0]))
 
     def scored_source(self, *args: pa.Array) -> pa.Array:
         """(source, model, version) to the SELECT of a source with the columns that the model needs."""
         name, model, version = arrays.constants(args)
         _check_source(name)
-        found = self._planned(model, version)
+        found = self.planned(model, version)
         if found is not None and found.pipeline is not None:
-            return arrays.texts([self._pipelines.scored(name, found.features, found.pipeline)] * len(args[0]))
-        # without a version another model may be meant, which is not committed yet
-        features = found.features if found is not None and version is not None else None
+            return arrays.texts([self.pipelines.scored(name, found.features, found.pipeline)] * len(args[0]))
+        features = found.features if found is not None else None
         return arrays.texts([self._session.select(name, roles(features, None, None, None, None))] * len(args[0]))
 
-    def _planned(self, model: str, version: int | None) -> Planned | None:
+    def planned(self, model: str, version: int | None) -> Planned | None:
         """What the committed model needs that is meant, as far as the lookup can tell."""
         with closing(self._session.lookup_cursor("")) as cursor:
             try:
                 found = self.committed(cursor, model, version)
             except UnknownModel:
                 return None
-            return self._plan(cursor, model, found)
+            # without a version another model may be meant, which is not committed yet
+            is_certain = version is not None or found.has_pipeline
+            return self._plan(cursor, model, found) if is_certain else None
 
     def _plan(self, cursor: duckdb.DuckDBPyConnection, model: str, found: Committed) -> Planned:
         """What a committed model needs."""

@@ -129,6 +129,10 @@ class PipelineFunctions:
         chosen = source.roles(features or None, None, None, None, None)  # a model of constants needs none
         return source.select_relation(relation, found.all_columns(), found.roles(chosen))
 
+    def of_relation(self, relation: str, name: str, kept: str) -> str:
+        """A relation that has the columns of a source, as it stands in FROM, with those of a model's pipeline."""
+        return f"({pipelines.select(relation, self._over(name, _steps_kept(kept)).placed, _as_relation(kept))})"
+
     def of_rows(self, rows: pa.StructArray, kept: str) -> pa.StructArray:
         """Rows by themselves with the columns of a model's pipeline; NeedsHistory where a step reads others."""
         steps = _steps_kept(kept)
