@@ -11,6 +11,7 @@ import pytest
 import pynomaly
 from pynomaly.catalog import migrations, models
 from pynomaly.cli import main
+from pynomaly.errors import BadParameter, CatalogChanged, UnknownColumn, UnknownObject
 
 ROWS = """
 select i as id, (i * 37) % 101 / 10.0 as amount, (i * 53) % 97 / 10.0 as hour, i % 50 = 0 as fraud from range(500) r(i)
@@ -120,6 +121,20 @@ def test_an_older_catalogue_is_upgraded_on_open(file: Path, monkeypatch: pytest.
         assert engine.execute("select count(*) from pynomaly.models").fetchall() == [(1,)]
 
 
+def test_an_older_catalogue_that_is_attached_is_read_as_it_is() -> None:
+    with duckdb.connect() as con:
+        con.execute(f"create table payments as {ROWS}")
+        migrations._apply(con, migrations.migrations()[0])
+        engine = pynomaly.attach(con)
+        assert len(engine.detect("payments")) == 500
+        for macro in ("runs", "models", "detectors"):
+            assert engine.execute(f"from {macro}()").fetchall() == []
+        with pytest.raises(UnknownObject):
+            engine.lineage("payments")
+        engine.train("fraud", "payments", algorithm="hbos")
+        assert len(engine.lineage("payments")) == 1
+
+
 def test_a_migration_that_fails_leaves_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = migrations.migrations()
     sql = "create table pynomaly.later (x integer); select 1 / nothing"
@@ -209,6 +224,12 @@ def test_a_score_says_what_was_flagged(engine: pynomaly.Engine) -> None:
     assert engine.score("payments", "fraud").verdict.n_rows == 500
 
 
+def test_a_version_is_a_number(engine: pynomaly.Engine) -> None:
+    engine.train("fraud", "payments", algorithm="hbos")
+    with pytest.raises(BadParameter, match="the version is '1'; give a number; it has version 1"):
+        engine.score("payments", "fraud", version="1")  # type: ignore[arg-type]
+
+
 def test_a_variable_may_be_called_like_a_table_of_the_catalogue(engine: pynomaly.Engine) -> None:
     models = engine.sql("select amount from payments").pl()
     assert engine.detect("models").verdict.n_rows == len(models)
@@ -221,6 +242,43 @@ def test_a_dropped_catalogue_is_told(engine: pynomaly.Engine) -> None:
         with pytest.raises(pynomaly.PynomalyError) as raised:
             engine.execute(query).fetchall()
         assert raised.value.code != "internal_failure", raised.value
+
+
+@pytest.mark.parametrize(
+    ("change", "asked", "told"),
+    [
+        (
+            "drop view pynomaly.lineage; drop table pynomaly.results",
+            "from lineage('payments')",
+            "pynomaly.lineage was dropped",
+        ),
+        ("drop table pynomaly.settings", "from settings()", "pynomaly.settings was dropped"),
+        (
+            "alter table pynomaly.settings drop column value",
+            "from settings()",
+            "`value` of pynomaly.settings was dropped",
+        ),
+    ],
+)
+def test_a_catalogue_that_lost_a_part_opens_and_tells_it(file: Path, change: str, asked: str, told: str) -> None:
+    with duckdb.connect(str(file)) as con:
+        con.execute(change)
+    with pynomaly.connect(file) as engine:
+        assert engine.score("payments", "fraud").verdict.n_rows == 500
+        with pytest.raises(CatalogChanged, match=told):
+            engine.execute(asked).fetchall()
+        with pytest.raises(UnknownColumn, match="nowhere"):
+            engine.execute("select nowhere from payments")
+        if change.startswith("drop table"):  # the mend that is told
+            engine.execute(migrations.tables()["settings"])
+            assert len(engine.execute(asked).fetchall()) == 2
+
+
+def test_a_catalogue_without_its_record_of_migrations_is_refused(file: Path) -> None:
+    with duckdb.connect(str(file)) as con:
+        con.execute("drop table pynomaly.migrations")
+    with pytest.raises(CatalogChanged, match="restore the database"):
+        pynomaly.connect(file)
 
 
 def test_a_model_travels_in_one_file(file: Path, tmp_path: Path) -> None:

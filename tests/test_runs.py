@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import polars as pl
 import pytest
 
@@ -22,16 +24,19 @@ from pynomaly.errors import (
     CatalogChanged,
     Interrupted,
     KeyNotUnique,
+    NotWritten,
     ReadOnlyDatabase,
     ResultColumnExists,
     RunNotSaved,
     RunsNotComparable,
     SourceUnreadable,
+    UnknownColumn,
     UnknownModel,
     UnknownRun,
     UnknownSource,
     WorkspaceMissing,
 )
+from pynomaly.macros import Macros
 
 ROWS = "select i as id, (i * 7919) % 613 / 7 as a, (i * 104729) % 97 as b, i % 3 as g from range(600) r(i)"
 ONE_GOES_ONE_COMES = "delete from t where id = 18; insert into t values (600, 1, 1, 1)"
@@ -134,6 +139,22 @@ def test_a_run_that_is_stopped_is_a_row(engine: pynomaly.Engine) -> None:
     assert [(row["status"], row["error_code"]) for row in runs(engine)] == [("cancelled", "interrupted")]
 
 
+def test_a_run_is_stopped_between_its_statements(engine: pynomaly.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    provide = Macros.provide
+
+    def stopped(macros: Macros, sql: str) -> None:
+        if "detect_anomalies" in sql:
+            engine.interrupt()
+        provide(macros, sql)
+
+    monkeypatch.setattr(Macros, "provide", stopped)
+    with pytest.raises(Interrupted):
+        engine.detect("t")
+    monkeypatch.undo()
+    assert [row["status"] for row in runs(engine)] == ["cancelled"]
+    assert len(engine.detect("t")) == 600
+
+
 def test_a_scoring_is_a_row_with_its_model(engine: pynomaly.Engine) -> None:
     engine.train("m", "t", algorithm="ecod", exclude="id")
     engine.train("m", "t", algorithm="hbos", exclude="id")
@@ -142,6 +163,12 @@ def test_a_scoring_is_a_row_with_its_model(engine: pynomaly.Engine) -> None:
     with pytest.raises(UnknownModel):
         engine.score("t", "n")
     first, second = runs(engine)
+    engine.execute("create table narrow as select a from t")
+    with pytest.raises(UnknownColumn):
+        engine.score("narrow", "m")
+    failed = runs(engine)[-1]
+    assert (failed["status"], failed["algorithm"], json.loads(failed["parameters"])) == ("failed", "ecod", {})
+    assert (failed["model"], failed["model_version"], second["algorithm"]) == ("m", 1, "")
     assert (first["kind"], first["model"], first["model_version"], first["algorithm"]) == ("score", "m", 1, "ecod")
     assert first["sql"] == "from score_anomalies('t', 'm', version := 1, explain := 1)"
     assert (second["status"], second["error_code"], second["model"]) == ("failed", "unknown_model", None)
@@ -212,6 +239,58 @@ def test_a_workspace_can_be_named(tmp_path: Path) -> None:
         engine.execute(f"create table t as {ROWS}")
         assert replayed(engine, engine.detect("t", save=True).run_id)["is_equal"]
         assert len(list((tmp_path / "here" / "snapshots").iterdir())) == 1
+
+
+def test_a_workspace_stays_where_it_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pynomaly.connect("work.duckdb", workspace="kept") as engine:
+        engine.execute(f"create table t as {ROWS}")
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert replayed(engine, engine.detect("t", save=True).run_id)["is_equal"]
+    assert len(list((tmp_path / "kept" / "snapshots").iterdir())) == 1
+    with pytest.raises(BadParameter, match="the workspace is 5"):
+        pynomaly.connect(workspace=5)  # type: ignore[arg-type]
+
+
+def test_a_workspace_is_named_once(tmp_path: Path) -> None:
+    with duckdb.connect() as con:
+        con.execute(f"create table t as {ROWS}")
+        pynomaly.attach(con)
+        engine = pynomaly.attach(con, workspace=tmp_path / "one")
+        assert replayed(engine, engine.detect("t", save=True).run_id)["is_equal"]
+        with pytest.raises(BadParameter, match="one"):
+            pynomaly.attach(con, workspace=tmp_path / "two")
+
+
+@pytest.mark.parametrize("path", [":memory:", ":memory:named", ""])
+def test_a_detection_in_memory_is_not_recorded_unless_saved(path: str) -> None:
+    with pynomaly.connect(path) as engine:
+        engine.execute(f"create table t as {ROWS}")
+        engine.detect("t")
+        assert runs(engine) == []
+
+
+def test_numbers_of_numpy_are_numbers(engine: pynomaly.Engine) -> None:
+    options = {"seed": np.int64(3), "key": np.array(["id"]), "parameters": {"n_trees": np.int32(20)}}
+    for cut_off in ({"top_k": np.int64(4)}, {"contamination": np.float32(0.25)}):
+        run = engine.detect("t", save=True, algorithm="iforest", **options, **cut_off).run_id
+        assert replayed(engine, run)["is_equal"]
+        assert json.loads(runs(engine)[-1]["options"]) == {
+            "algorithm": "iforest", "seed": 3, "key": ["id"], "parameters": {"n_trees": 20},
+            **{name: value.item() for name, value in cut_off.items()},
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("user", "told"), [(b"\xffmia", "\ufffdmia"), (b" mia ", "mia"), ("mi\u00e9".encode(), "mi\u00e9")]
+)
+def test_an_odd_user_is_still_one(
+    engine: pynomaly.Engine, monkeypatch: pytest.MonkeyPatch, user: bytes, told: str
+) -> None:
+    monkeypatch.setitem(os.environb, b"PYNOMALY_USER", user)
+    engine.detect("t")
+    assert runs(engine)[-1]["created_by"] == told
 
 
 def test_memory_records_what_is_saved(tmp_path: Path) -> None:
@@ -354,6 +433,56 @@ def test_a_run_that_was_not_saved_has_no_results(engine: pynomaly.Engine) -> Non
         replayed(engine, run)
 
 
+LOOKS = (
+    "from replay_run($run)",
+    "from diff_runs($run, $run)",
+    "from label_row($run, '1', 'normal')",
+    "from explain_row($run, '1')",
+    "from project($run)",
+    "from evaluate($run)",
+    "from feature_importance($run)",
+)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_results_that_were_removed_are_told(engine: pynomaly.Engine, look: str) -> None:
+    run = engine.detect("t", save=True, key="id", algorithm="hbos").run_id
+    engine.vacuum_catalog(keep=0, remove=True)
+    with pytest.raises(RunNotSaved, match="were removed"):
+        engine.execute(look, {"run": run}).fetchall()
+
+
+@pytest.mark.parametrize("look", LOOKS[:3])
+def test_a_transaction_that_does_not_see_the_results_yet(engine: pynomaly.Engine, look: str) -> None:
+    engine.execute("begin; from t")
+    run = engine.detect("t", save=True, key="id", algorithm="hbos").run_id
+    with pytest.raises(RunNotSaved, match="commit or roll back"):
+        engine.execute(look, {"run": run}).fetchall()
+    engine.execute("rollback")
+    engine.execute(look, {"run": run}).fetchall()
+
+
+@pytest.mark.parametrize("odd", ["'[1]' as options", "'[]' as libraries", "[null] as key", "null as n_rows"])
+def test_a_run_that_somebody_else_wrote(engine: pynomaly.Engine, odd: str) -> None:
+    run = engine.detect("t", save=True, key="id", algorithm="hbos").run_id
+    foreign = "11111111-1111-1111-1111-111111111111"
+    select = f"select * replace ({odd}, '{foreign}' as id) from pynomaly.runs where id = '{run}'"
+    engine.execute(f"insert into pynomaly.runs {select}")
+    engine.execute(f"insert into pynomaly.results select * replace ('{foreign}' as run_id) from pynomaly.results")
+    if "n_rows" in odd:
+        assert replayed(engine, foreign)["is_equal"]
+        assert len(engine.project(foreign)) == 600
+    else:
+        with pytest.raises(CatalogChanged, match="delete its row"):
+            replayed(engine, foreign)
+    assert replayed(engine, run)["is_equal"]
+
+
+def test_another_column_of_the_results_is_left_alone(engine: pynomaly.Engine) -> None:
+    engine.execute("alter table pynomaly.results add column seen boolean")
+    assert replayed(engine, engine.detect("t", save=True, key="id", algorithm="hbos").run_id)["is_equal"]
+
+
 def test_a_key_of_a_scoring_is_checked(engine: pynomaly.Engine) -> None:
     engine.train("m", "t", algorithm="ecod", exclude="id")
     with pytest.raises(KeyNotUnique, match="3 different values in 600 rows"):
@@ -389,6 +518,60 @@ def test_a_snapshot_is_whole_or_not_there(engine: pynomaly.Engine, path: Path) -
     with pytest.raises(pynomaly.PynomalyError, match="broken"):
         engine.detect("broken", save=True)
     assert list((path.parent / "work.duckdb.files" / "snapshots").iterdir()) == []
+
+
+def test_a_full_disk_is_told_and_keeps_nothing_of_the_run(engine: pynomaly.Engine, path: Path) -> None:
+    engine.execute("create table big as select i as id, hash(i) % 9973 / 7 as a from range(200000) r(i)")
+    engine.execute("checkpoint")
+    engine.close()
+    script = f"""
+import resource, signal, pynomaly
+engine = pynomaly.connect({str(path)!r})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+for room, key in (({path.stat().st_size + 4096}, "id"), (4096, None)):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+    try:
+        engine.detect("big", save=True, key=key, algorithm="hbos")
+    except pynomaly.PynomalyError as error:
+        print(error)
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    in_database, in_folder = told.splitlines()
+    assert f"[not_written] `{path}" in in_database
+    assert f"[not_written] `{path}.files/snapshots/" in in_folder
+    with pynomaly.connect(path) as again:
+        assert not any(row["saved"] for row in runs(again))
+        assert again.execute("select count(*) from pynomaly.results").fetchall() == [(0,)]
+
+
+def test_a_workspace_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    with pynomaly.connect(tmp_path / "work.duckdb", workspace=tmp_path / "a file") as engine:
+        engine.execute(f"create table t as {ROWS}")
+        with pytest.raises(NotWritten, match="name another: connect"):
+            engine.detect("t", save=True)
+
+
+def test_ctrl_c_while_a_run_is_saved_keeps_nothing_and_says_so(engine: pynomaly.Engine, path: Path) -> None:
+    script = f"""
+import os, signal, threading, pynomaly
+from pynomaly import runs
+def save(cursor, run):
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    cursor.execute("select max(hash(i)) from range(1000000000000) r(i)")
+runs._save = save
+with pynomaly.connect({str(path)!r}) as engine:
+    try:
+        engine.detect("t", save=True, key="id", algorithm="hbos")
+    except KeyboardInterrupt:
+        print("stopped")
+"""
+    engine.close()
+    assert subprocess.check_output([sys.executable, "-c", script], text=True) == "stopped\n"
+    with pynomaly.connect(path) as again:
+        assert [(row["status"], row["error_code"], row["saved"]) for row in runs(again)] == [
+            ("cancelled", "interrupted", False)
+        ]
 
 
 def test_a_snapshot_that_is_gone(engine: pynomaly.Engine, path: Path) -> None:
@@ -469,3 +652,29 @@ def test_the_shell_detects_where_it_cannot_write(engine: pynomaly.Engine, path: 
         saved = subprocess.run([*in_another_process, "--save"], capture_output=True, text=True, check=False)
         assert (saved.returncode, "database_locked" in saved.stderr) == (5, True), saved.stderr
         assert runs(reader) == []
+
+
+@pytest.mark.parametrize(
+    ("type_", "text"), [("bit", "0000000000000001"), ("json", "1"), ("hugeint", "1"), ("timetz", "00:00:01+00")]
+)
+def test_a_key_is_the_text_that_the_database_has_for_it(engine: pynomaly.Engine, type_: str, text: str) -> None:
+    value = (
+        "('00:00:00'::time + to_seconds(id))::timetz"
+        if type_ == "timetz"
+        else f"id::{'smallint::' * (type_ == 'bit')}{type_}"
+    )
+    engine.execute(f"create table keyed as select {value} as k, a, b, g from t")
+    one = engine.detect("keyed", save=True, key="k", algorithm="hbos")
+    two = engine.detect("keyed", save=True, key=["g", "k"], algorithm="hbos")
+    assert (text,) in engine.execute("select key from pynomaly.results where run_id = ?", [one.run_id]).fetchall()
+    assert replayed(engine, one.run_id)["is_equal"]
+    assert replayed(engine, two.run_id)["is_equal"]
+    assert one.arrow().column_names == ["k", "a", "b", "g", "anomaly_score", "is_anomaly", "reasons"]
+
+
+def test_a_column_with_a_name_that_a_snapshot_needs_is_refused(engine: pynomaly.Engine) -> None:
+    engine.execute("create table clashing as select *, 1 as _pynomaly_place from t")
+    engine.execute("create temp table unseen as from clashing")
+    for source in ("clashing", "unseen"):
+        with pytest.raises(BadParameter, match="rename that column"):
+            engine.detect(source, save=True, key="id")

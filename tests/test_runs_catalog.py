@@ -65,6 +65,13 @@ def test_of_two_labels_at_once_one_is_refused_and_nothing_is_lost(engine: pynoma
     ]
 
 
+def test_a_key_of_several_columns_is_a_list(engine: pynomaly.Engine) -> None:
+    engine.execute("create table pairs as select i % 2 as a, i // 2 as b, hash(i) % 97 as x from range(20) r(i)")
+    run = engine.detect("pairs", save=True, key=["a", "b"], algorithm="hbos").run_id
+    engine.label(run, [1, 3], "anomaly")
+    assert engine.execute("select key, label from labels_of(?)", [run]).fetchall() == [("[1,3]", "anomaly")]
+
+
 def test_a_label_tells_who_gave_it(engine: pynomaly.Engine) -> None:
     record(engine, RUN)
     engine.execute("set variable pynomaly_user = 'grace'").fetchall()

@@ -13,7 +13,7 @@ TOP_LEVEL = {
 }  # fmt: skip
 # The layers from the inside out; a module may import its own layer and those before it.
 LAYERS = (
-    ("kernels", "errors", "garbage", "layout", "workers", "version"),
+    ("kernels", "ctrl_c", "errors", "garbage", "layout", "workers", "version"),
     ("algorithm", "arrays", "rows", "known", "memory"),
     ("cutoffs", "metrics"),
     ("combination",),
@@ -26,9 +26,9 @@ LAYERS = (
     ("comparison", "cache", "export_numpy", "export_sql", "reasons", "frames", "paths", "stored", "translate"),
     ("estimate", "geometry"),
     ("catalog",),
-    ("functions", "result"),
+    ("functions", "registration", "result"),
     ("session", "insights", "keeping", "macros", "pipeline_commands", "query_log", "runs"),
-    ("commands",),
+    ("commands", "detecting"),
     ("engine",),
     ("__init__", "cli", "__main__"),
 )

@@ -55,6 +55,7 @@ class Progress(msgspec.Struct):
     n_done: int = 0
     n_all: int = 0
     doing: str = ""
+    is_stopped: bool = False
 
 
 class ModelCache:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from pynomaly.errors import BadParameter, did_you_mean
 from pynomaly.quoting import literal
 
@@ -74,3 +76,8 @@ def macro_call(macro: str, known: Sequence[str], leading: Sequence[object], opti
     given = [literal(value) for value in leading]
     given += [f"{name} := {literal(value)}" for name, value in options.items() if value is not None]
     return f"{macro}({', '.join(given)})"
+
+
+def key_of(key: object) -> object:
+    """The key of a row as `pynomaly.results` has it; one of several columns is given as a list."""
+    return msgspec.json.encode(key, enc_hook=str).decode() if isinstance(key, list | tuple) else key

@@ -1,40 +1,36 @@
-"""The engine: owns the connection, installs functions and macros, opens cursors, runs detections."""
+"""The engine: owns the connection, installs functions and macros, opens cursors, runs statements."""
 
 import contextlib
 import itertools
-import logging
 import re
-import signal
-import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
 
-from pynomaly import frames, runs, snapshots
+from pynomaly import frames
 from pynomaly.cache import Progress
-from pynomaly.calls import TRAINING_OPTIONS, call, compare_call, macro_call
-from pynomaly.catalog.migrations import dropped_table, migrate
+from pynomaly.catalog.migrations import changed_catalog, migrate
 from pynomaly.commands import Commands
-from pynomaly.errors import BadParameter, InvalidSql, PynomalyError, ReadOnlyDatabase, TransactionAborted
+from pynomaly.ctrl_c import held
+from pynomaly.detecting import Detecting
+from pynomaly.errors import BadParameter, Interrupted, InvalidSql, PynomalyError, TransactionAborted
 from pynomaly.macros import Macros
 from pynomaly.query_log import Ask, QueryLog, Statement, is_on, selects
 from pynomaly.quoting import literal
-from pynomaly.result import Comparison, ModelRow, Query, Result, Rows
-from pynomaly.runs import Run
+from pynomaly.result import Query, Rows
 from pynomaly.session import USER_TABLES, Session
-from pynomaly.source import DATA_SUFFIXES, PLACE, SNAPSHOT
+from pynomaly.source import DATA_SUFFIXES
 from pynomaly.translate import translate
 from pynomaly.workers import Stop, never
 
-LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 Parameters = Sequence[object] | dict[str, object] | None
 
@@ -62,6 +58,7 @@ def connect(
         raise BadParameter(f"`{path}` is a data file, not a database", "connect() without it and detect it by its path")
     if not isinstance(path, str | Path):
         raise BadParameter(f"the path is {path!r}", "give a path, or nothing for a database in memory")
+    folder = _folder(workspace)
     given = {"memory_limit": memory_limit, "threads": threads}
     config: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     try:
@@ -73,8 +70,7 @@ def connect(
     except (PynomalyError, duckdb.Error) as error:
         con.close()
         raise translate(error) from None
-    records = not read_only and str(path) != ":memory:"
-    session = Session(con, records, Path(workspace) if workspace else None)
+    session = Session(con, records=True, workspace=folder)
     engine = Engine(con, session, owns=True)
     if not read_only and (is_on(con) if query_log is None else query_log):
         session.log = QueryLog(con)
@@ -89,9 +85,16 @@ def attach(con: duckdb.DuckDBPyConnection, workspace: str | Path | None = None) 
     if not isinstance(con, duckdb.DuckDBPyConnection):
         raise BadParameter(f"the connection is {con!r}", "give one that duckdb.connect() returned")
     try:
-        return Engine(con, Session.of(con, Path(workspace) if workspace else None), owns=False)
+        return Engine(con, Session.of(con, _folder(workspace)), owns=False)
     except duckdb.Error as error:
         raise translate(error) from None
+
+
+def _folder(workspace: str | Path | None) -> Path | None:
+    """A workspace as a path that another working directory does not change."""
+    if not isinstance(workspace, str | Path | None):
+        raise BadParameter(f"the workspace is {workspace!r}", "give the path of a folder, or nothing")
+    return Path(workspace).absolute() if workspace else None
 
 
 def _refuse_no_text(sql: object) -> None:
@@ -110,7 +113,7 @@ def _connect_error(error: duckdb.Error, path: str) -> PynomalyError:
     return DatabaseUnreadable(f"`{path}` cannot be opened: {found.cause}", "check the path, its rights and its format")
 
 
-class Engine(Commands):
+class Engine(Detecting, Commands):
     """A connection on which detection is a query; use it as a context manager."""
 
     def __init__(
@@ -123,7 +126,7 @@ class Engine(Commands):
         self._progress: Progress | None = None
         session.cursors.add(self)
         self._stop = self._stoppable()
-        self._macros = Macros(con)
+        self._macros = Macros(con, session.blindly)
         if not owns and parent is None:  # the user has a connection of their own, whose statements go past this engine
             self._macros.provide_all()
         if owns or parent is not None:
@@ -221,136 +224,6 @@ class Engine(Commands):
         elif self._finalizer is not None:
             self._finalizer()
 
-    def detect(self, source: object, save: bool = False, **options: Any) -> Result:
-        """Detect anomalies in a source and return the scored rows with the verdict.
-
-        `source` is a table, view, frame variable or file by name, or a frame, 2-D array or list of records by
-        value. `save` keeps the scored rows and the model in the catalogue, and without a `key` a snapshot of the
-        source. `options` are the parameters of the macro `detect_anomalies`, and `detector` the name of stored ones
-        that the others go before. Raises a PynomalyError.
-        """
-        options = self.expanded(options)
-        run = Run("detect", frames.called(source), options, save)
-        with self._as_name(source) as name, self.recorded(run):
-            run.sql = f"select * from {call(run.source, **options)}"
-            if options.get("pipeline") is not None:  # what is recorded names the version
-                options["pipeline"] = self.pinned_pipeline(options["pipeline"])
-                run.sql = f"select * from {call(run.source, **options)}"
-            self._run(run, name, lambda read, key: f"from {call(read, **{**options, **key})}")
-        return Result(run.found, run.verdict, run.id, self._relate)
-
-    def compare(self, source: object, **options: Any) -> Comparison:
-        """Run several algorithms on the same rows and return a row each: costs, rows flagged, and agreement.
-
-        `source` is as in `detect`; `options` are the parameters of the macro `compare_detectors`. Raises a
-        PynomalyError; an algorithm that fails is a row with its error.
-        """
-        with self._as_name(source) as name, self.recorded() as run:
-            run.sql = f"from {compare_call(name, **options)}"
-            table = self.sql(run.sql).arrow()
-        return Comparison(table, run.sql, run.id, self._relate)
-
-    def train(self, name: str, source: object, **options: Any) -> ModelRow:
-        """Train a model and keep it as the next version of its name; return its row.
-
-        `source` is as in `detect`; `options` are the parameters of the macro `train_detector`. Raises a PynomalyError.
-        """
-        self._guard(lambda: migrate(self._con))
-        with self._as_name(source) as known:
-            return self._kept(macro_call("train_detector", TRAINING_OPTIONS, (name, known), options))
-
-    def score(
-        self,
-        source: object,
-        model: str,
-        version: int | None = None,
-        explain: int = 0,
-        key: str | Sequence[str] | None = None,
-        save: bool = False,
-    ) -> Result:
-        """Score a source with a trained model and return the rows with the verdict.
-
-        Without a version the champion scores, or the newest where none was promoted. `source` and `save` are as in
-        `detect`, `key` names the columns that identify a row. Raises a PynomalyError.
-        """
-        options: dict[str, Any] = {"version": version, "explain": explain}
-        run = Run("score", frames.called(source), {"model": model, "key": key, **options}, save)
-
-        def statement(read: str) -> str:
-            return f"from {macro_call('score_anomalies', tuple(options), (read, model), options)}"
-
-        with self._as_name(source) as name, self.recorded(run):
-            run.sql = statement(run.source)
-            options["version"] = self.version_of(model, version)
-            run.model, run.sql = (model, options["version"]), statement(run.source)
-            self._run(run, name, lambda read, _: statement(read))
-        return Result(run.found, run.verdict, run.id, self._relate)
-
-    def version_of(self, model: str, version: int | None = None) -> int:
-        """The version of a model that scores: the one named, the champion, or the newest where none was promoted."""
-        call = macro_call("_wanted_model", (), (model, version), {})
-        return int(self.execute(f"select number from {call}").fetchall()[0][0])
-
-    def _run(self, run: Run, name: str, statement: Callable[[str, dict[str, Any]], str]) -> None:
-        """Run a statement on the source, or on its snapshot where the run needs one."""
-        key: dict[str, Any] = {}
-        if run.save and not run.key:
-            select = f"from {self._guard(lambda: self._session.relation(name))}"
-            run.snapshot = self._guard(lambda: snapshots.write(self._con, select, self._session.workspace))
-            name, key = SNAPSHOT + run.snapshot, {"key": PLACE}
-        run.rows = self.sql(statement(name, key)).arrow()
-
-    @property
-    def progress(self) -> Progress | None:
-        """How far the recorded run is that this engine is in, for another thread to show; None where there is none."""
-        return self._progress
-
-    @contextlib.contextmanager
-    def recorded(self, run: Run | None = None) -> Iterator[Run]:
-        """A block whose one detection is recorded: the run's `verdict` is there when the block ends."""
-        run = run or Run()
-        with self._watched(lambda: run.sql):
-            self._begin(run)
-            try:
-                yield run
-            except BaseException as error:
-                self._finish(run, error)
-                raise
-            self._finish(run)
-
-    def _begin(self, run: Run) -> None:
-        """Make everything ready that a run needs; raises what would be in the way of saving it."""
-        if run.save:
-            if self._session.read_only:
-                raise ReadOnlyDatabase("the database is open read-only", "open it without read_only, or do not save")
-            if not run.key:
-                snapshots.folder_of(self._session.workspace)
-            self._guard(lambda: runs.make_ready(self._con))
-        if run.is_recorded(self._session.records):
-            run.who = str(self.execute("select _who(getvariable('pynomaly_user'))").fetchall()[0][0])
-        self._progress = self._session.runs[run.id] = run.progress
-        self.execute(f"set variable pynomaly_run = {literal(run.id)}").fetchall()
-
-    def _finish(self, run: Run, error: BaseException | None = None) -> None:
-        """Write the run's row; only what was to be saved and was not is worth an error."""
-        run.end(error)
-        self._progress = None
-        self._session.runs.pop(run.id, None)
-        with contextlib.suppress(PynomalyError):  # the block's own error is the one to tell
-            self.execute("reset variable pynomaly_run").fetchall()
-        if not run.is_recorded(self._session.records):
-            return
-        try:
-            runs.record(self._con, run)
-        except (PynomalyError, duckdb.Error) as failure:
-            found = translate(failure)
-            if run.save and error is None:
-                run.error = found
-                with contextlib.suppress(PynomalyError, duckdb.Error):
-                    runs.record(self._con, run)
-                raise found from None
-            LOG.warning("the run was not recorded: %s", found)
-
     @contextlib.contextmanager
     def _as_name(self, source: object) -> Iterator[str]:
         """The source by name: data given by value, or found in a caller's variable, is registered meanwhile."""
@@ -392,20 +265,24 @@ class Engine(Commands):
     def _interrupt(self) -> None:
         """Stop what this connection runs: the functions by the flag, DuckDB itself by its own."""
         self._stop[0] = 1
+        if self._progress is not None:
+            self._progress.is_stopped = True
         with contextlib.suppress(duckdb.Error):
             self._con.interrupt()
 
     def _guard(self, action: Callable[[], T]) -> T:
         """Run an action of DuckDB and translate what it raises."""
+        if self._progress is not None and self._progress.is_stopped:  # between two statements of a run
+            raise Interrupted("the run was stopped", "run it again")
         self._stop[0] = 0
         try:
-            with _ctrl_c(self._interrupt):
+            with held(self._interrupt):
                 return action()
         except KeyboardInterrupt:
             self._aborted = self._is_aborted()
             raise
         except (duckdb.Error, MemoryError, OSError, RuntimeError) as error:  # a stream raises the last two
-            found = dropped_table(self._con, error) or translate(error, self._names)
+            found = changed_catalog(self._con, error) or translate(error, self._names)
         self._aborted = self._is_aborted()
         raise found
 
@@ -422,32 +299,6 @@ class Engine(Commands):
         self._aborted = False
         self._macros.forget()
         raise TransactionAborted("an earlier error undid this transaction", "run its statements again")
-
-
-@contextlib.contextmanager
-def _ctrl_c(interrupt: Callable[[], None]) -> Iterator[None]:
-    """A block in which Ctrl-C interrupts, and raises KeyboardInterrupt at the end.
-
-    Raised at once it would land in a function that DuckDB calls, which hides it, or in the middle of a kernel's call,
-    which cannot bear it. Only in the main thread, and unless somebody else handles the signal.
-    """
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-    pressed = []
-
-    def heard(number: int, _frame: FrameType | None) -> None:
-        pressed.append(number)
-        interrupt()
-
-    signal.signal(signal.SIGINT, heard)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        if pressed:
-            raise KeyboardInterrupt
 
 
 def _close(con: duckdb.DuckDBPyConnection, session: Session) -> None:

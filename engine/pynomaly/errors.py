@@ -307,6 +307,13 @@ class WorkspaceMissing(PynomalyError):
     status = 409
 
 
+class NotWritten(PynomalyError):
+    """A file, of the database or beside it, cannot be written."""
+
+    code = "not_written"
+    status = 507
+
+
 class Interrupted(PynomalyError):
     """The query was interrupted."""
 

@@ -5,10 +5,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import duckdb
-import msgspec
 import pyarrow as pa
 
-from pynomaly.calls import COST_OPTIONS, macro_call
+from pynomaly.calls import COST_OPTIONS, key_of, macro_call
 from pynomaly.result import Computed, Query
 
 
@@ -21,11 +20,11 @@ class Insights:
 
     def explain_row(self, run: str, key: object) -> Computed:
         """What each feature contributes to the score of a row of a saved run; a key of several columns is a list."""
-        return self._told("explain_row", (run, _key_text(key)), {})
+        return self._told("explain_row", (run, key_of(key)), {})
 
     def nearest_normal(self, run: str, key: object, k: int = 5) -> Computed:
         """The k rows of a saved run that were not flagged and are most like one row, and where they differ from it."""
-        return self._told("nearest_normal", (run, _key_text(key)), {"k": k})
+        return self._told("nearest_normal", (run, key_of(key)), {"k": k})
 
     def project(self, run: str, n: int = 2) -> Computed:
         """The rows of a saved run along the n principal axes of its features."""
@@ -62,8 +61,3 @@ class Insights:
         known = COST_OPTIONS if macro == "estimate_cost" else tuple(options)
         call = macro_call(macro, known, leading, options)
         return Computed(self.sql(f"from {call}").arrow(), self._relate)
-
-
-def _key_text(key: object) -> object:
-    """The key of several columns as `pynomaly.results` has it."""
-    return msgspec.json.encode(key, enc_hook=str).decode() if isinstance(key, list | tuple) else key

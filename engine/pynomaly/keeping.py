@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pynomaly.calls import OPTIONS, macro_call
+from pynomaly.calls import OPTIONS, key_of, macro_call
 from pynomaly.catalog import retention
 from pynomaly.catalog.detectors import overridden
+from pynomaly.errors import CatalogChanged
 from pynomaly.result import Removal, Rows, Step
 
 if TYPE_CHECKING:
@@ -30,8 +31,11 @@ class Keeping:
     _insert: Callable[[str, str], None]
 
     def label(self, run: str, key: object, label: str, note: str | None = None) -> None:
-        """Say of a row of a saved run that it is an 'anomaly' or 'normal'; the last saying about a row counts."""
-        self._insert("labels", macro_call("label_row", ("note",), (run, key, label), {"note": note}))
+        """Say of a row of a saved run that it is an 'anomaly' or 'normal'; the last saying about a row counts.
+
+        A key of several columns is a list.
+        """
+        self._insert("labels", macro_call("label_row", ("note",), (run, key_of(key), label), {"note": note}))
 
     def define_detector(self, name: str, **options: Any) -> None:
         """Keep parameters of `detect` under a name; defined again it has another version."""
@@ -47,8 +51,11 @@ class Keeping:
         if options.get("detector") is None:
             return given
         call = macro_call("_detector", (), (options["detector"],), {})
-        _, stored = self.execute(f"from {call}").fetchall()[0]
-        return overridden(msgspec.json.decode(stored, type=dict[str, Any]), given)
+        name, stored = self.execute(f"from {call}").fetchall()[0]
+        try:
+            return overridden(msgspec.json.decode(stored, type=dict[str, Any]), given)
+        except msgspec.ValidationError:
+            raise CatalogChanged(f"detector `{name}` has no parameters but {stored}", "define it again") from None
 
     def change_setting(self, name: str, value: object) -> None:
         """Set what `settings()` lists, from now on and for everybody who opens the database."""

@@ -4,6 +4,8 @@ DuckDB binds a macro when it is created, which takes a millisecond or two, and t
 """
 
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 
@@ -48,8 +50,9 @@ def _reachable(path: Path, direct: dict[Path, set[Path]]) -> frozenset[Path]:
 class Macros:
     """The macros of one connection."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, con: duckdb.DuckDBPyConnection, blindly: Callable[[], AbstractContextManager[None]]) -> None:
         self._con = con
+        self._blindly = blindly
         self._there: set[Path] = set()
 
     def provide(self, sql: str) -> None:
@@ -73,12 +76,18 @@ class Macros:
         self._there.clear()
 
     def lacks(self, error: Exception) -> bool:
-        """Whether an error tells of a macro that is not created yet: a view, or a text put together, may name one."""
-        found = re.search(r"Function with name \"?(\w+)\"? does not exist", str(error))
-        known = library().file.get(found[1].lower()) if found else None
-        return known is not None and known not in self._there
+        """Whether an error tells of a function that may be a macro not created yet, or like one.
+
+        A view, or a text put together, may name one; DuckDB proposes those that are there.
+        """
+        is_unknown = re.search(r"Function with name \"?(\w+)\"? does not exist", str(error)) is not None
+        return is_unknown and len(self._there) < len(library().text)
 
     def _create(self, files: set[Path]) -> None:
         for path in sorted(files):
-            self._con.execute(library().text[path])
+            try:
+                self._con.execute(library().text[path])
+            except (duckdb.BinderException, duckdb.CatalogException, duckdb.InvalidInputException):
+                with self._blindly():  # the catalogue lacks a part: whoever calls what reads it is told
+                    self._con.execute(library().text[path])
             self._there.add(path)

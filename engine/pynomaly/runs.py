@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import duckdb
@@ -34,7 +34,7 @@ class Run:
         self.id = str(uuid.uuid4())
         self.kind = kind
         self.source = source
-        self.asked = asked or {}
+        self.asked = msgspec.to_builtins(asked or {}, enc_hook=_plain)
         self.save = save
         self.key = names(self.asked.get("key"), "key")
         self.snapshot: str | None = None
@@ -92,7 +92,7 @@ class Run:
             "snapshot": self.snapshot,
             "key": list(self.key),
             "options": _json({name: value for name, value in self.asked.items() if value is not None}),
-            "algorithm": found.algorithm,
+            "algorithm": found.algorithm if fitted or self.kind == "detect" else "",  # the model's is filled in
             "parameters": self._parameters(fitted),
             "seed": fitted[0].seed if fitted else found.seed,
             "model": self.model[0] if self.model else None,
@@ -128,27 +128,27 @@ def make_ready(con: duckdb.DuckDBPyConnection) -> None:
             check_table(cursor, table)
 
 
-def record(con: duckdb.DuckDBPyConnection, run: Run) -> None:
-    """Write a run that has ended, and what of it is saved, in one transaction of its own."""
+def record(cursor: duckdb.DuckDBPyConnection, run: Run) -> None:
+    """Write a run that has ended, and what of it is saved, in one transaction."""
     row, kept = run.row(), None
     if run.save and run.error is None and run.kind == "detect":
         row, kept = _with_model(run, row)
-    with closing(con.cursor()) as cursor:
-        if run.save:
-            migrate(cursor)
-        cursor.execute("begin")
-        try:
-            if run.kind == "score" and run.model:
-                row["parameters"] = _stored_parameters(cursor, *run.model)
-            _insert(cursor, "runs", row, {"started_at": f"now() - to_microseconds({int(run.seconds * 1e6)})"})
-            if kept is not None:
-                _insert(cursor, "models", kept, {})
-            if run.rows is not None and row["saved"]:
-                _save(cursor, run)
-            cursor.execute("commit")
-        except BaseException:
+    if run.save:
+        migrate(cursor)
+    cursor.execute("begin")
+    try:
+        if run.model is not None:
+            row |= _of_model(cursor, *run.model)
+        _insert(cursor, "runs", row, {"started_at": f"now() - to_microseconds({int(run.seconds * 1e6)})"})
+        if kept is not None:
+            _insert(cursor, "models", kept, {})
+        if run.rows is not None and row["saved"]:
+            _save(cursor, run)
+        cursor.execute("commit")
+    except BaseException:
+        with suppress(duckdb.Error):  # where the commit itself failed there is nothing to undo
             cursor.execute("rollback")
-            raise
+        raise
 
 
 def _with_model(run: Run, row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -180,32 +180,39 @@ def _insert(cursor: duckdb.DuckDBPyConnection, table: str, row: dict[str, Any], 
     cursor.execute(f"insert into pynomaly.{table} ({columns}) values ({values})", row)
 
 
-def _stored_parameters(cursor: duckdb.DuckDBPyConnection, name: str, version: int) -> str:
+def _of_model(cursor: duckdb.DuckDBPyConnection, name: str, version: int) -> dict[str, Any]:
+    """What the row of a model tells of a run that scores with it, even of one that failed before it did."""
+    told = ("algorithm", "parameters", "seed")
     found = cursor.execute(
-        "select parameters from pynomaly.models where name = ? and version = ?", [name, version]
+        f"select {', '.join(told)} from pynomaly.models where name = ? and version = ?", [name, version]
     ).fetchall()
-    return str(found[0][0]) if found else "{}"
+    return dict(zip(told, found[0], strict=True)) if found else {}
+
+
+def keyed(run: Run) -> str:
+    """What goes before the FROM of a run's statement: where it is saved by a key, that key as text.
+
+    Only DuckDB has the text: on the way through Arrow a BIT or a JSON becomes something else.
+    """
+    return f"select *, {key_text(run.key)} as {PLACE}" if run.save and run.key else ""
 
 
 def _save(cursor: duckdb.DuckDBPyConnection, run: Run) -> None:
     """Insert the scored rows under their keys."""
-    cursor.register("_pynomaly_scored", run.rows)
-    try:
-        if run.kind == "score" and run.key:
-            _check_key(cursor, run.key)
-        cursor.execute(
-            f"insert into pynomaly.results select ?::uuid, {key_text(run.key)}, anomaly_score, is_anomaly, reasons "
-            "from _pynomaly_scored",
-            [run.id],
-        )
-    finally:
-        cursor.unregister("_pynomaly_scored")
+    cursor.register("_pynomaly_scored", run.rows)  # as long as the cursor lives
+    if run.kind == "score" and run.key:
+        _check_key(cursor, run.key)
+    cursor.execute(
+        "insert into pynomaly.results (run_id, key, anomaly_score, is_anomaly, reasons) "
+        f"select ?::uuid, {PLACE}, anomaly_score, is_anomaly, reasons from _pynomaly_scored",
+        [run.id],
+    )
 
 
 def _check_key(cursor: duckdb.DuckDBPyConnection, key: tuple[str, ...]) -> None:
     known = " and ".join(f"{identifier(name)} is not null" for name in key)
     n_rows, n_keys = cursor.execute(
-        f"select count(*), count(distinct {key_text(key)}) filter ({known}) from _pynomaly_scored"
+        f"select count(*), count(distinct {PLACE}) filter ({known}) from _pynomaly_scored"
     ).fetchall()[0]
     if n_keys < n_rows:
         raise KeyNotUnique(
@@ -214,5 +221,10 @@ def _check_key(cursor: duckdb.DuckDBPyConnection, key: tuple[str, ...]) -> None:
         )
 
 
+def _plain(value: Any) -> object:
+    """A value of numpy's as Python's own; another as text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
 def _json(value: object) -> str:
-    return msgspec.json.encode(value, enc_hook=str).decode()
+    return msgspec.json.encode(value).decode()

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from pynomaly import frames, functions, source
+from pynomaly import frames, registration, source
 from pynomaly.cache import ModelCache, Progress
+from pynomaly.errors import BadParameter
 from pynomaly.paths import macro_files
 from pynomaly.workers import Stop
 
@@ -31,8 +32,8 @@ class Session:
     """What all cursors of one database instance share: the functions, the fitted models, the frames."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection, records: bool = False, workspace: Path | None = None) -> None:
-        self.records = records  # every run, and not only the saved ones
         self.read_only, beside = _place(con)
+        self.records = records and beside is not None and not self.read_only  # every run, and not only the saved ones
         self.workspace = workspace or beside
         self.log: QueryLog | None = None
         self.id = uuid.uuid4().hex
@@ -41,13 +42,14 @@ class Session:
         self.stops: dict[str, Stop] = {}
         self.frames: dict[str, object] = {}
         self.cursors: weakref.WeakSet[Engine] = weakref.WeakSet()
+        self._creating = threading.local()
         self._con = con.cursor()
         self._macros: duckdb.DuckDBPyConnection | None = None
         self._lock = threading.Lock()
         with contextlib.suppress(duckdb.Error):  # a locked configuration keeps its own setting
             self._con.execute("set python_scan_all_frames = true")
         # The functions live as long as the connection that registers them, and hold `self`.
-        functions.register(con, self)
+        registration.register(con, self)
         _SESSIONS[self.id] = self
 
     @classmethod
@@ -56,7 +58,27 @@ class Session:
         found = con.execute("select count(*) from duckdb_functions() where function_name = '_session'").fetchall()
         if found == [(0,)]:
             return cls(con, workspace=workspace)
-        return _SESSIONS[str(con.execute("select _session(null)").fetchall()[0][0])]
+        session = _SESSIONS[str(con.execute("select _session(null)").fetchall()[0][0])]
+        session.workspace = session.workspace or workspace
+        if workspace not in (None, session.workspace):
+            raise BadParameter(
+                f"the workspace is {str(workspace)!r}, and an engine of this database has `{session.workspace}`",
+                "leave it out, or name it the first time",
+            )
+        return session
+
+    @contextlib.contextmanager
+    def blindly(self) -> Iterator[None]:
+        """A block in which this thread creates macros that do not look at the catalogue."""
+        self._creating.is_blind = True
+        try:
+            yield
+        finally:
+            self._creating.is_blind = False
+
+    def is_blind(self) -> bool:
+        """Whether this thread is in such a block."""
+        return getattr(self._creating, "is_blind", False)
 
     def lookup_cursor(self, name: str) -> duckdb.DuckDBPyConnection:
         """A cursor that sees the database, and the frame registered under a name if there is one."""
@@ -90,7 +112,7 @@ class Session:
     def select(self, name: str, chosen: source.Roles) -> str:
         """The SELECT of a source, with the columns that the macros need."""
         self.refuse_single_use(name)
-        return source.select_relation(*self.resolved(name), chosen)
+        return source.select_relation(*self.resolved(name), chosen, name.startswith(source.SNAPSHOT))
 
     def relation(self, name: str) -> str:
         """A source as it stands in FROM."""

@@ -1,5 +1,6 @@
 """Immutable copies of a source's rows: Parquet files named by the SHA-256 of their bytes."""
 
+import contextlib
 import hashlib
 import os
 import re
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from pynomaly.errors import BadParameter, SourceUnreadable, WorkspaceMissing
+from pynomaly.errors import BadParameter, NotWritten, SourceUnreadable, WorkspaceMissing
 from pynomaly.quoting import literal
 
 FOLDER = "snapshots"
@@ -42,14 +43,20 @@ def write(con: duckdb.DuckDBPyConnection, select: str, workspace: Path | None) -
     The file appears whole, under its name, or not at all; equal rows in equal order are one file.
     """
     folder = folder_of(workspace)
-    folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f"{uuid.uuid4().hex}{UNFINISHED}"
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         con.execute(f"copy ({select}) to {literal(str(temporary))} (format parquet, compression zstd)").fetchall()
         with temporary.open("rb") as file:
             name = hashlib.file_digest(file, "sha256").hexdigest()
             os.fsync(file.fileno())
         temporary.replace(folder / f"{name}{SUFFIX}")
+    except OSError as error:
+        raise NotWritten(
+            f"the workspace folder `{workspace}` cannot be written: {error.strerror}",
+            "check its path, rights and room, or name another: connect(workspace='...')",
+        ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return name

@@ -45,6 +45,7 @@ _ADDED = tuple(
         "model",
         "score",
         "top",
+        "place",
     )
 )
 _RESERVED = "_pynomaly_"  # columns that the macros add begin so
@@ -99,10 +100,11 @@ def roles(features: object, exclude: object, label: object, key: object, by: obj
     return found
 
 
-def select_relation(relation: str, columns: dict[str, str] | None, chosen: Roles) -> str:
+def select_relation(relation: str, columns: dict[str, str] | None, chosen: Roles, is_snapshot: bool = False) -> str:
     """The SELECT of a source as `resolve` found it."""
     if columns is None:
         return _select_unseen(relation, chosen)
+    _refuse_result_columns(columns, is_snapshot)
     return _select_seen(relation, columns, chosen)
 
 
@@ -216,8 +218,7 @@ def _neighbours(source: str) -> list[str]:
 
 
 def _select_seen(relation: str, columns: dict[str, str], chosen: Roles) -> str:
-    known = {name.lower(): name for name in columns}
-    _refuse_result_columns(known)
+    known = {name.lower() for name in columns}
     for name in chosen.named():
         if name.lower() not in known:
             raise UnknownColumn(f"column `{name}` not found", did_you_mean(name, columns))
@@ -229,9 +230,10 @@ def _select_seen(relation: str, columns: dict[str, str], chosen: Roles) -> str:
     return _assemble(relation, f"struct_pack({', '.join(pairs)})", chosen, left_out, guard="null")
 
 
-def _refuse_result_columns(known: dict[str, str]) -> None:
+def _refuse_result_columns(columns: Iterable[str], is_snapshot: bool) -> None:
+    known = {name.lower(): name for name in columns}
     for name in known:
-        if name.startswith(_RESERVED) and name != PLACE:
+        if name.startswith(_RESERVED) and not (is_snapshot and name == PLACE):
             raise BadParameter(f"column `{known[name]}` has a name that Pynomaly needs", "rename that column")
     taken = [known[name] for name in RESULT_COLUMNS if name in known]
     if taken:

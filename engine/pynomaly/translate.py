@@ -67,6 +67,8 @@ def _by_text(text: str, names: Names) -> PynomalyError | None:
     if "lock on file" in text:  # which proposes the read-only mode
         told = first_line(Exception(text)).partition(". See also")[0]
         return errors.DatabaseLocked(told, "wait for the other process, or close it")
+    if found := re.search(r'Could not write file \\*"(.+?)\\*": ([\w ]+)', text):
+        return errors.NotWritten(f"`{found[1]}` cannot be written: {found[2]}", "make room for it and run it again")
     if "read-only mode" in text:
         return errors.ReadOnlyDatabase("the database is open read-only", "open it without read_only")
     if _CONFLICT.search(text):

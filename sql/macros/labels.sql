@@ -18,7 +18,7 @@ create or replace temp macro label_row(run, key, label, note := null) as table
     )
     select
         _run_id(run)::uuid as run_id,
-        _labelled_key(_run_id(run), key::varchar, scored.n_rows, scored.n_named) as key,
+        _labelled_key(_seen_run(run, scored.n_rows), key::varchar, scored.n_named) as key,
         (before.number + 1)::integer as number, _label(label) as label, note::varchar as note, now() as labelled_at,
         _who(getvariable('pynomaly_user')) as labelled_by
     from scored, before;

@@ -12,7 +12,7 @@ create or replace temp macro replay_run(run) as table
     ),
     matched as (
         select
-            saved.key is null as is_new, again.key is null as is_missing,
+            saved.key as saved_key, saved.key is null as is_new, again.key is null as is_missing,
             saved.anomaly_score is distinct from again.anomaly_score as score_changed,
             saved.is_anomaly is distinct from again.is_anomaly as flag_changed,
             saved.reasons is distinct from again.reasons as reasons_changed,
@@ -21,7 +21,7 @@ create or replace temp macro replay_run(run) as table
         full join again on saved.key = again.key
     )
     select
-        _run_id(run)::uuid as run_id,
+        _seen_run(run, count(saved_key))::uuid as run_id,
         not coalesce(bool_or(is_new or is_missing or score_changed or flag_changed or reasons_changed), false) as is_equal,
         count(*) as n_rows,
         count(*) filter (is_missing) as n_missing,
@@ -34,7 +34,13 @@ create or replace temp macro replay_run(run) as table
     from matched;
 
 create or replace temp macro diff_runs(a, b) as table
-    with matched as (
+    with allowed as materialized (
+        select
+            _comparable(
+                _seen_run(a, (select count(*) from _run_results(a))), _seen_run(b, (select count(*) from _run_results(b)))
+            ) as is_allowed
+    ),
+    matched as (
         select
             coalesce(before.key, after.key) as key,
             before.key is null as is_new, after.key is null as is_missing,
@@ -42,7 +48,6 @@ create or replace temp macro diff_runs(a, b) as table
             before.is_anomaly as is_anomaly_a, after.is_anomaly as is_anomaly_b
         from _run_results(a) as before
         full join _run_results(b) as after on before.key = after.key
-        where _comparable(a, b)
     )
     select
         key,
@@ -54,5 +59,5 @@ create or replace temp macro diff_runs(a, b) as table
             else 'score changed'
         end as change,
         score_a, score_b, score_b - score_a as score_change, is_anomaly_a, is_anomaly_b
-    from matched
-    where is_new or is_missing or score_a is distinct from score_b or is_anomaly_a is distinct from is_anomaly_b;
+    from allowed, matched
+    where is_allowed and (is_new or is_missing or score_a is distinct from score_b or is_anomaly_a is distinct from is_anomaly_b);

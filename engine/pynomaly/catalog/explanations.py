@@ -160,7 +160,7 @@ class ExplanationFunctions:
                 f"the model of run {found.id} was not kept{f': {why}' if why else ''}",
                 "save a run of one group, with an algorithm whose `scores_new_rows` is true in algorithms()",
             )
-        return SavedRun(found.id, found.model, found.model_version, n_rows, features)
+        return SavedRun(found.id, found.model, found.model_version, n_rows or 0, features)
 
     def explanation(self, *args: pa.Array) -> pa.Array:
         """(model, row, score, run) to what each column contributes; SourceChanged unless the row has that score."""

@@ -35,6 +35,12 @@ select view_name, sql from duckdb_views() where database_name = current_database
 """
 
 
+_COLUMNS = """
+select table_name, column_name from duckdb_columns()
+where database_name = current_database() and schema_name = 'pynomaly'
+"""
+
+
 class Migration(msgspec.Struct, frozen=True):
     """One migration: its number, the name and the text of its file, and the SHA-256 of that text."""
 
@@ -123,7 +129,13 @@ def _is_in_transaction(con: duckdb.DuckDBPyConnection) -> bool:
 
 def _run(con: duckdb.DuckDBPyConnection, migration: Migration) -> None:
     sql = _LEDGER + migration.sql
-    con.execute(_without_comments(sql) if _is_in_memory(con) else sql)
+    try:
+        con.execute(_without_comments(sql) if _is_in_memory(con) else sql)
+    except duckdb.CatalogException as error:
+        raise CatalogChanged(
+            f"the catalogue is not as its record of migrations says: {str(error).splitlines()[0]}",
+            "restore the database from a copy",
+        ) from None
     con.execute(
         "insert into pynomaly.migrations (number, name, checksum) values (?, ?, ?)",
         [migration.number, migration.name, migration.checksum],
@@ -161,24 +173,46 @@ def check_table(con: duckdb.DuckDBPyConnection, table: str) -> bool:
     return True
 
 
-def dropped_table(con: duckdb.DuckDBPyConnection, error: Exception) -> CatalogChanged | None:
-    """The error behind one of DuckDB's binder, where a table of the catalogue is gone.
+def changed_catalog(con: duckdb.DuckDBPyConnection, error: Exception) -> CatalogChanged | None:
+    """The error behind one of DuckDB's binder that names a table or a column of the catalogue that is gone.
 
-    DuckDB itself may have taken a variable of Python for it, and complain about that.
+    DuckDB itself may have taken a variable of Python for the table, and complain about that without a name.
     """
     if not isinstance(error, duckdb.CatalogException | duckdb.BinderException | duckdb.InvalidInputException):
         return None
+    words = set(re.findall(r"\w+", str(error)))
+    is_mistaken = isinstance(error, duckdb.InvalidInputException)
     with suppress(duckdb.Error), closing(con.cursor()) as cursor:
-        there = {str(row[0]) for row in cursor.execute(_THERE).fetchall()}
-        gone = sorted(tables().keys() - there)
-        if gone and len(applied(cursor)) == len(migrations()):
-            return _dropped(gone[0])
+        if len(applied(cursor)) < len(migrations()):
+            return None
+        there = {(str(table), str(column)) for table, column in cursor.execute(_COLUMNS).fetchall()}
+        intact = {table for table, _ in there}
+        for table, column in sorted(known_columns() - there):
+            if table not in intact and (table in words or is_mistaken):
+                return _dropped(table)
+            if table in intact and column in words:
+                return _altered(table, column)
     return None
+
+
+@cache
+def known_columns() -> set[tuple[str, str]]:
+    """Every column of the catalogue, after its table or view."""
+    with duckdb.connect() as con:
+        migrate(con)
+        return {(str(table), str(column)) for table, column in con.execute(_COLUMNS).fetchall()}
 
 
 def _dropped(table: str) -> CatalogChanged:
     return CatalogChanged(
         f"table pynomaly.{table} was dropped", f"restore the database from a copy, or begin it anew: {tables()[table]}"
+    )
+
+
+def _altered(table: str, column: str) -> CatalogChanged:
+    return CatalogChanged(
+        f"column `{column}` of pynomaly.{table} was dropped or renamed",
+        "give it back its name, or restore the database from a copy",
     )
 
 

@@ -111,8 +111,9 @@ def _version(distribution: str) -> str:
 
 def who(user: str | None) -> str:
     """Who is at work: the user that a server named, or PYNOMALY_USER, or the login name."""
-    if user or os.environ.get("PYNOMALY_USER"):
-        return user or os.environ["PYNOMALY_USER"]
+    named = user or os.fsencode(os.environ.get("PYNOMALY_USER", "")).decode(errors="replace").strip()
+    if named:
+        return named
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container may run under a number without a name

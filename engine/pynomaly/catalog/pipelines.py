@@ -1,6 +1,7 @@
 """The functions of the feature macros and pipelines, as DuckDB sees them."""
 
 import re
+from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +16,7 @@ from pynomaly.feature_macros import COLUMN, MACROS
 from pynomaly.kernels.ranks import normal_ranks
 from pynomaly.pipelines import KEPT, PIPED, Pipeline, Placed
 from pynomaly.quoting import identifier, literal
-from pynomaly.schema import FEATURE, SUGGESTION
+from pynomaly.schema import FEATURE, SUGGESTION, sql_type
 from pynomaly.source import Roles
 from pynomaly.steps import Step, parse, steps_of
 
@@ -53,6 +54,22 @@ class PipelineFunctions:
 
     def __init__(self, session: "Session") -> None:
         self._session = session
+
+    def listed(self) -> tuple[tuple[Callable[..., pa.Array], str, bool], ...]:
+        """Each function with what it returns, and whether it has side effects."""
+        return (
+            (self.feature_macros, f"{sql_type(FEATURE)}[]", False),
+            (self.featured, "varchar", False),
+            (self.piped, "varchar", False),
+            (self.kept_pipeline, "varchar", False),
+            (self.pinned_pipeline, "varchar", False),
+            (self.pipeline_name, "varchar", False),
+            (self.checked_steps, "varchar[]", False),
+            (self.profiled, "varchar", False),
+            (self.suggested, f"{sql_type(SUGGESTION)}[]", False),
+            (self.rank_normal, "double", False),
+            (self.word_shares, "double[]", False),
+        )
 
     def feature_macros(self, *args: pa.Array) -> pa.Array:
         """(NULL) to every feature macro."""
@@ -120,14 +137,16 @@ class PipelineFunctions:
     def source(self, name: str, chosen: Roles, pipeline: str) -> str:
         """The SELECT of a source with the columns that the macros need, from PIPED; features are the pipeline's."""
         found = self._over(name, parse(self.defined(pipeline).steps))
-        return source.select_relation(PIPED, found.all_columns(), found.roles(chosen))
+        return source.select_relation(PIPED, found.all_columns(), found.roles(chosen), name.startswith(source.SNAPSHOT))
 
     def scored(self, name: str, features: list[str], kept: str) -> str:
         """The same by the pipeline that a model keeps, with the constants of its training."""
         found = self._over(name, _steps_kept(kept))
         relation = f"({pipelines.select(found.relation, found.placed, _as_relation(kept))})"
         chosen = source.roles(features or None, None, None, None, None)  # a model of constants needs none
-        return source.select_relation(relation, found.all_columns(), found.roles(chosen))
+        return source.select_relation(
+            relation, found.all_columns(), found.roles(chosen), name.startswith(source.SNAPSHOT)
+        )
 
     def of_relation(self, relation: str, name: str, kept: str) -> str:
         """A relation that has the columns of a source, as it stands in FROM, with those of a model's pipeline."""

@@ -11,7 +11,6 @@ from pynomaly.catalog import detectors, migrations
 from pynomaly.catalog.runs import RunFunctions
 from pynomaly.errors import (
     BadParameter,
-    RunNotSaved,
     UnknownDetector,
     UnknownKey,
     UnknownObject,
@@ -40,10 +39,8 @@ class RecordFunctions:
         self._runs = RunFunctions(session)
 
     def labelled_key(self, *args: pa.Array) -> pa.Array:
-        """(run, key, n_rows, n_named) to the key; an error unless it is one of the run's results."""
-        run, key, n_rows, n_named = arrays.constants(args)
-        if not n_rows:
-            raise RunNotSaved(f"the results of run {run} were removed", "run it again with save=True")
+        """(run, key, n_named) to the key; UnknownKey unless it is one of the run's results."""
+        run, key, n_named = arrays.constants(args)
         if not n_named:
             raise UnknownKey(
                 f"run {run} has no row with the key {key!r}",
@@ -78,7 +75,7 @@ class RecordFunctions:
         given, names = arrays.constants(args)
         if not names:
             with closing(self._session.lookup_cursor("")) as cursor:
-                known = cursor.execute(_OBJECTS).fetchall() if migrations.applied(cursor) else []
+                known = cursor.execute(_OBJECTS).fetchall() if migrations.check_table(cursor, "runs") else []
             near = did_you_mean(str(given), [str(row[0]) for row in known])
             raise UnknownObject(
                 f"nothing is called `{given}` in the catalogue",

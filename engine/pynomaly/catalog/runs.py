@@ -2,7 +2,7 @@
 
 import re
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
@@ -11,7 +11,7 @@ from pynomaly import arrays, registry
 from pynomaly.calls import call, macro_call
 from pynomaly.catalog import models
 from pynomaly.catalog.migrations import check_table
-from pynomaly.errors import BadParameter, PynomalyError, RunNotSaved, RunsNotComparable, UnknownRun
+from pynomaly.errors import BadParameter, CatalogChanged, PynomalyError, RunNotSaved, RunsNotComparable, UnknownRun
 from pynomaly.frames import is_by_value
 from pynomaly.quoting import identifier
 from pynomaly.source import PLACE, SNAPSHOT
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _BEGINNING = re.compile(r"[0-9a-f-]{8,36}")
 _COLUMNS = (
-    "id::varchar, kind, source, snapshot, key, options, model, model_version, libraries, algorithm, saved, status"
+    "id::varchar, kind, source, snapshot, key, options, model, model_version, libraries, algorithm, saved, status, "
+    "n_rows"
 )
+_RESULTS = "select 1 from pynomaly.results where run_id = ? limit 1"
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -34,13 +36,14 @@ class Recorded(msgspec.Struct, frozen=True):
     source: str
     snapshot: str | None
     key: list[str]
-    options: str
+    options: dict[str, Any]
     model: str | None
     model_version: int | None
-    libraries: str
+    libraries: dict[str, str]
     algorithm: str
     saved: bool
     status: str
+    n_rows: int | None
 
     @property
     def read(self) -> str:
@@ -104,23 +107,33 @@ class RunFunctions:
     def replay(self, *args: pa.Array) -> pa.Array:
         """(run) to a SELECT that runs it again and gives its results anew."""
         run = self.saved(arrays.constants(args)[0])
-        asked = msgspec.json.decode(run.options)
         if run.kind == "score":
-            options = {"version": run.model_version, "explain": asked.get("explain")}
+            options = {"version": run.model_version, "explain": run.options.get("explain")}
             again = macro_call("score_anomalies", tuple(options), (run.read, run.model), options)
         else:
-            again = call(run.read, **{**asked, "key": run.key_columns})
+            again = call(run.read, **{**run.options, "key": run.key_columns})
         key = key_text(run.key_columns)
         return arrays.texts([f"select {key} as key, anomaly_score, is_anomaly, reasons from {again}"] * len(args[0]))
 
     def changed_libraries(self, *args: pa.Array) -> pa.Array:
         """(run) to the libraries whose version is another one now."""
         run = self.saved(arrays.constants(args)[0])
-        then, now = msgspec.json.decode(run.libraries), _libraries_now(run.algorithm)
+        then, now = run.libraries, _libraries_now(run.algorithm)
         changed = [
             f"{name} {then[name]}, now {now.get(name) or 'none'}" for name in then if then[name] != now.get(name)
         ]
         return pa.array([changed] * len(args[0]), pa.list_(pa.string()))
+
+    def seen_run(self, *args: pa.Array) -> pa.Array:
+        """(run, n_seen) to the id of a run of whose results so many were seen; RunNotSaved where all are too new."""
+        run, n_seen = arrays.constants(args)
+        found = self.saved(run)
+        if found.n_rows != 0 and not n_seen:
+            raise RunNotSaved(
+                f"run {found.id} was saved after this transaction began, which does not see its results",
+                "commit or roll back first",
+            )
+        return arrays.texts([found.id] * len(args[0]))
 
     def comparable(self, *args: pa.Array) -> pa.Array:
         """(a, b) to TRUE; RunsNotComparable where their rows are told apart in different ways."""
@@ -138,6 +151,8 @@ class RunFunctions:
         """The run that is meant; RunNotSaved for one without results."""
         found = self.recorded(run)
         found.check_saved()
+        if found.n_rows != 0 and not self._has_results(found.id):
+            raise RunNotSaved(f"the results of run {found.id} were removed", "run it again with save=True")
         return found
 
     def recorded(self, run: object) -> Recorded:
@@ -154,6 +169,10 @@ class RunFunctions:
             raise UnknownRun(f"several runs have an id that begins with `{text}`", "give more of its digits")
         return rows[0]
 
+    def _has_results(self, run: str) -> bool:
+        with closing(self._session.lookup_cursor("")) as cursor:
+            return check_table(cursor, "results") and cursor.execute(_RESULTS, [run]).fetchall() != []
+
     def is_meant(self, name: str) -> bool:
         """Whether a name that is no source's is that of a run: an id, or what the id of a recorded run begins with."""
         text = name.strip().lower()
@@ -166,7 +185,18 @@ class RunFunctions:
             if not check_table(cursor, "runs"):
                 return None
             rows = cursor.execute(f"select {_COLUMNS} from pynomaly.runs where {chosen} limit 2", [text]).fetchall()
-        return [Recorded(*row) for row in rows]
+        return [_recorded(dict(zip(Recorded.__struct_fields__, row, strict=True))) for row in rows]
+
+
+def _recorded(row: dict[str, Any]) -> Recorded:
+    """A row of `pynomaly.runs`; CatalogChanged for one that somebody else wrote."""
+    try:
+        documents = {name: msgspec.json.decode(row[name]) for name in ("options", "libraries")}
+        return msgspec.convert({**row, **documents}, Recorded)
+    except msgspec.MsgspecError as error:
+        raise CatalogChanged(
+            f"run {row['id']} is not as Pynomaly records one: {error}", "delete its row from pynomaly.runs"
+        ) from None
 
 
 def _told(run: Recorded) -> str:
