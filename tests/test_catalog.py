@@ -112,7 +112,7 @@ def test_a_foreign_catalogue_is_refused_and_left_alone(file: Path, change: str, 
 
 def test_an_older_catalogue_is_upgraded_on_open(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = migrations.migrations()
-    later = migrations.Migration(len(known) + 1, "9999_later", "create table pynomaly.later (x integer)", "later")
+    later = migrations.Migration(known[-1].number + 1, "9999_later", "create table pynomaly.later (x integer)", "later")
     monkeypatch.setattr(migrations, "migrations", lambda: (*known, later))
     with pytest.raises(pynomaly.PynomalyError, match="catalog_older"):
         pynomaly.connect(file, read_only=True)
@@ -138,7 +138,7 @@ def test_an_older_catalogue_that_is_attached_is_read_as_it_is() -> None:
 def test_a_migration_that_fails_leaves_nothing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = migrations.migrations()
     sql = "create table pynomaly.later (x integer); select 1 / nothing"
-    broken = migrations.Migration(len(known) + 1, "9999_broken", sql, "broken")
+    broken = migrations.Migration(known[-1].number + 1, "9999_broken", sql, "broken")
     monkeypatch.setattr(migrations, "migrations", lambda: (*known, broken))
     with pytest.raises(pynomaly.PynomalyError) as raised:
         pynomaly.connect(file)

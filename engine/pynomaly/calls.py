@@ -30,7 +30,7 @@ COMPARISON_OPTIONS = (
 )  # the parameters of compare_detectors, likewise
 TRAINING_OPTIONS = (
     *("algorithm", "combine", "features", "exclude", "label", "contamination", "threshold", "sample_rows", "seed"),
-    *("parameters", "pipeline"),
+    *("parameters", "pipeline", "require_valid"),
 )  # the parameters of train_detector, likewise
 COST_OPTIONS = (
     *("algorithm", "combine", "features", "exclude", "label", "key", "explain", "sample_rows", "seed", "parameters"),

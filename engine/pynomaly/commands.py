@@ -15,9 +15,10 @@ from pynomaly.keeping import Keeping
 from pynomaly.pipeline_commands import PipelineCommands
 from pynomaly.quoting import literal
 from pynomaly.result import Computed, Evaluation, ModelRow, Query, Rows
+from pynomaly.validating import Validating
 
 
-class Commands(Insights, Keeping, PipelineCommands):
+class Commands(Insights, Keeping, Validating, PipelineCommands):
     """The methods of the engine that change or read rows of the catalogue by its macros."""
 
     _con: duckdb.DuckDBPyConnection

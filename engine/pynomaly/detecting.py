@@ -20,6 +20,7 @@ from pynomaly.result import Comparison, ModelRow, Query, Result, Rows
 from pynomaly.runs import Run
 from pynomaly.source import PLACE, SNAPSHOT
 from pynomaly.translate import translate
+from pynomaly.validating import named_rules
 
 if TYPE_CHECKING:
     from pynomaly.session import Session
@@ -78,6 +79,8 @@ class Detecting:
         `source` is as in `detect`; `options` are the parameters of the macro `train_detector`. Raises a PynomalyError.
         """
         self._guard(lambda: migrate(self._con))
+        if (required := options.get("require_valid")) is not None and required is not False:
+            options["require_valid"] = named_rules(source, None if required is True else required)
         with self._as_name(source) as known:
             return self._kept(macro_call("train_detector", TRAINING_OPTIONS, (name, known), options))
 

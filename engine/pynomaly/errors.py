@@ -300,6 +300,20 @@ class RunsNotComparable(PynomalyError):
     status = 409
 
 
+class UnknownRules(PynomalyError):
+    """No set of rules has this name."""
+
+    code = "unknown_rules"
+    status = 404
+
+
+class ValidationFailed(PynomalyError):
+    """The source breaks rules of severity error, and had to be valid."""
+
+    code = "validation_failed"
+    status = 422
+
+
 class WorkspaceMissing(PynomalyError):
     """A snapshot is needed and the database has no folder for it."""
 

@@ -11,9 +11,11 @@ from pynomaly.catalog.evaluations import EvaluationFunctions
 from pynomaly.catalog.explanations import ExplanationFunctions
 from pynomaly.catalog.functions import CatalogFunctions
 from pynomaly.catalog.pipelines import PipelineFunctions
+from pynomaly.catalog.profiles import ProfileFunctions
 from pynomaly.catalog.records import RecordFunctions
 from pynomaly.catalog.runs import RunFunctions
 from pynomaly.catalog.upkeep import UpkeepFunctions
+from pynomaly.catalog.validations import ValidationFunctions
 from pynomaly.functions import Functions, Session
 from pynomaly.reasons import REASON
 from pynomaly.schema import (
@@ -77,6 +79,8 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (evaluations.anomaly_label, "double", False),
         *pipelines.listed(),
         *explanations.listed(),
+        *ValidationFunctions(session).listed(),
+        *ProfileFunctions(session).listed(),
         (runs.recorded_id, "varchar", False),
         (records.labelled_key, "varchar", False),
         (records.label, "varchar", False),

@@ -172,6 +172,45 @@ def _figures(named: dict[str, float | None]) -> str:
     return ", ".join(f"{name} {value:.3f}" for name, value in named.items() if value is not None)
 
 
+class Finding(msgspec.Struct, frozen=True):
+    """A rule that rows of a source break; `predicate` selects them."""
+
+    rule: str
+    column_name: str | None
+    severity: str
+    n_failing: int
+    example: str
+    predicate: str
+
+
+class Validation(msgspec.Struct, frozen=True):
+    """What a check of a source by rules found; `id` is that of its row where it was saved."""
+
+    source: str
+    n_rows: int
+    findings: list[Finding]
+    id: str | None = None
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether there is no finding of severity error."""
+        return all(finding.severity != "error" for finding in self.findings)
+
+    def __str__(self) -> str:
+        """One sentence for a person."""
+        n_errors = sum(finding.severity == "error" for finding in self.findings)
+        n_warnings = len(self.findings) - n_errors
+        counts = [
+            f"{n} {name}{'' if n == 1 else 's'}" for n, name in ((n_errors, "error"), (n_warnings, "warning")) if n
+        ]
+        told = " and ".join(counts) or "nothing found"
+        return f"{self.source} is {'valid' if self.is_valid else 'not valid'}: {told} in {_counted(self.n_rows)}"
+
+
+def _counted(n: int) -> str:
+    return "1 row" if n == 1 else f"{n:,} rows"
+
+
 class Computed:
     """Rows that are already computed, in any form."""
 

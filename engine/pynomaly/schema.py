@@ -41,6 +41,15 @@ SUGGESTION = pa.struct([("step", pa.string()), ("why", pa.string())])
 RULE = pa.struct(
     [("name", pa.string()), ("is_default", pa.bool_()), ("summary", pa.string()), ("reference", pa.string())]
 )
+RULE_ROW = pa.struct(
+    [
+        ("kind", pa.string()),
+        ("columns", pa.list_(pa.string())),
+        ("parameters", pa.string()),
+        ("severity", pa.string()),
+    ]
+)
+MEANT_RULES = pa.struct([("name", pa.string()), ("version", pa.int64()), ("rules", pa.string())])
 COMPARED = pa.struct(
     [
         ("algorithm", pa.string()),

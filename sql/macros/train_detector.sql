@@ -2,14 +2,19 @@
 --
 --   insert into pynomaly.models by name from train_detector('fraud', 'payments', algorithm := 'iforest');
 --
--- A SELECT by itself trains and keeps nothing. The version is one above the highest under the name.
+-- With `require_valid` a source with findings of severity error is refused: by the rules that are kept under its name, or by
+-- others that are given as for validate(). A SELECT by itself trains and keeps nothing. The version is one above the highest
+-- under the name.
 
 create or replace temp macro train_detector(
     model, source, algorithm := 'auto', combine := null, features := null, exclude := null, label := null,
     contamination := null, threshold := null, sample_rows := 262144, seed := 0, parameters := null,
-    pipeline := null
+    pipeline := null, require_valid := false
 ) as table
-    with _pynomaly_pipeline as materialized (
+    with _pynomaly_gate as materialized (
+        from query(_gate(source, require_valid))
+    ),
+    _pynomaly_pipeline as materialized (
         from query(_kept_pipeline(source, pipeline))
     ),
     _pynomaly_piped as materialized (
@@ -29,7 +34,7 @@ create or replace temp macro train_detector(
     ),
     sampled as not materialized (
         select _pynomaly_row, _pynomaly_label, _pynomaly_rows
-        from (select *, row_number() over () as _pynomaly_number from input), total
+        from (select *, row_number() over () as _pynomaly_number from input), total, _pynomaly_gate
         where hash(_pynomaly_number + seed) <= 18446744073709551615 * (sample_rows / greatest(_pynomaly_rows, sample_rows))
     ),
     -- Kept as one value: taken apart at once, it would be computed for each of its fields.

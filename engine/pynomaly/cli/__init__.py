@@ -21,23 +21,12 @@ HELP = """Find anomalies in tables and files: detection is a query.
 
 Examples: `pynomaly quickstart`, `pynomaly detect data.csv`, `pynomaly VERB --help`.
 """
-EPILOGUE = """Exit codes: 0 done; 1 failed; 2 wrong usage; 3 not found; 5 database locked;
+EPILOGUE = """Exit codes: 0 done; 1 failed; 2 wrong usage; 3 not found; 4 not valid; 5 database locked;
 10 anomalies found under --fail-on-anomalies; 130 interrupted.
 """
 VERBS = (
-    *(
-        "detect",
-        "score",
-        "compare",
-        "estimate",
-        "evaluate",
-        "detector",
-        "model",
-        "pipeline",
-        "run",
-        "lineage",
-        "catalog",
-    ),
+    *("detect", "score", "compare", "estimate", "evaluate", "detector", "model", "run", "lineage", "catalog"),
+    *("profile", "validate", "rules", "pipeline"),
     *("sql", "algorithms", "quickstart", "doctor"),
 )
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FAILED = 1
+VALIDATION_FAILED = 4
 ANOMALIES_FOUND = 10
 INTERRUPTED = 130
 EXIT_CODES = {
@@ -40,6 +41,8 @@ EXIT_CODES = {
     "unknown_detector": 3,
     "unknown_setting": 3,
     "unknown_column": 3,
+    "unknown_rules": 3,
+    "validation_failed": VALIDATION_FAILED,
     "database_locked": 5,
     "interrupted": INTERRUPTED,
 }

@@ -204,6 +204,13 @@ def read_as(file: str, settings: Settings) -> str:
 
 
 @contextlib.contextmanager
+def landed_one(file: str) -> Iterator[str]:
+    """The source, standard input landed in a temporary file."""
+    with _landed([file]) as files:
+        yield files[0]
+
+
+@contextlib.contextmanager
 def _landed(files: Sequence[str]) -> Iterator[list[str]]:
     """The files with standard input landed in a temporary one."""
     if files.count(STANDARD_INPUT) > 1:
