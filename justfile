@@ -33,3 +33,4 @@ quickstart:
 # the table of algorithms, from the registry
 docs:
     python docs/generate.py
+    python docs/features.py

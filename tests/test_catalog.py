@@ -361,11 +361,12 @@ def test_a_catalogue_of_the_first_migration_is_upgraded_with_its_models(file: Pa
     with duckdb.connect(str(tmp_path / "old.duckdb")) as con:
         migrations._apply(con, migrations.migrations()[0])
         con.execute(f"attach '{file}' as new; create table payments as from new.payments")
-        for table in ("models", "model_stages"):
-            con.execute(f"insert into pynomaly.{table} by name from new.pynomaly.{table}")
+        for table, later in (("models", "exclude (pipeline)"), ("model_stages", "")):
+            con.execute(f"insert into pynomaly.{table} by name select * {later} from new.pynomaly.{table}")
         before = con.execute("select * exclude (state) from pynomaly.models order by version").fetchall()
     with pynomaly.connect(tmp_path / "old.duckdb") as engine:
-        assert engine.execute("select * exclude (state) from pynomaly.models order by version").fetchall() == before
+        kept = engine.execute("select * exclude (state, pipeline) from pynomaly.models order by version").fetchall()
+        assert kept == before
         again = engine.execute("select sum(anomaly_score) from score_anomalies('payments', 'fraud')").fetchall()
         assert again == scores
         assert engine.score("payments", "fraud", key="id", save=True).verdict.algorithm == "hbos"

@@ -78,6 +78,11 @@ def test_the_page_of_algorithms_is_what_the_registry_says() -> None:
     assert all(f"| {name} |" in page for name in registry.names())
 
 
+def test_the_page_of_features_is_what_the_records_and_the_examples_say() -> None:
+    generate = runpy.run_path(str(ROOT / "docs" / "features.py"))
+    assert (ROOT / "docs" / "features.md").read_text(encoding="utf-8") == generate["page"](), "run `just docs`"
+
+
 def test_there_are_as_many_algorithms_as_the_readme_says() -> None:
     without_torch = [record.name for record in registry.records() if record.family != "neural network"]
     assert len(without_torch) > 60

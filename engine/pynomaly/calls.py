@@ -22,7 +22,7 @@ OPTIONS = (
         "top_k",
         "explain",
     ),
-    *("sample_rows", "seed", "parameters"),
+    *("sample_rows", "seed", "parameters", "pipeline"),
 )  # the parameters of the macro, without their defaults
 COMPARISON_OPTIONS = (
     *("algorithms", "label", "features", "exclude", "key", "contamination", "threshold", "sample_rows", "seed"),
@@ -30,8 +30,7 @@ COMPARISON_OPTIONS = (
 )  # the parameters of compare_detectors, likewise
 TRAINING_OPTIONS = (
     *("algorithm", "combine", "features", "exclude", "label", "contamination", "threshold", "sample_rows", "seed"),
-    "parameters",
-    "require_valid",
+    *("parameters", "require_valid", "pipeline"),
 )  # the parameters of train_detector, likewise
 COST_OPTIONS = (
     *("algorithm", "combine", "features", "exclude", "label", "key", "explain", "sample_rows", "seed", "parameters"),

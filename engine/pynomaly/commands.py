@@ -13,6 +13,7 @@ from pynomaly.catalog.migrations import migrate
 from pynomaly.datasets import Datasets
 from pynomaly.insights import Insights
 from pynomaly.keeping import Keeping
+from pynomaly.pipeline_commands import PipelineCommands
 from pynomaly.quoting import literal
 from pynomaly.result import Computed, Evaluation, ModelRow, Query, Rows
 from pynomaly.validating import Validating
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pynomaly.engine import Engine
 
 
-class Commands(Insights, Keeping, Validating):
+class Commands(Insights, Keeping, PipelineCommands, Validating):
     """The methods of the engine that change or read rows of the catalogue by its macros."""
 
     _con: duckdb.DuckDBPyConnection

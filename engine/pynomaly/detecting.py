@@ -37,6 +37,7 @@ class Detecting:
     execute: Callable[..., Rows]
     sql: Callable[..., Query]
     expanded: Callable[[dict[str, Any]], dict[str, Any]]
+    pinned_pipeline: Callable[[str], str]
     _guard: Callable[..., Any]
     _kept: Callable[[str], ModelRow]
     _relate: Callable[[pa.Table], duckdb.DuckDBPyRelation]
@@ -57,6 +58,8 @@ class Detecting:
         with self._as_name(source) as name, self.recorded(run):
             run.sql = f"select * from {call(run.source, **options)}"
             name = self._pinned(name, run)
+            if options.get("pipeline") is not None:  # what is recorded names the version
+                options["pipeline"] = run.asked["pipeline"] = self.pinned_pipeline(options["pipeline"])
             run.sql = f"select * from {call(run.source, **options)}"
             self._run(run, name, lambda read, key: f"from {call(read, **{**options, **key})}")
         return Result(run.found, run.verdict, run.id, self._relate)

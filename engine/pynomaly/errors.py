@@ -156,6 +156,34 @@ class UnknownModel(PynomalyError):
     status = 404
 
 
+class UnknownFeature(PynomalyError):
+    """No feature macro has this name."""
+
+    code = "unknown_feature"
+    status = 404
+
+
+class UnknownPipeline(PynomalyError):
+    """No pipeline has this name, or no version of it this number."""
+
+    code = "unknown_pipeline"
+    status = 404
+
+
+class ModelNotCommitted(PynomalyError):
+    """A model with a pipeline is not committed yet, and a query cannot be planned with its pipeline."""
+
+    code = "model_not_committed"
+    status = 409
+
+
+class NeedsHistory(PynomalyError):
+    """A row by itself has no earlier rows, and a step of the model's pipeline reads them."""
+
+    code = "needs_history"
+    status = 422
+
+
 class NotLabelled(PynomalyError):
     """No row says what is true, so nothing can be judged."""
 

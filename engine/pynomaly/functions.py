@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -14,6 +15,7 @@ import pyarrow as pa
 from pynomaly import arrays, options, registry, source
 from pynomaly.algorithm import Floats
 from pynomaly.cache import Entry, Fitted, ModelCache, Progress
+from pynomaly.catalog.pipelines import PipelineFunctions
 from pynomaly.cutoffs import DEFAULT_RULE, RULES
 from pynomaly.encoding import LeftOut, fit_encoder
 from pynomaly.errors import BadParameter, KeyNotUnique, NoUsableColumn, TooFewRows
@@ -63,6 +65,9 @@ class Session(Protocol):
     def is_variable(self, cursor: duckdb.DuckDBPyConnection, name: str) -> bool:
         """Whether a name is a Python variable, as far as the cursor can tell."""
 
+    def select(self, name: str, chosen: source.Roles) -> str:
+        """The SELECT of a source, with the columns that the macros need."""
+
     def relation(self, name: str) -> str:
         """A source as it stands in FROM."""
 
@@ -72,6 +77,9 @@ class Session(Protocol):
     def version(self, name: str) -> Version | None:
         """The version of a dataset that a source names; None where it is something else."""
 
+    def macro_cursor(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """A cursor that has the macros of features, for one user at a time."""
+
     def refuse_single_use(self, name: str) -> None:
         """Raise SourceSingleUse when the name is a reader that can be read once only."""
 
@@ -79,26 +87,22 @@ class Session(Protocol):
 class Functions:
     """The functions of one database instance; each takes and returns columns of a chunk."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, pipelines: PipelineFunctions) -> None:
         self._session = session
+        self._pipelines = pipelines
 
     def session(self, *args: pa.Array) -> pa.Array:
         """(NULL) to the session that these functions belong to."""
         return arrays.texts([self._session.id] * len(args[0]))
 
     def source(self, *args: pa.Array) -> pa.Array:
-        """(source, features, exclude, label, key, by, options) to the SELECT of the source."""
+        """(source, features, exclude, label, key, by, options, pipeline) to the SELECT of the source."""
         given = arrays.constants(args)
+        if len(given) > 7 and given[7] is not None:
+            return arrays.texts([self._pipelines.source(given[0], source.roles(*given[1:6]), given[7])] * len(args[0]))
         if not isinstance(given[0], str) or not given[0]:
             raise BadParameter(f"the source is {given[0]!r}", "give the name of a table, view, frame or file")
-        self._session.refuse_single_use(given[0])
-        cursor = self._session.lookup_cursor(given[0])
-        try:
-            seen = not self._session.is_variable(cursor, given[0])
-            chosen, workspace = source.roles(*given[1:6]), self._session.workspace
-            return arrays.texts([source.select(cursor, given[0], chosen, workspace, seen)] * len(args[0]))
-        finally:
-            cursor.close()
+        return arrays.texts([self._session.select(given[0], source.roles(*given[1:6]))] * len(args[0]))
 
     def options(self, *args: pa.Array) -> pa.Array:
         """The eleven parameters of a detection to their checked form, as JSON."""

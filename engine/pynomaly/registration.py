@@ -11,6 +11,7 @@ from pynomaly.catalog.datasets import DatasetFunctions
 from pynomaly.catalog.evaluations import EvaluationFunctions
 from pynomaly.catalog.explanations import ExplanationFunctions
 from pynomaly.catalog.functions import CatalogFunctions
+from pynomaly.catalog.pipelines import PipelineFunctions
 from pynomaly.catalog.profiles import ProfileFunctions
 from pynomaly.catalog.records import RecordFunctions
 from pynomaly.catalog.runs import RunFunctions
@@ -34,7 +35,8 @@ from pynomaly.schema import (
 
 def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
     """Register every function once for a database instance."""
-    functions, catalog = Functions(session), CatalogFunctions(session)
+    pipelines = PipelineFunctions(session)
+    functions, catalog = Functions(session, pipelines), CatalogFunctions(session, pipelines)
     runs = RunFunctions(session)
     evaluations = EvaluationFunctions(session, runs)
     explanations = ExplanationFunctions(session, catalog, runs)
@@ -67,7 +69,8 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (catalog.detector_sql, "varchar", False),
         (catalog.row_score, "double", True),
         (catalog.load_model, sql_type(FITTED), True),
-        (catalog.model_features, "varchar[]", False),
+        (catalog.model_pipeline, "varchar", False),
+        (catalog.scored_source, "varchar", False),
         (runs.run_id, "varchar", False),
         (runs.run_source, "varchar", False),
         (runs.replay, "varchar", False),
@@ -80,6 +83,7 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (datasets.version_changes, "varchar", False),
         (evaluations.judged_rows, "varchar", False),
         (evaluations.anomaly_label, "double", False),
+        *pipelines.listed(),
         *explanations.listed(),
         *ValidationFunctions(session).listed(),
         *ProfileFunctions(session).listed(),

@@ -104,6 +104,18 @@ class ModelRow(msgspec.Struct, frozen=True):
         return f"{self.name} version {self.version}: {fitted}; {self.cut_off}{told}"
 
 
+class PipelineRow(msgspec.Struct, frozen=True):
+    """A version of a pipeline as its row tells it."""
+
+    name: str
+    version: int
+    steps: list[str]
+
+    def __str__(self) -> str:
+        """One sentence for a person."""
+        return f"{self.name} version {self.version}: {', '.join(self.steps)}"
+
+
 class Step(msgspec.Struct, frozen=True):
     """One step of a lineage: `child` came from `parent`; `depth` steps from the object that was asked for."""
 

@@ -160,6 +160,8 @@ def _with_model(run: Run, row: dict[str, Any]) -> tuple[dict[str, Any], dict[str
     fitted, asked = run.models(), run.progress.asked
     if len(fitted) != 1 or asked is None or asked.grouped:
         why = "every group has a model of its own"
+    elif run.asked.get("pipeline") is not None:
+        why = "it would need its pipeline fitted to the same rows; train_detector keeps both"
     else:
         try:
             kept = _model_row(run, fitted[0], asked)

@@ -30,6 +30,14 @@ PARAMETER = pa.struct(
         ("description", pa.string()),
     ]
 )
+FEATURE = pa.struct(
+    [
+        *((name, pa.string()) for name in ("name", "class", "kind", "takes")),
+        ("parameters", pa.list_(pa.string())),
+        ("summary", pa.string()),
+    ]
+)
+SUGGESTION = pa.struct([("step", pa.string()), ("why", pa.string())])
 RULE = pa.struct(
     [("name", pa.string()), ("is_default", pa.bool_()), ("summary", pa.string()), ("reference", pa.string())]
 )

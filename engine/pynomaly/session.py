@@ -15,6 +15,7 @@ import duckdb
 from pynomaly import frames, registration, source, versions
 from pynomaly.cache import ModelCache, Progress
 from pynomaly.errors import BadParameter
+from pynomaly.paths import macro_files
 from pynomaly.workers import Stop
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 USER_TABLES = "select table_name from information_schema.tables where table_schema <> 'pynomaly'"
 WORKSPACE = ".files"  # follows the name of the database file
+FEATURE_MACROS = "features_by_value"  # the file of the macros that steps call
 _SESSIONS: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictionary()
 
 
@@ -42,6 +44,8 @@ class Session:
         self.cursors: weakref.WeakSet[Engine] = weakref.WeakSet()
         self._creating = threading.local()
         self._con = con.cursor()
+        self._macros: duckdb.DuckDBPyConnection | None = None
+        self._lock = threading.Lock()
         with contextlib.suppress(duckdb.Error):  # a locked configuration keeps its own setting
             self._con.execute("set python_scan_all_frames = true")
         # The functions live as long as the connection that registers them, and hold `self`.
@@ -83,6 +87,17 @@ class Session:
             cursor.register(name, self.frames[name])
         return cursor
 
+    @contextlib.contextmanager
+    def macro_cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor that has the macros of features, for one user at a time."""
+        with self._lock:
+            if self._macros is None:
+                self._macros = self._con.cursor()
+                for file in macro_files():
+                    if file.stem == FEATURE_MACROS:
+                        self._macros.execute(file.read_text(encoding="utf-8"))
+            yield self._macros
+
     def is_variable(self, cursor: duckdb.DuckDBPyConnection, name: str) -> bool:
         """Whether a name is a frame in a Python variable; the query may yet see an uncommitted table of that name."""
         if name in self.frames or frames.find(name) is None:
@@ -93,6 +108,11 @@ class Session:
     def refuse_single_use(self, name: str) -> None:
         """Raise SourceSingleUse when a variable or a registered name holds a reader."""
         frames.refuse_reader(name, self.frames[name] if name in self.frames else frames.find(name))
+
+    def select(self, name: str, chosen: source.Roles) -> str:
+        """The SELECT of a source, with the columns that the macros need."""
+        self.refuse_single_use(name)
+        return source.select_relation(*self.resolved(name), chosen, name.startswith(source.SNAPSHOT))
 
     def relation(self, name: str) -> str:
         """A source as it stands in FROM."""
@@ -117,6 +137,8 @@ class Session:
         self.frames.clear()
         self.runs.clear()
         self.cache = ModelCache()
+        if self._macros is not None:
+            self._macros.close()
         self._con.close()
 
 

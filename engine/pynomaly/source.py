@@ -100,18 +100,12 @@ def roles(features: object, exclude: object, label: object, key: object, by: obj
     return found
 
 
-def select(
-    cursor: duckdb.DuckDBPyConnection, source: str, chosen: Roles, workspace: Path | None = None, seen: bool = True
-) -> str:
-    """The SELECT of a source; `cursor` looks its schema up and may not see temporary or uncommitted tables.
-
-    `workspace` and `seen` are those of `resolve`.
-    """
-    found, columns = resolve(cursor, source, workspace, seen)
+def select_relation(relation: str, columns: dict[str, str] | None, chosen: Roles, is_snapshot: bool = False) -> str:
+    """The SELECT of a source as `resolve` found it."""
     if columns is None:
-        return _select_unseen(found, chosen)
-    _refuse_result_columns(columns, is_snapshot=source.startswith(SNAPSHOT))
-    return _select_seen(found, columns, chosen)
+        return _select_unseen(relation, chosen)
+    _refuse_result_columns(columns, is_snapshot)
+    return _select_seen(relation, columns, chosen)
 
 
 def resolve(
@@ -308,6 +302,16 @@ def _unusable(type_name: str) -> str | None:
 def is_number(type_name: str) -> bool:
     """Whether a type of DuckDB is one of numbers."""
     return _NUMBER.match(type_name) is not None
+
+
+def is_text(type_name: str) -> bool:
+    """Whether a type of DuckDB is one of texts."""
+    return _TEXT.match(type_name) is not None
+
+
+def is_time(type_name: str) -> bool:
+    """Whether a type of DuckDB is a date, with or without a time of the day."""
+    return _TIMESTAMP.match(type_name) is not None or type_name == "TIMESTAMP WITH TIME ZONE"
 
 
 def _feature(name: str, type_name: str) -> str:

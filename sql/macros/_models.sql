@@ -18,7 +18,7 @@ create or replace temp macro _chosen_model(model, version, explain) as table
     select
         _load_model(
             stored.state, stored.digest, explain, getvariable('pynomaly_run'), getvariable('pynomaly_cursor'),
-            current_setting('threads')
+            current_setting('threads'), stored.pipeline, _model_pipeline(model, version)
         ) as _pynomaly_fit
     from _wanted_model(model, version) as wanted -- a plain join with a catalogue that is empty would be folded away, and the check with it
     left join query(_catalog('models')) as stored on stored.name = model and stored.version = wanted.number;

@@ -9,12 +9,16 @@
 create or replace temp macro detect_anomalies(
     source, algorithm := 'auto', combine := null, features := null, exclude := null, label := null, key := null,
     "by" := null, contamination := null, threshold := null, top_k := null, explain := 0, sample_rows := 262144, seed := 0,
-    parameters := null
+    parameters := null, pipeline := null
 ) as table
-    with input as not materialized (
+    with _pynomaly_piped as materialized (
+        from query(_piped(source, pipeline, false))
+    ),
+    input as not materialized (
         from query(_source(
             source, features, exclude, label, key, "by",
-            _options(algorithm, combine, contamination, threshold, top_k, explain, sample_rows, seed, parameters, features, "by")
+            _options(algorithm, combine, contamination, threshold, top_k, explain, sample_rows, seed, parameters, features, "by"),
+            pipeline
         ))
     ),
     keys as not materialized (
@@ -129,12 +133,12 @@ create or replace temp macro detect_anomalies(
 create or replace temp macro detect_anomalies(
     source, algorithm := 'auto', combine := null, features := null, exclude := null, label := null, key := null,
     "by" := null, contamination := null, threshold := null, top_k := null, explain := 0, sample_rows := 262144, seed := 0,
-    parameters := null
+    parameters := null, pipeline := null
 ) as (
     select list(scored)
     from detect_anomalies(
         source, algorithm := algorithm, combine := combine, features := features, exclude := exclude, label := label,
         key := key, "by" := "by", contamination := contamination, threshold := threshold, top_k := top_k, explain := explain,
-        sample_rows := sample_rows, seed := seed, parameters := parameters
+        sample_rows := sample_rows, seed := seed, parameters := parameters, pipeline := pipeline
     ) as scored
 );

@@ -21,13 +21,13 @@ create or replace temp macro _next_detector_version(detector) as table
 create or replace temp macro define_detector(
     detector, algorithm := null, combine := null, features := null, exclude := null, label := null, key := null,
     "by" := null, contamination := null, threshold := null, top_k := null, explain := null, sample_rows := null,
-    seed := null, parameters := null
+    seed := null, parameters := null, pipeline := null
 ) as table
     select
         _detector_name(detector) as name, version,
         _detector_options(
             algorithm, combine, features, exclude, label, key, "by", contamination, threshold, top_k, explain, sample_rows,
-            seed, parameters
+            seed, parameters, pipeline
         )::json as options,
         false as deleted, now() as created_at, _who(getvariable('pynomaly_user')) as created_by
     from _next_detector_version(detector);

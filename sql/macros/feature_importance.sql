@@ -13,7 +13,7 @@ create or replace temp macro _flagged_by_model(model, version, source) as table
     ),
     scored as not materialized (
         select _pynomaly_row, _score(_pynomaly_fit.model, _pynomaly_row) as score, _pynomaly_fit.threshold as threshold
-        from query(_source(source, _model_features(model, version), null, null, null, null, null)), chosen
+        from query(_scored_source(source, model, version)), chosen
     ),
     flagged as not materialized (
         select _pynomaly_row from scored where score > threshold

@@ -13,7 +13,7 @@ create or replace temp macro score_anomalies(source, model, version := null, exp
     ),
     scored as not materialized (
         select input.*, _pynomaly_fit, _score(_pynomaly_fit.model, _pynomaly_row) as _pynomaly_score
-        from query(_source(source, _model_features(model, version), null, null, null, null, null)) as input, chosen
+        from query(_scored_source(source, model, version)) as input, chosen
     )
     select
         * exclude (

@@ -9,17 +9,24 @@
 create or replace temp macro train_detector(
     model, source, algorithm := 'auto', combine := null, features := null, exclude := null, label := null,
     contamination := null, threshold := null, sample_rows := 262144, seed := 0, parameters := null,
-    require_valid := false
+    require_valid := false, pipeline := null
 ) as table
     with _pynomaly_gate as materialized (
         from query(_gate(source, require_valid))
+    ),
+    _pynomaly_pipeline as materialized (
+        from query(_kept_pipeline(source, pipeline))
+    ),
+    _pynomaly_piped as materialized (
+        from query(_piped(source, pipeline, true))
     ),
     input as not materialized (
         from query(_source(
             source, features, exclude, label, null, null,
             _options(
                 algorithm, combine, contamination, threshold, null, 0, sample_rows, seed, parameters, features, null
-            )
+            ),
+            pipeline
         ))
     ),
     total as materialized (
@@ -50,5 +57,6 @@ create or replace temp macro train_detector(
         (
             select coalesce(max(stored.version), 0) + 1 from query(_catalog('models')) as stored where stored.name = model
         )::integer as version,
-        _address(source) as source, fields.*, now() as created_at, _who(getvariable('pynomaly_user')) as created_by
+        _address(source) as source, fields.*, (select kept.pipeline from _pynomaly_pipeline as kept) as pipeline,
+        now() as created_at, _who(getvariable('pynomaly_user')) as created_by
     from fields;

@@ -57,6 +57,10 @@ create or replace view pynomaly.lineage as
     from pynomaly.models
     where run_id is not null
     union all
+    select 'rows:' || fingerprint, coalesce('run:' || run_id, 'model:' || name || '@' || version), 'sampled', created_at
+    from pynomaly.models
+    where fingerprint <> ''
+    union all
     select distinct 'source:' || source, 'snapshot:' || snapshot, 'copied', min(started_at) over (partition by source, snapshot)
     from pynomaly.runs
     where snapshot is not null and source_version is null
@@ -90,5 +94,5 @@ create or replace view pynomaly.lineage as
 comment on view pynomaly.lineage is 'What came from what, one step a row';
 comment on column pynomaly.lineage.parent is 'Kind and name of the object that was there first';
 comment on column pynomaly.lineage.child is 'Kind and name of the object that came from it';
-comment on column pynomaly.lineage.relation is 'How it came: trained, fitted, copied, read, scored, saved, labelled, loaded or followed';
+comment on column pynomaly.lineage.relation is 'How it came: trained, fitted, sampled, copied, read, scored, saved, labelled, loaded or followed';
 comment on column pynomaly.lineage.at is 'When';

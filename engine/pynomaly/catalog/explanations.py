@@ -118,7 +118,11 @@ class ExplanationFunctions:
         run = self._run(arrays.constants(args)[0])
         fields = ", ".join(f"{identifier(name)} := {identifier(name)}" for name in run.features)
         row = f"struct_pack({fields or '_pynomaly_nothing := null::boolean'})"
-        select = f"select _pynomaly_key, {row} as _pynomaly_row from _run_rows({literal(run.id)})"
+        relation, planned = f"_run_rows({literal(run.id)})", self._catalog.planned(run.model, run.version)
+        if planned is not None and planned.pipeline is not None:
+            read = self._runs.saved(run.id).read
+            relation = self._catalog.pipelines.of_relation(relation, read, planned.pipeline)
+        select = f"select _pynomaly_key, {row} as _pynomaly_row from {relation}"
         return arrays.texts([select] * len(args[0]))
 
     def run_model(self, *args: pa.Array) -> pa.Array:
@@ -234,7 +238,7 @@ class ExplanationFunctions:
     def _source_of(self, model: str, version: int | None) -> str:
         """What a committed model was trained on."""
         with closing(self._session.lookup_cursor("")) as cursor:
-            chosen, _ = self._catalog.committed_version(cursor, model, version)
+            chosen = self._catalog.committed(cursor, model, version).version
             source = str(cursor.execute(_SOURCE, [model, chosen]).fetchall()[0][0])
         if source.startswith(LANDED):
             raise UnknownSource(

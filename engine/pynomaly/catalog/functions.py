@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 import msgspec
@@ -13,16 +13,25 @@ import pyarrow as pa
 from pynomaly import arrays, options
 from pynomaly.cache import Fitted
 from pynomaly.catalog import migrations
-from pynomaly.errors import BadParameter, SourceUnreadable, UnknownModel, UnknownSource, did_you_mean
+from pynomaly.catalog.pipelines import PipelineFunctions
+from pynomaly.errors import (
+    BadParameter,
+    ModelNotCommitted,
+    SourceUnreadable,
+    UnknownModel,
+    UnknownSource,
+    did_you_mean,
+)
 from pynomaly.quoting import literal
 from pynomaly.schema import FITTED, TRAINED
+from pynomaly.source import roles
 from pynomaly.workers import Work, aside, never, working
 
 if TYPE_CHECKING:
     from pynomaly.functions import Session
     from pynomaly.model import Model
 
-_VERSIONS = "select stored.version, stored.digest from pynomaly.models as stored where stored.name = ?"
+_VERSIONS = "select stored.version, stored.digest, {has_pipeline} from pynomaly.models as stored where stored.name = ?"
 _CHAMPION = """
 select version from (
     select changes.version, arg_max(changes.stage, changes.number) as stage
@@ -31,16 +40,33 @@ select version from (
 """
 _NAMES = "select distinct stored.name from pynomaly.models as stored where stored.run_id is null"
 _STATE = "select stored.state from pynomaly.models as stored where stored.name = ? and stored.version = ?"
-_FEATURES = "select stored.features from pynomaly.models as stored where stored.name = ? and stored.version = ?"
+PIPELINE = "pipeline"  # the column of a model's pipeline
 STAGES = ("draft", "staging", "champion", "retired")
+
+
+class Committed(NamedTuple):
+    """A committed model."""
+
+    version: int
+    digest: str
+    has_pipeline: bool
+
+
+class Planned(NamedTuple):
+    """What a query of a model is planned with."""
+
+    features: list[str]
+    pipeline: str | None  # as JSON
 
 
 class CatalogFunctions:
     """The functions of one database instance; each takes and returns columns of a chunk."""
 
-    def __init__(self, session: "Session") -> None:
+    def __init__(self, session: "Session", pipelines: PipelineFunctions) -> None:
         self._session = session
+        self.pipelines = pipelines
         self._is_there = False
+        self._has_pipelines = False
         self._known: set[str] = set()  # tables that were there; one that somebody drops is DuckDB's error
 
     def catalog(self, *args: pa.Array) -> pa.Array:
@@ -52,6 +78,10 @@ class CatalogFunctions:
             with closing(self._session.lookup_cursor("")) as cursor:
                 known = migrations.check_table(cursor, table)
         self._known |= {table} if known else set()
+        if table == "models" and known:
+            with closing(self._session.lookup_cursor("")) as cursor:
+                if not self._has_pipeline_column(cursor):
+                    return arrays.texts([f"select *, null::json as {PIPELINE} from pynomaly.models"] * len(args[0]))
         return arrays.texts([f"from pynomaly.{table}" if known else migrations.empty_select(table)] * len(args[0]))
 
     def who(self, *args: pa.Array) -> pa.Array:
@@ -101,8 +131,13 @@ class CatalogFunctions:
         return pa.array([former[-1]] * len(args[0]), pa.int32())
 
     def load_model(self, *args: pa.Array) -> pa.Array:
-        """(state, digest, explain, run, cursor, threads) of a stored model to its handle and threshold."""
-        state, digest, explain, run, cursor, threads = (column[0] for column in args)
+        """(state, digest, explain, run, cursor, threads, pipeline, planned) of a model to its handle and threshold.
+
+        `planned` is the pipeline that the query applies, which must be the model's own.
+        """
+        state, digest, explain, run, cursor, threads, pipeline, planned = (column[0] for column in args)
+        if pipeline.as_py() != planned.as_py():
+            raise ModelNotCommitted("the model was trained in this transaction", "commit it, then score")
         cache, work = self._session.cache, Work(threads.as_py(), self._session.stops.get(cursor.as_py(), never()))
         handle = self._load(digest.as_py(), state.as_py, explain.as_py(), work)
         entry = cache.get(handle)
@@ -117,9 +152,12 @@ class CatalogFunctions:
         (file,) = arrays.constants(args)
         if not isinstance(file, str) or not Path(file).is_file():
             raise UnknownSource(f"file {file!r} does not exist", "give a file that was copied from export_model")
-        select = f"select {', '.join(migrations.columns('models'))} from read_parquet({literal(file)})"
         try:
             with closing(self._session.lookup_cursor("")) as cursor:
+                there = {row[0] for row in cursor.execute(f"describe from read_parquet({literal(file)})").fetchall()}
+                kept = [name for name in migrations.columns("models") if name != PIPELINE or name in there]
+                missing = "" if PIPELINE in kept else f", null::json as {PIPELINE}"  # a file of an older release
+                select = f"select {', '.join(kept)}{missing} from read_parquet({literal(file)})"
                 cursor.execute(f"describe {select}")
         except duckdb.Error:
             raise SourceUnreadable(
@@ -154,25 +192,29 @@ class CatalogFunctions:
         _check_name(model)
         work = Work(threads, self._session.stops.get(cursor, never()))
         with closing(self._session.lookup_cursor("")) as lookup:
-            handle = self._committed(lookup, model, version, work)
+            found = self.committed(lookup, model, version)
+            handle = self._load(
+                found.digest, lambda: lookup.execute(_STATE, [model, found.version]).fetchall()[0][0], 0, work
+            )
+            pipeline = self._plan(lookup, model, found).pipeline if found.has_pipeline else None
+        if pipeline is not None:
+            rows = self.pipelines.of_rows(rows, pipeline)
         scores, _ = self._session.cache.get(handle).model.score(rows)
         return arrays.floats(scores, np.isnan(scores))
 
-    def _committed(self, lookup: duckdb.DuckDBPyConnection, model: str, version: int | None, work: Work) -> int:
-        """The handle of a committed model."""
-        chosen, digest = self.committed_version(lookup, model, version)
-        return self._load(digest, lambda: lookup.execute(_STATE, [model, chosen]).fetchall()[0][0], 0, work)
-
-    def committed_version(self, lookup: duckdb.DuckDBPyConnection, model: str, version: int | None) -> tuple[int, str]:
-        """The version of a committed model that is meant, and its digest."""
+    def committed(self, lookup: duckdb.DuckDBPyConnection, model: str, version: int | None) -> Committed:
+        """The committed model that is meant."""
         _check_name(model)
-        known = lookup.execute(_VERSIONS, [model]).fetchall() if self.has_catalog(lookup) else []
+        known = []
+        if self.has_catalog(lookup):
+            has_pipeline = f"stored.{PIPELINE} is not null" if self._has_pipeline_column(lookup) else "false"
+            known = lookup.execute(_VERSIONS.format(has_pipeline=has_pipeline), [model]).fetchall()
         versions = [row[0] for row in known]
         promoted = lookup.execute(_CHAMPION, [model]).fetchall() if version is None and len(versions) > 1 else []
         champion = promoted[0][0] if promoted else None
         names = lookup.execute(_NAMES).fetchall() if not known and self._is_there else []
         chosen = _chosen(model, version, [row[0] for row in names], versions, champion)
-        return chosen, known[versions.index(chosen)][1]
+        return Committed(*known[versions.index(chosen)])
 
     def has_catalog(self, lookup: duckdb.DuckDBPyConnection) -> bool:
         """Whether the database has the catalogue's tables; once seen they stay."""
@@ -189,19 +231,42 @@ class CatalogFunctions:
 
         return self._session.cache.keep((digest, explain, work.threads, id(work.stop)), load, work)
 
-    def model_features(self, *args: pa.Array) -> pa.Array:
-        """(model, version) to the columns that the model needs; NULL where the lookup cannot tell.
+    def model_pipeline(self, *args: pa.Array) -> pa.Array:
+        """(model, version) to the pipeline of the committed model that is meant; NULL for none."""
+        found = self.planned(*arrays.constants(args))
+        return arrays.texts([found.pipeline if found else None] * len(args[0]))
 
-        It sees committed models only: without a version, another one may be meant.
-        """
-        model, version = arrays.constants(args)
-        _check_name(model)
-        found = []
-        if version is not None:
-            with closing(self._session.lookup_cursor("")) as cursor:
-                if self.has_catalog(cursor):
-                    found = cursor.execute(_FEATURES, [model, version]).fetchall()
-        return pa.array([found[0][0] if found else None] * len(args[0]), pa.list_(pa.string()))
+    def scored_source(self, *args: pa.Array) -> pa.Array:
+        """(source, model, version) to the SELECT of a source with the columns that the model needs."""
+        name, model, version = arrays.constants(args)
+        _check_source(name)
+        found = self.planned(model, version)
+        if found is not None and found.pipeline is not None:
+            return arrays.texts([self.pipelines.scored(name, found.features, found.pipeline)] * len(args[0]))
+        features = found.features if found is not None else None
+        return arrays.texts([self._session.select(name, roles(features, None, None, None, None))] * len(args[0]))
+
+    def planned(self, model: str, version: int | None) -> Planned | None:
+        """What the committed model needs that is meant, as far as the lookup can tell."""
+        with closing(self._session.lookup_cursor("")) as cursor:
+            try:
+                found = self.committed(cursor, model, version)
+            except UnknownModel:
+                return None
+            # without a version another model may be meant, which is not committed yet
+            is_certain = version is not None or found.has_pipeline
+            return self._plan(cursor, model, found) if is_certain else None
+
+    def _plan(self, cursor: duckdb.DuckDBPyConnection, model: str, found: Committed) -> Planned:
+        """What a committed model needs."""
+        pipeline = PIPELINE if found.has_pipeline else "null"
+        select = f"select features, {pipeline} from pynomaly.models where name = ? and version = ?"
+        return Planned(*cursor.execute(select, [model, found.version]).fetchall()[0])
+
+    def _has_pipeline_column(self, cursor: duckdb.DuckDBPyConnection) -> bool:
+        """Whether models have pipelines: not in an attached catalogue of an older release. Once there they stay."""
+        self._has_pipelines = self._has_pipelines or migrations.check_table(cursor, "pipelines")
+        return self._has_pipelines
 
 
 def _chosen(model: str, version: object, names: list[str], versions: list[int], champion: int | None) -> int:
@@ -214,6 +279,11 @@ def _chosen(model: str, version: object, names: list[str], versions: list[int], 
     if chosen not in versions:
         raise UnknownModel(f"`{model}` has no version {chosen}", f"it has {_listed(versions)}")
     return chosen
+
+
+def _check_source(name: object) -> None:
+    if not isinstance(name, str) or not name:
+        raise BadParameter(f"the source is {name!r}", "give the name of a table, view, frame or file")
 
 
 def _check_name(model: object) -> None:

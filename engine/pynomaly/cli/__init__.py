@@ -25,8 +25,8 @@ EPILOGUE = """Exit codes: 0 done; 1 failed; 2 wrong usage; 3 not found; 4 not va
 10 anomalies found under --fail-on-anomalies; 130 interrupted.
 """
 VERBS = (
-    *("detect", "score", "compare", "estimate", "evaluate", "detector", "model", "run", "lineage", "catalog"),
-    *("dataset", "profile", "validate", "rules"),
+    *("detect", "score", "compare", "estimate", "evaluate", "detector", "model", "pipeline", "run", "lineage"),
+    *("catalog", "dataset", "profile", "validate", "rules"),
     *("sql", "algorithms", "quickstart", "doctor"),
 )
 

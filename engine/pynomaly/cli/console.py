@@ -33,6 +33,8 @@ EXIT_CODES = {
     "unknown_source": 3,
     "unknown_algorithm": 3,
     "unknown_model": 3,
+    "unknown_pipeline": 3,
+    "unknown_feature": 3,
     "unknown_run": 3,
     "unknown_dataset": 3,
     "unknown_key": 3,

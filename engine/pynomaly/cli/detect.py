@@ -42,6 +42,9 @@ class Detection:
     parameters: Annotated[
         str | None, Parameter(help="The algorithm's own parameters as JSON: '{\"n_neighbors\": 10}'.")
     ] = None
+    pipeline: Annotated[str | None, Parameter(help="The features of this pipeline, by its name or name@version.")] = (
+        None
+    )
 
     def call(self, source: str, format_: Format, settings: Settings) -> Call:
         """The call with the parameters that are given; the macro has its own defaults for the others."""
@@ -57,6 +60,7 @@ class Detection:
             "sample_rows": self.sample_rows,
             "seed": settings.seed if self.seed is None else self.seed,
             "parameters": json_object(self.parameters),
+            "pipeline": self.pipeline,
         }
         options = {name: value for name, value in given.items() if value is not None}
         return Call(source, options)

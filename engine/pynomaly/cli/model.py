@@ -44,6 +44,9 @@ def train(
     sample_rows: Annotated[int | None, Parameter(help="Fit on about so many rows at most (262144).")] = None,
     seed: Annotated[int | None, Parameter(help="The seed of everything random (0).")] = None,
     parameters: Annotated[str | None, Parameter(help="The algorithm's own parameters as JSON.")] = None,
+    pipeline: Annotated[
+        str | None, Parameter(help="The features of this pipeline, which the model keeps; by name or name@version.")
+    ] = None,
     common: Common = COMMON,
 ) -> int:
     """Train a model on SOURCE and keep it in the database: `pynomaly model train fraud payments --db team.duckdb`."""
@@ -62,6 +65,7 @@ def train(
             sample_rows=sample_rows,
             seed=settings.seed if seed is None else seed,
             parameters=json_object(parameters),
+            pipeline=pipeline,
         )
     common.voice.say(str(trained))
     for note in trained.notes:
