@@ -19,7 +19,7 @@ LAYERS = (
     ("combination",),
     ("algorithms", "deviations", "ensembles", "plugins", "wrapped"),
     ("registry",),
-    ("features", "feature_macros", "feature_sql", "steps", "columns", "encoding", "quoting", "schema"),
+    ("features", "feature_macros", "feature_sql", "steps", "columns", "encoding", "quoting", "schema", "urls"),
     ("snapshots", "versions"),
     ("source", "pipelines", "suggestions", "options", "calls"),
     ("rules",),
