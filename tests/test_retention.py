@@ -16,7 +16,8 @@ HASHES = {name: name * 64 for name in "abcdef"}
 VERSION = """
 insert into pynomaly.dataset_versions by name
 select
-    'd' as name, 1 as version, ? as snapshot, '{}' as columns, 5 as n_rows, 9 as n_bytes, 't' as source,
+    'd' as name, 1 as version, ? as snapshot, '{}' as columns, 5 as n_rows, 9 as n_bytes, 0 as n_quarantined,
+    't' as source,
     'ada' as created_by
 """
 

@@ -537,8 +537,10 @@ for room, key in (({path.stat().st_size + 4096}, "id"), (4096, None)):
 """
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     in_database, in_folder = told.splitlines()
-    assert f"[not_written] `{path}" in in_database
-    assert f"[not_written] `{path}.files/snapshots/" in in_folder
+    assert "[storage_full] " in in_database
+    assert str(path) in in_database
+    assert "[storage_full] " in in_folder
+    assert f"{path}.files/snapshots/" in in_folder
     with pynomaly.connect(path) as again:
         assert not any(row["saved"] for row in runs(again))
         assert again.execute("select count(*) from pynomaly.results").fetchall() == [(0,)]

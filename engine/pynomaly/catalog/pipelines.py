@@ -13,7 +13,6 @@ from pynomaly import arrays, pipelines, source, suggestions
 from pynomaly.catalog.migrations import check_table
 from pynomaly.errors import BadParameter, NeedsHistory, UnknownPipeline, did_you_mean
 from pynomaly.feature_macros import COLUMN, MACROS
-from pynomaly.kernels.ranks import normal_ranks
 from pynomaly.pipelines import KEPT, PIPED, Pipeline, Placed
 from pynomaly.quoting import identifier, literal
 from pynomaly.schema import FEATURE, SUGGESTION, sql_type
@@ -87,6 +86,8 @@ class PipelineFunctions:
         values, grid = arrays.contiguous(args[0]), args[1][0].as_py() if len(args[1]) else None
         if not grid or None in grid:
             return pa.nulls(len(values), pa.float64())
+        from pynomaly.kernels.ranks import normal_ranks  # brings numba, which `import pynomaly` must not
+
         ranks = normal_ranks(arrays.doubles(values), np.array(grid))
         return arrays.floats(ranks, np.isnan(ranks))
 
