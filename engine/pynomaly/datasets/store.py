@@ -133,7 +133,8 @@ class Datasets:
     def remove(self, name: str, force: bool = False) -> None:
         """Remove a dataset with all its versions; DatasetInUse where runs or models depend on it, unless by force.
 
-        Snapshots that a run or another dataset needs stay.
+        Snapshots that a run or another dataset needs stay; those removed in a transaction, which may yet be undone, go
+        with vacuum_catalog.
         """
         self._make_ready()
         gone = self.versions(name)
@@ -145,6 +146,8 @@ class Datasets:
         last = gone[-1]
         with self._transaction():
             self._change(name, last.source, {}, last.version, deleted=True)
+        if is_in_transaction(self._con):
+            return
         used = {row[0] for row in self._engine.execute(_STILL_USED).fetchall()}
         for version in gone:
             if version.snapshot not in used:
