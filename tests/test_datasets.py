@@ -20,6 +20,7 @@ from pynomaly.errors import (
     SourceUnreadable,
     UnknownColumn,
     UnknownDataset,
+    UnknownSource,
     WorkspaceMissing,
 )
 
@@ -284,6 +285,34 @@ def test_inside_a_transaction_a_version_comes_and_goes_with_it(db: pynomaly.Engi
     with pytest.raises(UnknownDataset):
         db.datasets.versions("raw_rows")
     assert db.datasets.add("raw_rows", "from range(9)").version == 1
+
+
+def test_a_removal_that_is_undone_leaves_the_dataset(db: pynomaly.Engine) -> None:
+    kept = db.datasets.add("payments", frame())
+    db.execute("begin")
+    db.datasets.remove("payments")
+    with pytest.raises(UnknownDataset):
+        db.datasets.versions("payments")
+    db.execute("rollback")
+    assert snapshots(db) == [f"{kept.snapshot}.parquet"]
+    assert len(db.detect("payments")) == N_ROWS
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "p" * 300 + ".csv", f"from {'x' * 300} where a = '/'"], ids=len)
+def test_a_source_too_long_for_a_path_is_looked_for_all_the_same(db: pynomaly.Engine, name: str) -> None:
+    with pytest.raises(UnknownSource):
+        db.detect(name)
+    with pytest.raises(UnknownSource):
+        db.datasets.add("copies", name)
+    db.datasets.add("x" * 300, frame())
+    assert len(db.detect("x" * 300)) == N_ROWS
+
+
+def test_a_mistyped_dataset_is_proposed(db: pynomaly.Engine) -> None:
+    db.datasets.add("payments", frame())
+    for name in ("payment", "PAYMENTS"):
+        with pytest.raises(UnknownSource, match="did you mean `payments`"):
+            db.execute(f"from detect_anomalies('{name}')").fetchall()
 
 
 @pytest.mark.parametrize("name", ["", " ", "a@1", "a/b", "a.csv", "it's", "select 1", "snapshot:x", None, 3])

@@ -27,6 +27,7 @@ from pynomaly.errors import (
     UnknownSource,
     did_you_mean,
 )
+from pynomaly.paths import is_file, is_folder
 from pynomaly.quoting import identifier, literal
 
 RESULT_COLUMNS = ("anomaly_score", "is_anomaly", "reasons")
@@ -129,7 +130,7 @@ def resolve(
         if columns is not None:
             _refuse_unsplit(columns, source)
             return relation, columns
-    if Path(source).is_dir() and _is_path(source):
+    if _is_path(source) and is_folder(source):
         raise UnknownSource(f"`{source}` is a folder", f"name its files, such as '{source.rstrip('/')}/*.parquet'")
     is_dataset = versions.is_address(source) or not _is_path(source)
     if is_dataset and (version := versions.find(cursor, source)) is not None:
@@ -153,7 +154,7 @@ def _spellings(source: str) -> Iterable[str]:
     if parts:
         pieces = re.findall(r'"((?:[^"]|"")+)"|(\w+)', source)
         yield ".".join(identifier(quoted.replace('""', '"') or plain) for quoted, plain in pieces)
-    if _is_path(source) and Path(source).is_file():
+    if _is_path(source) and is_file(source):
         yield f"read_csv({literal(source)})"
 
 
@@ -227,7 +228,7 @@ def _is_path(source: str) -> bool:
 
 def _neighbours(source: str) -> list[str]:
     folder = Path(source).parent
-    if "*" in source or not folder.is_dir():
+    if "*" in source or not is_folder(str(folder)):
         return []
     return [str(folder / path.name) if "/" in source else path.name for path in folder.iterdir() if path.is_file()]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pynomaly.datasets import columnar, hdf5, pointers, sheets, text
 from pynomaly.datasets.opened import Opener
+from pynomaly.paths import is_folder
 
 # A source that is served from elsewhere begins with a scheme; what opens it gives Arrow batches or a SELECT.
 SCHEMES: dict[str, Opener] = {}
@@ -33,7 +34,7 @@ def opener(source: str) -> Opener | None:
         suffixes.pop()
     if suffixes and suffixes[-1] in SUFFIXES:
         return SUFFIXES[suffixes[-1]]
-    return columnar.folder if source and path.is_dir() else None
+    return columnar.folder if source and is_folder(source) else None
 
 
 def is_statement(source: str) -> bool:
