@@ -121,8 +121,7 @@ def resolve(
         return identifier(source), None
     if source.startswith(SNAPSHOT):
         path = snapshots.path_of(workspace, source.removeprefix(SNAPSHOT))
-        numbered = f"(select *, file_row_number + 1 as {PLACE} from read_parquet({literal(str(path))}))"
-        return numbered, _describe(cursor, numbered, source)
+        return numbered(path), _describe(cursor, numbered(path), source)
     if source.lower().startswith(("http://", "https://", "s3://", "/dev/stdin")):
         raise SourceSingleUse(f"source `{source}` can be read once only", "load it into a table first")
     for relation in _spellings(source):
@@ -140,6 +139,11 @@ def resolve(
         near = did_you_mean(source, _neighbours(source))
         raise UnknownSource(f"file `{source}` does not exist", near or "check the path")
     return identifier(source), None
+
+
+def numbered(snapshot: Path) -> str:
+    """The rows of a snapshot with their numbers, as they stand in FROM."""
+    return f"(select *, file_row_number + 1 as {PLACE} from read_parquet({literal(str(snapshot))}))"
 
 
 def is_relation(cursor: duckdb.DuckDBPyConnection, source: str) -> bool:

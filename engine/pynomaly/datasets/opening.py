@@ -18,7 +18,10 @@ SUFFIXES: dict[str, Opener] = {
     **dict.fromkeys((".h5", ".hdf5"), hdf5.hdf5),
 }
 PACKED = (".gz", ".zst")  # follow the suffix of a text file that is packed
-_STATEMENT = re.compile(r"\s*(\(|(select|from|with|values|pivot|unpivot|describe|summarize)\s)", re.IGNORECASE)
+_COMMENT = r"--[^\n]*\n|/\*.*?\*/"
+_STATEMENT = re.compile(
+    rf"(\s|{_COMMENT})*(\(|(select|from|with|values|pivot|unpivot|describe|summarize)\s)", re.IGNORECASE | re.DOTALL
+)
 
 
 def opener(source: str) -> Opener | None:

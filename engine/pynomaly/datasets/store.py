@@ -1,6 +1,7 @@
 """The datasets of a database: loading a version, listing, exporting and removing."""
 
 import contextlib
+import re
 import shutil
 import tempfile
 import uuid
@@ -193,7 +194,9 @@ class Datasets:
         if options:
             raise BadParameter(f"`{next(iter(options))}` is no option of this source", "leave it out")
         if isinstance(source, str) and is_statement(source):
-            yield Opened(f"from ({source.strip().rstrip(';')})")
+            yield Opened(
+                f"from ({self._guard(lambda: _only_statement(self._con, source))}\n)"
+            )  # it may end in a comment
             return
         if isinstance(source, str) and "://" in source:
             raise UnknownSource(f"`{source}` begins with no scheme that is known", "give a file, a table or a frame")
@@ -298,6 +301,14 @@ class Datasets:
             with contextlib.suppress(duckdb.Error):
                 self._con.execute("rollback")
             raise
+
+
+def _only_statement(con: duckdb.DuckDBPyConnection, source: str) -> str:
+    """The one SELECT that a source is; BadParameter where another statement follows."""
+    found = con.extract_statements(source)
+    if len(found) != 1:
+        raise BadParameter(f"the source is {len(found)} statements", "give one SELECT")
+    return re.sub(r"[\s;]+$", "", found[0].query)
 
 
 def _check_name(name: object) -> None:
