@@ -389,7 +389,8 @@ def _place(column: Column, place_of: dict[str, int], type_: pa.StructType) -> in
     place = place_of.get(column.name, place_of.get(column.name.lower()))
     if place is None:
         names = [field.name for field in type_]
-        raise UnknownColumn(f"column `{column.name}` not found", did_you_mean(column.name, names))
+        near = did_you_mean(column.name, names)
+        raise UnknownColumn(f"column `{column.name}` not found", f"{near} (one of a nested type counts as none)")
     found = type_[place].type
     if not column.accepts(family(found)):
         raise UnknownColumn(

@@ -1,7 +1,17 @@
 """The errors of Pynomaly: one root, each with a stable code, an HTTP status and a message that says what to do."""
 
 import difflib
+import re
 from collections.abc import Iterable
+
+_PASSWORD = re.compile(
+    r"(://[^\s:/?#@'\"`]*):[^\s'\"`]*@|([?&][^\s=&'\"`]*pass[^\s=&'\"`]*=)[^\s&'\"`]*", re.IGNORECASE
+)
+
+
+def without_passwords(text: str) -> str:
+    """A text in which the addresses of databases have no password any more."""
+    return _PASSWORD.sub(lambda found: found[2] or f"{found[1]}@", text) if "://" in text else text
 
 
 class PynomalyError(Exception):
@@ -11,9 +21,9 @@ class PynomalyError(Exception):
     status = 500
 
     def __init__(self, cause: str, mend: str = "") -> None:
-        self.cause = cause
-        self.mend = mend
-        super().__init__(cause, mend)  # what a copy, or another process, makes the error of again
+        self.cause = without_passwords(cause)
+        self.mend = without_passwords(mend)
+        super().__init__(self.cause, self.mend)  # what a copy, or another process, makes the error of again
 
     def __str__(self) -> str:
         """Code, cause and mend in one sentence."""
@@ -67,6 +77,20 @@ class SourceSingleUse(PynomalyError):
 
     code = "source_single_use"
     status = 422
+
+
+class SourceUnavailable(PynomalyError):
+    """A source that is served from elsewhere does not answer, or stopped in the middle."""
+
+    code = "source_unavailable"
+    status = 503
+
+
+class SourceRefused(PynomalyError):
+    """A source that is served from elsewhere lets nobody in with these credentials."""
+
+    code = "source_refused"
+    status = 403
 
 
 class UnknownColumn(PynomalyError):

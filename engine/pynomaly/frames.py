@@ -6,6 +6,7 @@ from types import FrameType
 import numpy as np
 import pyarrow as pa
 
+from pynomaly import urls
 from pynomaly.errors import SourceSingleUse, SourceUnreadable, UnknownSource
 
 _FRAME_TYPES = {"DataFrame", "LazyFrame", "Table", "RecordBatch", "RecordBatchReader", "Dataset", "FileSystemDataset"}
@@ -20,7 +21,7 @@ def is_frame(value: object) -> bool:
 
 def called(source: object) -> str:
     """What a source is called in the record of a run: its name, or the type of the value that was given."""
-    return source if isinstance(source, str) else f"({type(source).__name__})"
+    return urls.shown(source) if isinstance(source, str) else f"({type(source).__name__})"
 
 
 def is_by_value(name: str) -> bool:

@@ -18,7 +18,7 @@ import msgspec
 from duckdb import token_type
 
 from pynomaly.catalog.models import who
-from pynomaly.errors import Interrupted
+from pynomaly.errors import Interrupted, without_passwords
 from pynomaly.source import DATA_SUFFIXES
 from pynomaly.translate import translate
 
@@ -186,7 +186,7 @@ def _unquoted(text: str) -> str:
 
 
 def _text(sql: str) -> str:
-    return HIDDEN if _SECRET.search(sql) else sql[:MOST_CHARACTERS]
+    return HIDDEN if _SECRET.search(sql) else without_passwords(sql)[:MOST_CHARACTERS]
 
 
 def _user(ask: Ask) -> str:

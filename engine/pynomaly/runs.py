@@ -13,7 +13,7 @@ from pynomaly.cache import Progress
 from pynomaly.catalog import models
 from pynomaly.catalog.migrations import check_table, migrate
 from pynomaly.catalog.runs import key_text
-from pynomaly.errors import Interrupted, KeyNotUnique, PynomalyError
+from pynomaly.errors import Interrupted, KeyNotUnique, PynomalyError, without_passwords
 from pynomaly.memory import PeakMemory
 from pynomaly.model import Model
 from pynomaly.options import Options
@@ -88,12 +88,14 @@ class Run:
         return {
             "id": self.id,
             "kind": self.kind,
-            "sql": self.sql,
+            "sql": without_passwords(self.sql),
             "source": self.source,
             "source_version": self.source_version,
             "snapshot": self.snapshot,
             "key": list(self.key),
-            "options": _json({name: value for name, value in self.asked.items() if value is not None}),
+            "options": without_passwords(
+                _json({name: value for name, value in self.asked.items() if value is not None})
+            ),
             "algorithm": found.algorithm if fitted or self.kind == "detect" else "",  # the model's is filled in
             "parameters": self._parameters(fitted),
             "seed": fitted[0].seed if fitted else found.seed,

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import msgspec
 
-from pynomaly import snapshots, versions
+from pynomaly import snapshots, urls, versions
 from pynomaly.columns import TEXT_WIDTH
 from pynomaly.encoding import LeftOut
 from pynomaly.errors import (
@@ -123,7 +123,10 @@ def resolve(
         path = snapshots.path_of(workspace, source.removeprefix(SNAPSHOT))
         return numbered(path), _describe(cursor, numbered(path), source)
     if source.lower().startswith(("http://", "https://", "s3://", "/dev/stdin")):
-        raise SourceSingleUse(f"source `{source}` can be read once only", "load it into a table first")
+        raise SourceSingleUse(f"source `{urls.shown(source)}` can be read once only", "load it into a table first")
+    if urls.scheme(source) is not None:
+        told = urls.shown(source)
+        raise SourceSingleUse(f"source `{told}` is served from elsewhere", f"load it: pynomaly dataset add NAME {told}")
     for relation in _spellings(source):
         columns = _describe(cursor, relation, source)
         if columns is not None:

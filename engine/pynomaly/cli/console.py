@@ -66,6 +66,7 @@ class Voice(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         """Let the engine's log say as much as this voice does."""
         logging.getLogger("pynomaly").setLevel(logging.ERROR if self.quiet else logging.WARNING)
+        logging.getLogger("stamina").setLevel(logging.ERROR)  # it says when a source is asked again, not which
 
     def say(self, text: str, style: str = "") -> None:
         """Tell one line."""

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from pynomaly import urls
 from pynomaly.calls import macro_call
 from pynomaly.cli import output, standard_input, table
 from pynomaly.cli.console import interruptible, loading
@@ -42,7 +43,9 @@ def _with_database(common: Common) -> Settings:
 @dataset.command
 def add(
     name: Name,
-    source: Annotated[str, Parameter(help="A file, a pattern or folder of files, `-`, a table, a view or a SELECT.")],
+    source: Annotated[
+        str, Parameter(help="A file, a pattern or folder of files, `-`, a table, a view, a SELECT or an address.")
+    ],
     /,
     *,
     strict: Annotated[bool, Parameter(help="Fail where a row cannot be read, and load nothing.")] = False,
@@ -52,16 +55,20 @@ def add(
     encoding: Annotated[str | None, Parameter(help="The encoding of a CSV, such as latin-1.")] = None,
     delimiter: Annotated[str | None, Parameter(help="What parts the fields of a CSV.")] = None,
     skip: Annotated[int | None, Parameter(help="Lines of a CSV above the names.")] = None,
+    from_table: Annotated[str | None, Parameter(name="--table", help="The table of a database's address.")] = None,
+    query: Annotated[str | None, Parameter(help="The query for a database's address.")] = None,
+    timeout: Annotated[float | None, Parameter(help="Seconds that an address may be silent (60).")] = None,
     common: Common = COMMON,
 ) -> int:
     """Load SOURCE as the next version: `pynomaly dataset add payments payments.csv --db team.duckdb`."""
     settings = _with_database(common)
-    given = {"sheet": sheet, "header": header, "path": path}
+    given: dict[str, object] = {"sheet": sheet, "header": header, "path": path}
     given |= {"encoding": encoding, "delimiter": delimiter, "skip": skip}
+    given |= {"table": from_table, "query": query, "timeout": timeout}
     options: dict[str, Any] = {option: value for option, value in given.items() if value is not None}
     with ExitStack() as stack:
         engine = stack.enter_context(opened(settings))
-        said = standard_input.NAME if source == STANDARD_INPUT else source
+        said = standard_input.NAME if source == STANDARD_INPUT else urls.shown(source)
         if source == STANDARD_INPUT:
             source = stack.enter_context(standard_input.landed())
         before = engine.execute("select max(version) from datasets() where name = ?", [name]).fetchall()[0][0]

@@ -8,7 +8,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from pynomaly.errors import BadParameter, PackageMissing, did_you_mean
+from pynomaly.errors import BadParameter, Interrupted, PackageMissing, did_you_mean
 
 
 class BadRow(msgspec.Struct, frozen=True):
@@ -36,6 +36,8 @@ class Opened(msgspec.Struct):
 class Asked(msgspec.Struct, frozen=True):
     """A source as it was asked for: what it is called, its options, and where it is read.
 
+    `address` is the source with all secrets; `is_stopped` tells whether the load is to end.
+
     `con` belongs to the load alone, `folder` is empty and is deleted after it.
     """
 
@@ -43,6 +45,13 @@ class Asked(msgspec.Struct, frozen=True):
     options: dict[str, object]
     con: duckdb.DuckDBPyConnection
     folder: Path
+    address: str = ""
+    is_stopped: Callable[[], bool] = bool
+
+    def check_stopped(self) -> None:
+        """Raise Interrupted where the load is to end."""
+        if self.is_stopped():
+            raise Interrupted("the load was interrupted", "run it again")
 
     def known(self, *names: str) -> None:
         """Raise BadParameter for an option that is not one of these."""

@@ -3,12 +3,15 @@
 import re
 from pathlib import Path
 
+from pynomaly import urls
 from pynomaly.datasets import columnar, hdf5, pointers, sheets, text
 from pynomaly.datasets.opened import Opener
+from pynomaly.datasets.remote import objects, postgres, sqlite
+from pynomaly.datasets.remote.databases import database
 from pynomaly.paths import is_folder
 
 # A source that is served from elsewhere begins with a scheme; what opens it gives Arrow batches or a SELECT.
-SCHEMES: dict[str, Opener] = {}
+SCHEMES: dict[str, Opener] = {}  # filled below, where what they need is there
 SUFFIXES: dict[str, Opener] = {
     **dict.fromkeys((".csv", ".tsv", ".txt"), text.csv),
     **dict.fromkeys((".json", ".jsonl", ".ndjson"), text.json_lines),
@@ -26,9 +29,9 @@ _STATEMENT = re.compile(
 
 def opener(source: str) -> Opener | None:
     """What opens a source; None for what the database itself knows: a table, a view, a version of a dataset."""
-    scheme = re.match(r"([a-z][a-z0-9+.-]+)://", source, re.IGNORECASE)
+    scheme = urls.scheme(source)
     if scheme is not None:
-        return SCHEMES.get(scheme[1].lower())
+        return SCHEMES.get(scheme)
     if source.lower().endswith(pointers.SUFFIX):
         return pointers.pointed(opener)
     path = Path(source)
@@ -43,3 +46,10 @@ def opener(source: str) -> Opener | None:
 def is_statement(source: str) -> bool:
     """Whether a source is a SELECT rather than a name."""
     return _STATEMENT.match(source) is not None
+
+
+SCHEMES |= {
+    **dict.fromkeys(("postgresql", "postgres"), database("adbc_driver_postgresql", "PostgreSQL", postgres.rows)),
+    "sqlite": database("adbc_driver_sqlite", "SQLite", sqlite.rows),
+    "s3": objects.objects(opener),
+}

@@ -13,7 +13,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from pynomaly import frames, snapshots, versions
+from pynomaly import frames, snapshots, urls, versions
 from pynomaly.cache import Progress
 from pynomaly.catalog.migrations import is_in_transaction, migrate
 from pynomaly.datasets import pointers
@@ -26,6 +26,7 @@ from pynomaly.errors import (
     RowsMalformed,
     SourceUnreadable,
     UnknownSource,
+    without_passwords,
 )
 from pynomaly.quoting import literal
 from pynomaly.source import DATA_SUFFIXES
@@ -87,18 +88,20 @@ class Datasets:
     ) -> Version:
         """Load a source as the next version of a dataset; the newest version where it has the same bytes.
 
-        `source` is a file, a pattern or folder of files, a table, view, frame variable, SELECT or dataset by name, or
-        a frame or reader by value. Rows that cannot be read go to `pynomaly.quarantine`, and with `strict` are an
-        error. `options` belong to the kind of file: `sheet` and `header` of Excel, `path` of HDF5, `encoding`,
-        `delimiter` and others of CSV. `called` is what its row says that the source is. Raises a PynomalyError, and
-        nothing has changed then.
+        `source` is a file, a pattern or folder of files, a table, view, frame variable, SELECT or dataset by name, a
+        frame or reader by value, or the address of what is served from elsewhere: postgresql://user@host/database and
+        sqlite:///file with `table` or `query`, as an option or in the address, or s3://bucket/key. Rows that cannot be
+        read go to `pynomaly.quarantine`, and with `strict` are an error. `options` belong to the kind of source:
+        `sheet` and `header` of Excel, `path` of HDF5, `encoding`, `delimiter` and others of CSV; `table`, `query` and
+        `timeout` (seconds of silence) of an address. `called` is what its row says that the source is. Raises a
+        PynomalyError, and nothing has changed then.
         """
         _check_name(name)
         self._make_ready()
         source = str(source) if isinstance(source, Path) else source
         with self._opened(source, options) as opened:
             landed = self._land(opened, strict)
-            return self._keep(name, called or frames.called(source), options, landed)
+            return self._keep(name, urls.told(called or frames.called(source), options), options, landed)
 
     def versions(self, name: str) -> list[Version]:
         """The versions of a dataset, the oldest first; UnknownDataset where there is none."""
@@ -185,7 +188,10 @@ class Datasets:
                 yield opened
             return
         with tempfile.TemporaryDirectory(prefix="pynomaly-") as folder, contextlib.ExitStack() as stack:
-            asked = Asked(str(source), options, self._con, Path(folder))
+            address = str(source)
+            asked = Asked(
+                urls.shown(address), options, self._con, Path(folder), address, lambda: bool(self._engine._stop[0])
+            )
             yield self._guard(lambda: stack.enter_context(found(asked)))
 
     @contextlib.contextmanager
@@ -199,7 +205,9 @@ class Datasets:
             )  # it may end in a comment
             return
         if isinstance(source, str) and "://" in source:
-            raise UnknownSource(f"`{source}` begins with no scheme that is known", "give a file, a table or a frame")
+            raise UnknownSource(
+                f"`{urls.shown(source)}` begins with no scheme that is known", "give a file, a table or a frame"
+            )
         with self._engine._as_name(source) as name:
             relation = self._guard(lambda: self._engine._session.relation(name))
             yield Opened(f"from {relation}")
@@ -280,7 +288,7 @@ class Datasets:
         return self.version(f"{name}@{number}")
 
     def _change(self, name: str, source: str, options: dict[str, Any], n: int, deleted: bool = False) -> None:
-        said = msgspec.json.encode(options, enc_hook=str).decode()
+        said = without_passwords(msgspec.json.encode(options, enc_hook=str).decode())
         values = [name, source, said, n, deleted, self._who(), name]
         self._engine.execute(_DATASET + _NEXT, values).fetchall()
 

@@ -1,0 +1,1 @@
+"""Sources that are served from elsewhere: databases by ADBC, objects of S3."""
