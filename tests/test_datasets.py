@@ -20,6 +20,7 @@ from pynomaly.errors import (
     SourceUnreadable,
     UnknownColumn,
     UnknownDataset,
+    UnknownSource,
     WorkspaceMissing,
 )
 
@@ -284,6 +285,67 @@ def test_inside_a_transaction_a_version_comes_and_goes_with_it(db: pynomaly.Engi
     with pytest.raises(UnknownDataset):
         db.datasets.versions("raw_rows")
     assert db.datasets.add("raw_rows", "from range(9)").version == 1
+
+
+def test_a_validation_names_the_version_and_knows_the_order_of_its_rows(db: pynomaly.Engine) -> None:
+    db.execute(
+        "create table raw as select timestamp '2026-03-01' + interval (i) hour as sold_at from range(60) as r(i)"
+    )
+    rules = db.suggest_rules("raw")
+    assert {"kind": "monotone", "columns": ["sold_at"], "severity": "warning"} in rules
+    db.set_rules("sales", rules)
+    db.datasets.add("sales", "raw")
+    assert db.suggest_rules("sales") == db.suggest_rules("sales@1") == rules
+    db.datasets.add("sales", "select sold_at from raw order by hash(sold_at)")
+    for source, address, found in (("sales@1", "sales@1", []), ("sales", "sales@2", ["monotone"])):
+        assert [finding.rule for finding in db.validate(source, save=True).findings] == found
+        db.execute(f"insert into pynomaly.validations by name from record_validation('{source}')")
+        kept = db.execute("select distinct source from pynomaly.validations where is_valid and n_rows = 60").fetchall()
+        assert (address,) in kept
+    assert len(kept) == 2
+
+
+@pytest.mark.parametrize(
+    "select", ["select 1 as a -- one", "select 1 as a ; ;", "-- one\nselect 1 as a", "/* one */ select 1 as a;"]
+)
+def test_a_select_may_have_comments(db: pynomaly.Engine, select: str) -> None:
+    assert db.datasets.add("one", select).columns == {"a": "INTEGER"}
+
+
+def test_nothing_follows_a_select(db: pynomaly.Engine) -> None:
+    with pytest.raises(BadParameter, match="2 statements"):
+        db.datasets.add("one", "select 1 as a; create table evil as select 1")
+    with pytest.raises(pynomaly.PynomalyError, match="syntax error"):
+        db.datasets.add("one", "select 1 as a) t; create table evil as (select 1 as a); from (select 1 as a")
+    assert db.execute("select count(*) from duckdb_tables() where table_name = 'evil'").fetchall() == [(0,)]
+
+
+def test_a_removal_that_is_undone_leaves_the_dataset(db: pynomaly.Engine) -> None:
+    kept = db.datasets.add("payments", frame())
+    db.execute("begin")
+    db.datasets.remove("payments")
+    with pytest.raises(UnknownDataset):
+        db.datasets.versions("payments")
+    db.execute("rollback")
+    assert snapshots(db) == [f"{kept.snapshot}.parquet"]
+    assert len(db.detect("payments")) == N_ROWS
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "p" * 300 + ".csv", f"from {'x' * 300} where a = '/'"], ids=len)
+def test_a_source_too_long_for_a_path_is_looked_for_all_the_same(db: pynomaly.Engine, name: str) -> None:
+    with pytest.raises(UnknownSource):
+        db.detect(name)
+    with pytest.raises(UnknownSource):
+        db.datasets.add("copies", name)
+    db.datasets.add("x" * 300, frame())
+    assert len(db.detect("x" * 300)) == N_ROWS
+
+
+def test_a_mistyped_dataset_is_proposed(db: pynomaly.Engine) -> None:
+    db.datasets.add("payments", frame())
+    for name in ("payment", "PAYMENTS"):
+        with pytest.raises(UnknownSource, match="did you mean `payments`"):
+            db.execute(f"from detect_anomalies('{name}')").fetchall()
 
 
 @pytest.mark.parametrize("name", ["", " ", "a@1", "a/b", "a.csv", "it's", "select 1", "snapshot:x", None, 3])

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 
-from pynomaly import frames
+from pynomaly import frames, versions
 from pynomaly.cache import Progress
 from pynomaly.catalog.migrations import changed_catalog, migrate
 from pynomaly.commands import Commands
@@ -254,6 +254,11 @@ class Engine(Detecting, Commands):
             return []
         return [str(row[0]) for row in rows] + list(self._session.frames)
 
+    def _sources(self) -> list[str]:
+        """The tables, views, frames and datasets that there are."""
+        with contextlib.closing(self._session.lookup_cursor("")) as cursor:
+            return self._names() + versions.names(cursor)
+
     def _stoppable(self) -> Stop:
         """The flag that stops this connection's fits and scores; its queries name it by a variable."""
         name = uuid.uuid4().hex
@@ -282,7 +287,7 @@ class Engine(Detecting, Commands):
             self._aborted = self._is_aborted()
             raise
         except (duckdb.Error, MemoryError, OSError, RuntimeError) as error:  # a stream raises the last two
-            found = changed_catalog(self._con, error) or translate(error, self._names)
+            found = changed_catalog(self._con, error) or translate(error, self._sources)
         self._aborted = self._is_aborted()
         raise found
 

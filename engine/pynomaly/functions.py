@@ -74,6 +74,9 @@ class Session(Protocol):
     def resolved(self, name: str) -> tuple[str, dict[str, str] | None]:
         """A source as it stands in FROM, and its columns with their types (None where they cannot be seen)."""
 
+    def in_order(self, name: str) -> tuple[str, str | None]:
+        """A source as it stands in FROM, and the column that numbers its rows as they are stored, if it has one."""
+
     def version(self, name: str) -> Version | None:
         """The version of a dataset that a source names; None where it is something else."""
 

@@ -1,5 +1,6 @@
-"""Where the SQL files are: inside an installed package, beside it in a checkout."""
+"""Where the SQL files are, inside an installed package or beside it in a checkout; what a text is as a path."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,20 @@ def macro_files() -> list[Path]:
 def migration_files() -> list[Path]:
     """The catalogue's migrations in the order in which they are applied."""
     return sorted((sql_folder() / "migrations").glob("*.sql"))
+
+
+def is_file(text: str) -> bool:
+    """Whether a text is the path of a file; one that no path can be, such as a long SELECT, is none."""
+    with contextlib.suppress(OSError, ValueError):
+        return Path(text).is_file()
+    return False
+
+
+def is_folder(text: str) -> bool:
+    """Whether a text is the path of a folder; one that no path can be is none."""
+    with contextlib.suppress(OSError, ValueError):
+        return Path(text).is_dir()
+    return False
 
 
 def config_folder(environment: Mapping[str, str] = os.environ) -> Path:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from pynomaly import frames, registration, source, versions
+from pynomaly import frames, registration, snapshots, source, versions
 from pynomaly.cache import ModelCache, Progress
 from pynomaly.errors import BadParameter
 from pynomaly.paths import macro_files
@@ -129,6 +129,19 @@ class Session:
             if not self.is_variable(cursor, name) and (found := versions.find(cursor, name)) is not None:
                 return None if source.is_relation(cursor, name) else found
         return None
+
+    def in_order(self, name: str) -> tuple[str, str | None]:
+        """A source as it stands in FROM, and the column that numbers its rows as they are stored, if it has one."""
+        relation, types = self.resolved(name)
+        if (version := self.version(name)) is not None:
+            rows = source.numbered(snapshots.path_of(self.workspace, version.snapshot))
+            return rows if versions.is_address(name) else versions.unshadowed(rows, version), source.PLACE
+        if source.PLACE in (types or {}):
+            return relation, source.PLACE
+        with contextlib.closing(self.lookup_cursor(name)) as cursor, contextlib.suppress(duckdb.Error):
+            cursor.execute(f"describe select rowid from {relation}")
+            return relation, "rowid"
+        return relation, None
 
     def close(self) -> None:
         """Let go of the lookup connection and the models, once the log is written."""

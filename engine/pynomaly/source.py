@@ -27,6 +27,7 @@ from pynomaly.errors import (
     UnknownSource,
     did_you_mean,
 )
+from pynomaly.paths import is_file, is_folder
 from pynomaly.quoting import identifier, literal
 
 RESULT_COLUMNS = ("anomaly_score", "is_anomaly", "reasons")
@@ -120,8 +121,7 @@ def resolve(
         return identifier(source), None
     if source.startswith(SNAPSHOT):
         path = snapshots.path_of(workspace, source.removeprefix(SNAPSHOT))
-        numbered = f"(select *, file_row_number + 1 as {PLACE} from read_parquet({literal(str(path))}))"
-        return numbered, _describe(cursor, numbered, source)
+        return numbered(path), _describe(cursor, numbered(path), source)
     if source.lower().startswith(("http://", "https://", "s3://", "/dev/stdin")):
         raise SourceSingleUse(f"source `{urls.shown(source)}` can be read once only", "load it into a table first")
     if urls.scheme(source) is not None:
@@ -132,7 +132,7 @@ def resolve(
         if columns is not None:
             _refuse_unsplit(columns, source)
             return relation, columns
-    if Path(source).is_dir() and _is_path(source):
+    if _is_path(source) and is_folder(source):
         raise UnknownSource(f"`{source}` is a folder", f"name its files, such as '{source.rstrip('/')}/*.parquet'")
     is_dataset = versions.is_address(source) or not _is_path(source)
     if is_dataset and (version := versions.find(cursor, source)) is not None:
@@ -142,6 +142,11 @@ def resolve(
         near = did_you_mean(source, _neighbours(source))
         raise UnknownSource(f"file `{source}` does not exist", near or "check the path")
     return identifier(source), None
+
+
+def numbered(snapshot: Path) -> str:
+    """The rows of a snapshot with their numbers, as they stand in FROM."""
+    return f"(select *, file_row_number + 1 as {PLACE} from read_parquet({literal(str(snapshot))}))"
 
 
 def is_relation(cursor: duckdb.DuckDBPyConnection, source: str) -> bool:
@@ -156,7 +161,7 @@ def _spellings(source: str) -> Iterable[str]:
     if parts:
         pieces = re.findall(r'"((?:[^"]|"")+)"|(\w+)', source)
         yield ".".join(identifier(quoted.replace('""', '"') or plain) for quoted, plain in pieces)
-    if _is_path(source) and Path(source).is_file():
+    if _is_path(source) and is_file(source):
         yield f"read_csv({literal(source)})"
 
 
@@ -230,7 +235,7 @@ def _is_path(source: str) -> bool:
 
 def _neighbours(source: str) -> list[str]:
     folder = Path(source).parent
-    if "*" in source or not folder.is_dir():
+    if "*" in source or not is_folder(str(folder)):
         return []
     return [str(folder / path.name) if "/" in source else path.name for path in folder.iterdir() if path.is_file()]
 

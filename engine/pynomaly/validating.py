@@ -56,7 +56,8 @@ class Validating:
         with self._as_name(source) as name:
             given = {"rules": asked if rules is not None or name != source else None}
             call = macro_call("record_validation", ("rules",), (name,), given)
-            row = f"from (select * replace ({literal(frames.called(source))} as source) from {call})"
+            called = "source" if name == source else literal(frames.called(source))  # of a dataset, its version
+            row = f"from (select * replace ({called} as source) from {call})"
             if save:
                 row = f"insert into pynomaly.validations by name {row} returning"
             fetched = self.execute(f"{row} {_FIELDS}" if save else f"select {_FIELDS} {row}").fetchall()[0]

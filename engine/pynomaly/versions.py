@@ -96,6 +96,14 @@ def find(cursor: duckdb.DuckDBPyConnection, source: str) -> Version | None:
     return of_row(rows[0]) if rows else None
 
 
+def names(cursor: duckdb.DuckDBPyConnection) -> list[str]:
+    """The names of the datasets; none where they cannot be read."""
+    try:
+        return [str(row[0]) for row in cursor.execute(_NAMES).fetchall()]
+    except duckdb.Error:  # above all where there is no catalogue
+        return []
+
+
 def unshadowed(relation: str, version: Version) -> str:
     """The relation of a dataset by its bare name; the query fails where it has a table or CTE of that name as well.
 
@@ -140,9 +148,8 @@ def _rows(cursor: duckdb.DuckDBPyConnection, sql: str, values: list[str], addres
 
 
 def _unknown(cursor: duckdb.DuckDBPyConnection, address: Address) -> UnknownDataset:
-    names = [str(row[0]) for row in _rows(cursor, _NAMES, [], address)]
-    if address.name not in names:
-        mend = did_you_mean(address.name, names) or "add it: pynomaly dataset add NAME SOURCE"
+    if address.name not in (known := names(cursor)):
+        mend = did_you_mean(address.name, known) or "add it: pynomaly dataset add NAME SOURCE"
         return UnknownDataset(f"there is no dataset `{address.name}`", mend)
     versions = live(cursor, address.name)
     if address.at is not None:

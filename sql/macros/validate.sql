@@ -38,7 +38,7 @@ create or replace temp macro record_validation(source, rules := null) as table
         select _meant_rules(source, rules) as found
     )
     select
-        uuid() as id, source as source, n_rows, n_errors = 0 as is_valid, found.rules::json as rules,
+        uuid() as id, _address(source) as source, n_rows, n_errors = 0 as is_valid, found.rules::json as rules,
         found.name as rules_name, found.version::integer as rules_version, coalesce(findings, []) as findings,
         now() as created_at, _who(getvariable('pynomaly_user')) as created_by
     from meant, _pynomaly_checked, _pynomaly_counted;

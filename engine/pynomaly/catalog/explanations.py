@@ -158,7 +158,8 @@ class ExplanationFunctions:
             why = next((note.partition(": ")[2] for note in notes if note.startswith("the model was not kept")), "")
             raise ModelNotKept(
                 f"the model of run {found.id} was not kept{f': {why}' if why else ''}",
-                "save a run of one group, with an algorithm whose `scores_new_rows` is true in algorithms()",
+                "save a run of one group without a pipeline, with an algorithm whose `scores_new_rows` is true in "
+                "algorithms(), or one that a trained model scored",
             )
         return SavedRun(found.id, found.model, found.model_version, n_rows or 0, features)
 

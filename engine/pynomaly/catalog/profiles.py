@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 
 from pynomaly import arrays
-from pynomaly.catalog.validations import row_number, source_name
+from pynomaly.catalog.validations import source_name
 from pynomaly.predicates import Place, predicate
 from pynomaly.quoting import identifier, literal
 from pynomaly.rules import Rule
@@ -93,7 +93,7 @@ class ProfileFunctions:
         if not types:
             return arrays.texts([_NOTHING_EXACT] * len(args[0]))
         columns = [Column(place, column, type_) for place, (column, type_) in enumerate(types.items())]
-        has_order = row_number(self._session, name, relation, types) is not None
+        has_order = self._session.in_order(name)[1] is not None
         return arrays.texts([_few_at_once(columns, lambda group: _exact(relation, group, has_order))] * len(args[0]))
 
 

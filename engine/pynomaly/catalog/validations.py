@@ -15,7 +15,7 @@ from pynomaly.predicates import Place, predicate, reads_again
 from pynomaly.quoting import identifier, literal
 from pynomaly.rules import Rule
 from pynomaly.schema import MEANT_RULES, RULE_ROW, sql_type
-from pynomaly.source import PLACE, names
+from pynomaly.source import names
 
 if TYPE_CHECKING:
     from pynomaly.functions import Session
@@ -135,21 +135,11 @@ class ValidationFunctions:
             _check_columns(asked, types)
         lowered = None if types is None else {name.lower(): type_ for name, type_ in types.items()}
         in_order = any(rule.kind == "monotone" and "order_by" not in rule.parameters for rule in asked)
-        number = row_number(self._session, source, relation, types) if types and in_order else None
+        number = None
+        if types and in_order:
+            relation, number = self._session.in_order(source)
         place = Place(relation, lowered, number, self._session.relation)
         return findings(asked, place)
-
-
-def row_number(session: "Session", source: str, relation: str, types: dict[str, str]) -> str | None:
-    """The column that numbers the rows of a source as they are stored, if there is one."""
-    if PLACE in types:
-        return identifier(PLACE)
-    with closing(session.lookup_cursor(source)) as cursor:
-        try:
-            cursor.execute(f"describe select rowid from {relation}")
-        except duckdb.Error:
-            return None
-    return "rowid"
 
 
 def findings(asked: list[Rule], place: Place) -> str:

@@ -4,11 +4,12 @@ import glob
 from pathlib import Path
 
 from pynomaly.errors import UnknownSource, did_you_mean
+from pynomaly.paths import is_file, is_folder
 
 
 def paths(source: str) -> list[str]:
     """The files of a path or pattern in their order; UnknownSource where there is none."""
-    if Path(source).is_file():
+    if is_file(source):
         return [source]
     matches = glob.glob(source, recursive=True)  # noqa: PTH207 - a pattern may be absolute
     found = sorted(path for path in matches if Path(path).is_file())
@@ -17,7 +18,7 @@ def paths(source: str) -> list[str]:
     if any(sign in source for sign in "*?["):
         raise UnknownSource(f"no file matches `{source}`", "check the pattern")
     folder = Path(source).parent
-    beside = [path.name for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+    beside = [path.name for path in folder.iterdir() if path.is_file()] if is_folder(str(folder)) else []
     raise UnknownSource(f"file `{source}` does not exist", did_you_mean(Path(source).name, beside) or "check the path")
 
 

@@ -8,6 +8,7 @@ from pynomaly.datasets import columnar, hdf5, pointers, sheets, text
 from pynomaly.datasets.opened import Opener
 from pynomaly.datasets.remote import objects, postgres, sqlite
 from pynomaly.datasets.remote.databases import database
+from pynomaly.paths import is_folder
 
 # A source that is served from elsewhere begins with a scheme; what opens it gives Arrow batches or a SELECT.
 SCHEMES: dict[str, Opener] = {}  # filled below, where what they need is there
@@ -20,7 +21,10 @@ SUFFIXES: dict[str, Opener] = {
     **dict.fromkeys((".h5", ".hdf5"), hdf5.hdf5),
 }
 PACKED = (".gz", ".zst")  # follow the suffix of a text file that is packed
-_STATEMENT = re.compile(r"\s*(\(|(select|from|with|values|pivot|unpivot|describe|summarize)\s)", re.IGNORECASE)
+_COMMENT = r"--[^\n]*\n|/\*.*?\*/"
+_STATEMENT = re.compile(
+    rf"(\s|{_COMMENT})*(\(|(select|from|with|values|pivot|unpivot|describe|summarize)\s)", re.IGNORECASE | re.DOTALL
+)
 
 
 def opener(source: str) -> Opener | None:
@@ -36,7 +40,7 @@ def opener(source: str) -> Opener | None:
         suffixes.pop()
     if suffixes and suffixes[-1] in SUFFIXES:
         return SUFFIXES[suffixes[-1]]
-    return columnar.folder if source and path.is_dir() else None
+    return columnar.folder if source and is_folder(source) else None
 
 
 def is_statement(source: str) -> bool:

@@ -1,6 +1,7 @@
 """The datasets of a database: loading a version, listing, exporting and removing."""
 
 import contextlib
+import re
 import shutil
 import tempfile
 import uuid
@@ -136,7 +137,8 @@ class Datasets:
     def remove(self, name: str, force: bool = False) -> None:
         """Remove a dataset with all its versions; DatasetInUse where runs or models depend on it, unless by force.
 
-        Snapshots that a run or another dataset needs stay.
+        Snapshots that a run or another dataset needs stay; those removed in a transaction, which may yet be undone, go
+        with vacuum_catalog.
         """
         self._make_ready()
         gone = self.versions(name)
@@ -148,6 +150,8 @@ class Datasets:
         last = gone[-1]
         with self._transaction():
             self._change(name, last.source, {}, last.version, deleted=True)
+        if is_in_transaction(self._con):
+            return
         used = {row[0] for row in self._engine.execute(_STILL_USED).fetchall()}
         for version in gone:
             if version.snapshot not in used:
@@ -196,7 +200,9 @@ class Datasets:
         if options:
             raise BadParameter(f"`{next(iter(options))}` is no option of this source", "leave it out")
         if isinstance(source, str) and is_statement(source):
-            yield Opened(f"from ({source.strip().rstrip(';')})")
+            yield Opened(
+                f"from ({self._guard(lambda: _only_statement(self._con, source))}\n)"
+            )  # it may end in a comment
             return
         if isinstance(source, str) and "://" in source:
             raise UnknownSource(
@@ -303,6 +309,14 @@ class Datasets:
             with contextlib.suppress(duckdb.Error):
                 self._con.execute("rollback")
             raise
+
+
+def _only_statement(con: duckdb.DuckDBPyConnection, source: str) -> str:
+    """The one SELECT that a source is; BadParameter where another statement follows."""
+    found = con.extract_statements(source)
+    if len(found) != 1:
+        raise BadParameter(f"the source is {len(found)} statements", "give one SELECT")
+    return re.sub(r"[\s;]+$", "", found[0].query)
 
 
 def _check_name(name: object) -> None:
