@@ -20,6 +20,7 @@ import duckdb
 import pynomaly
 
 LIMIT = 3.0  # times DuckDB's own copy
+BYTES_A_ROW = 199
 LANDING = """
 import sys, pynomaly
 
@@ -69,7 +70,7 @@ def beside_copy(folder: Path, n_rows: int, n_rounds: int) -> None:
 def within_memory(folder: Path, n_bytes: int, memory_limit: str) -> None:
     """Print the peak of memory while a large CSV lands."""
     csv = folder / "large.csv"
-    write_csv(csv, n_bytes // 220)
+    write_csv(csv, n_bytes // BYTES_A_ROW)
     command = [sys.executable, "-c", LANDING, str(folder / "large.duckdb"), str(csv), memory_limit]
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=True)
