@@ -7,11 +7,10 @@ from cyclopts import App, Parameter
 
 from pynomaly.calls import macro_call
 from pynomaly.cli import output, table
+from pynomaly.cli.listing import ALL_ROWS, listed
 from pynomaly.cli.settings import COMMON, WRITTEN, Common, Written, needed, opened
 from pynomaly.quoting import literal
 from pynomaly.result import Removal
-
-ALL_ROWS = 1000
 
 catalog = App(name="catalog", help="Remove what is old from a database, and change its settings.")
 
@@ -63,14 +62,8 @@ def _told(removed: list[Removal]) -> str:
 @catalog.command
 def settings(*, written: Written = WRITTEN, common: Common = COMMON) -> int:
     """List the settings of a database: `pynomaly catalog settings --db team.duckdb`."""
-    found = needed(common, "a setting")
-    target = output.target(written, found, ALL_ROWS)
-    with opened(found, read_only=True) as engine:
-        columns = "select name, value, description" if target.format == "table" else "select *"
-        shown = output.write(engine.sql(f"{columns} from settings() order by name"), target)
-    if shown is not None:
-        table.show_all(shown)
-    return 0
+    rows = "from settings() order by name"
+    return listed(rows, needed(common, "a setting"), written, common, f"select name, value, description {rows}")
 
 
 @catalog.command(name="set")

@@ -9,12 +9,11 @@ from pynomaly import urls
 from pynomaly.calls import macro_call
 from pynomaly.cli import output, standard_input, table
 from pynomaly.cli.console import interruptible, loading
-from pynomaly.cli.settings import COMMON, STANDARD_INPUT, WRITTEN, Common, Settings, Written, opened, resolve
+from pynomaly.cli.listing import ALL_ROWS, listed
+from pynomaly.cli.settings import COMMON, STANDARD_INPUT, WRITTEN, Common, Written, needed, opened, resolve
 from pynomaly.cli.validate import validate
-from pynomaly.errors import BadParameter
 from pynomaly.quoting import literal
 
-ALL_ROWS = 1000
 BRIEF = """
 select
     name, version, n_rows as rows, n_columns as columns, format_bytes(n_bytes) as size,
@@ -30,14 +29,6 @@ Version = Annotated[str, Parameter(help="A version: NAME@3, NAME AS OF '2026-11-
 
 dataset = App(name="dataset", help="Load, list, compare, export and remove the datasets of a database.")
 dataset.command(validate, name="validate")
-
-
-def _with_database(common: Common) -> Settings:
-    """The settings; BadParameter where they name no database that a dataset could be kept in."""
-    settings = resolve(common)
-    if settings.database is None:
-        raise BadParameter("a dataset needs a database to be kept in", "name one with --db")
-    return settings
 
 
 @dataset.command
@@ -61,7 +52,7 @@ def add(
     common: Common = COMMON,
 ) -> int:
     """Load SOURCE as the next version: `pynomaly dataset add payments payments.csv --db team.duckdb`."""
-    settings = _with_database(common)
+    settings = needed(common, "a dataset")
     given: dict[str, object] = {"sheet": sheet, "header": header, "path": path}
     given |= {"encoding": encoding, "delimiter": delimiter, "skip": skip}
     given |= {"table": from_table, "query": query, "timeout": timeout}
@@ -86,18 +77,16 @@ def add(
 @dataset.command
 def ls(*, written: Written = WRITTEN, common: Common = COMMON) -> int:
     """List the datasets: `pynomaly dataset ls --db team.duckdb`."""
-    shown = _written("from datasets()", BRIEF, written, common)
-    if shown == 0:
-        common.voice.say("there is no dataset yet: `pynomaly dataset add NAME SOURCE --db FILE`")
-    return 0
+    nothing = "there is no dataset yet: `pynomaly dataset add NAME SOURCE --db FILE`"
+    return listed("from datasets()", resolve(common), written, common, f"{BRIEF} from datasets()", nothing)
 
 
 @dataset.command
 def show(name: Name, /, *, written: Written = WRITTEN, common: Common = COMMON) -> int:
     """List the versions of a dataset, or tell all about one: `pynomaly dataset show payments@3 --db team.duckdb`."""
     if "@" not in name and "'" not in name:
-        _written(f"from dataset_versions({literal(name)})", BRIEF_VERSIONS, written, common)
-        return 0
+        rows = f"from dataset_versions({literal(name)})"
+        return listed(rows, resolve(common), written, common, f"{BRIEF_VERSIONS} {rows}")
     settings = resolve(common)
     target = output.target(written, settings, ALL_ROWS)
     with opened(settings, read_only=True) as engine:
@@ -121,8 +110,7 @@ def quarantine(version: Version, /, *, written: Written = WRITTEN, common: Commo
         "select file, line, reason, content from query(_catalog('quarantine')) "
         f"where name = {literal(found.name)} and version = {found.version} order by file, line"
     )
-    _written(rows, "", written, common)
-    return 0
+    return listed(rows, settings, written, common)
 
 
 @dataset.command
@@ -137,9 +125,7 @@ def diff(
 ) -> int:
     """Tell what differs between two versions: `pynomaly dataset diff payments@1 payments@2 --key id`."""
     changes = macro_call("diff_versions", ("key",), (a, b), {"key": key})
-    if _written(f"from {changes}", "", written, common) == 0:
-        common.voice.say("nothing differs")
-    return 0
+    return listed(f"from {changes}", resolve(common), written, common, nothing="nothing differs")
 
 
 @dataset.command
@@ -171,17 +157,3 @@ def rm(
         engine.datasets.remove(name, force=force)
     common.voice.say(f"{name}: removed")
     return 0
-
-
-def _written(rows: str, brief: str, written: Written, common: Common) -> int | None:
-    """Write the rows of a query, in a table with fewer columns; how many a table on standard output has."""
-    settings = resolve(common)
-    target = output.target(written, settings, ALL_ROWS)
-    with opened(settings, read_only=True) as engine:
-        chosen = brief if brief and target.format == "table" else "select *"
-        shown = output.write(engine.sql(f"{chosen} from ({rows})"), target)
-    if shown is None:
-        return None
-    if shown.rows:
-        table.show_all(shown)
-    return len(shown.rows)

@@ -7,10 +7,10 @@ from cyclopts import App, Parameter
 
 from pynomaly.cli import output, table
 from pynomaly.cli.detect import DETECTION, Detection
+from pynomaly.cli.listing import listed
 from pynomaly.cli.settings import COMMON, WRITTEN, Common, Settings, Written, needed, opened
 from pynomaly.quoting import literal
 
-ALL_ROWS = 1000
 Name = Annotated[str, Parameter(help="The name of the detector.")]
 
 detector = App(name="detector", help="Keep the parameters of a detection under a name.")
@@ -32,16 +32,10 @@ def add(name: Name, /, *, detection: Detection = DETECTION, common: Common = COM
 @detector.command
 def ls(*, written: Written = WRITTEN, common: Common = COMMON) -> int:
     """List the detectors: `pynomaly detector ls --db team.duckdb`."""
-    settings = needed(common, "a detector")
-    target = output.target(written, settings, ALL_ROWS)
-    with opened(settings, read_only=True) as engine:
-        columns = "select name, version, options, created_by as by" if target.format == "table" else "select *"
-        shown = output.write(engine.sql(f"{columns} from detectors() order by name"), target)
-    if shown is not None and shown.rows:
-        table.show_all(shown)
-    elif shown is not None:
-        common.voice.say("no detector is defined yet: `pynomaly detector add NAME --db FILE`")
-    return 0
+    rows = "from detectors() order by name"
+    brief = f"select name, version, options, created_by as by {rows}"
+    nothing = "no detector is defined yet: `pynomaly detector add NAME --db FILE`"
+    return listed(rows, needed(common, "a detector"), written, common, brief, nothing)
 
 
 @detector.command

@@ -6,7 +6,7 @@ from cyclopts import Parameter
 
 from pynomaly.calls import COST_OPTIONS, macro_call
 from pynomaly.cli.detect import json_object, one_or_all
-from pynomaly.cli.insights import write
+from pynomaly.cli.listing import listed
 from pynomaly.cli.settings import COMMON, WRITTEN, Common, Written, resolve, split
 
 
@@ -40,4 +40,5 @@ def estimate(
         "seed": resolve(common).seed if seed is None else seed,
         "parameters": json_object(parameters),
     }
-    return write(f"from {macro_call('estimate_cost', COST_OPTIONS, (source,), given)}", written, common)
+    rows = f"from {macro_call('estimate_cost', COST_OPTIONS, (source,), given)}"
+    return listed(rows, resolve(common), written, common)

@@ -7,16 +7,17 @@ from cyclopts import Parameter
 from pynomaly.calls import macro_call
 from pynomaly.cli import output, table
 from pynomaly.cli.console import FAILED
+from pynomaly.cli.listing import ALL_ROWS, listed
 from pynomaly.cli.settings import COMMON, WRITTEN, Common, Written, opened, resolve
 
-ALL_ROWS = 1000
 Run = Annotated[str, Parameter(help="The id of a saved run.")]
 Key = Annotated[str, Parameter(help="The key of one of its rows.")]
 
 
 def explain(run: Run, key: Key, /, *, written: Written = WRITTEN, common: Common = COMMON) -> int:
     """Tell what drove the score of one row: `pynomaly run explain RUN KEY --db team.duckdb`."""
-    return write(f"from {macro_call('explain_row', (), (run, key), {})}", written, common)
+    rows = f"from {macro_call('explain_row', (), (run, key), {})}"
+    return listed(rows, resolve(common), written, common)
 
 
 def nearest(
@@ -29,7 +30,8 @@ def nearest(
     common: Common = COMMON,
 ) -> int:
     """List the normal rows that are most like one row: `pynomaly run nearest RUN KEY --db team.duckdb`."""
-    return write(f"from {macro_call('nearest_normal', ('k',), (run, key), {'k': k})}", written, common)
+    rows = f"from {macro_call('nearest_normal', ('k',), (run, key), {'k': k})}"
+    return listed(rows, resolve(common), written, common)
 
 
 def project(
@@ -41,7 +43,8 @@ def project(
     common: Common = COMMON,
 ) -> int:
     """Write a run's rows as points in few dimensions: `pynomaly run project RUN -o points.parquet --db team.duckdb`."""
-    return write(f"from {macro_call('project', ('n',), (run,), {'n': n})}", written, common)
+    rows = f"from {macro_call('project', ('n',), (run,), {'n': n})}"
+    return listed(rows, resolve(common), written, common)
 
 
 def replay(run: Run, /, *, written: Written = WRITTEN, common: Common = COMMON) -> int:
@@ -72,7 +75,8 @@ def compare(
 ) -> int:
     """List the rows that two runs judge differently: `pynomaly run compare RUN RUN --db team.duckdb`."""
     order = "order by change <> 'newly flagged', change <> 'no longer flagged', abs(score_change) desc nulls first, key"
-    return write(f"from {macro_call('diff_runs', (), (a, b), {})} {order}", written, common)
+    rows = f"from {macro_call('diff_runs', (), (a, b), {})} {order}"
+    return listed(rows, resolve(common), written, common, nothing="no row is judged differently")
 
 
 def importance(
@@ -88,15 +92,5 @@ def importance(
 ) -> int:
     """Tell how much each feature drives a model's anomalies: `pynomaly model importance fraud --db team.duckdb`."""
     given = {"version": version, "source": source}
-    return write(f"from {macro_call('feature_importance', tuple(given), (name,), given)}", written, common)
-
-
-def write(sql: str, written: Written, common: Common) -> int:
-    """Write the rows of a query that reads only."""
-    settings = resolve(common)
-    target = output.target(written, settings, ALL_ROWS)
-    with opened(settings, read_only=True) as engine:
-        shown = output.write(engine.sql(sql), target)
-    if shown is not None:
-        table.show_all(shown)
-    return 0
+    rows = f"from {macro_call('feature_importance', tuple(given), (name,), given)}"
+    return listed(rows, resolve(common), written, common)

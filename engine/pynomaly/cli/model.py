@@ -8,11 +8,11 @@ from cyclopts import App, Parameter
 from pynomaly.cli import output, table
 from pynomaly.cli.detect import json_object, one_or_all
 from pynomaly.cli.insights import importance
+from pynomaly.cli.listing import ALL_ROWS, listed
 from pynomaly.cli.settings import COMMON, WRITTEN, Common, Written, needed, opened, resolve, split
 from pynomaly.errors import UnknownModel
 from pynomaly.quoting import literal
 
-ALL_ROWS = 1000
 BRIEF = """
 select
     name, version, stage, algorithm, len(features) as columns, (metrics->>'auroc')::double as "AUROC",
@@ -76,16 +76,9 @@ def train(
 @model.command
 def ls(*, written: Written = WRITTEN, common: Common = COMMON) -> int:
     """List the models with their stages: `pynomaly model ls --db team.duckdb`."""
-    settings = resolve(common)
-    target = output.target(written, settings, ALL_ROWS)
-    with opened(settings, read_only=True) as engine:
-        brief = BRIEF if target.format == "table" else "select *"
-        shown = output.write(engine.sql(f"{brief} from models() order by name, version"), target)
-    if shown is not None and shown.rows:
-        table.show_all(shown)
-    elif shown is not None:
-        common.voice.say("no model is trained yet: `pynomaly model train NAME SOURCE --db FILE`")
-    return 0
+    rows = "from models() order by name, version"
+    nothing = "no model is trained yet: `pynomaly model train NAME SOURCE --db FILE`"
+    return listed(rows, resolve(common), written, common, f"{BRIEF} {rows}", nothing)
 
 
 @model.command

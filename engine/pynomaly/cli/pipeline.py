@@ -5,20 +5,10 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from pynomaly.cli import output, table
-from pynomaly.cli.settings import COMMON, WRITTEN, Common, Settings, Written, opened, resolve
+from pynomaly.cli.listing import ALL_ROWS, listed
+from pynomaly.cli.settings import COMMON, WRITTEN, Common, Written, needed, opened, resolve
 from pynomaly.errors import BadParameter
 from pynomaly.quoting import literal
-
-ALL_ROWS = 1000
-
-
-def _with_database(common: Common) -> Settings:
-    """The settings; BadParameter where they name no database that a pipeline could be kept in."""
-    settings = resolve(common)
-    if settings.database is None:
-        raise BadParameter("a pipeline needs a database to be kept in", "name one with --db")
-    return settings
-
 
 pipeline = App(name="pipeline", help="Define, list, show and remove the pipelines of features of a database.")
 
@@ -32,7 +22,7 @@ def add(
     common: Common = COMMON,
 ) -> int:
     """Keep steps as a pipeline's next version: `pynomaly pipeline add card "log1p_signed(amount)" --db team.duckdb`."""
-    settings = _with_database(common)
+    settings = needed(common, "a pipeline")
     if bool(steps) == (suggest is not None):
         raise BadParameter("a pipeline needs steps", "name them, or a source with --suggest, and not both")
     with opened(settings) as engine:
@@ -44,17 +34,9 @@ def add(
 @pipeline.command
 def ls(*, written: Written = WRITTEN, common: Common = COMMON) -> int:
     """List the pipelines: `pynomaly pipeline ls --db team.duckdb`."""
-    settings = resolve(common)
-    target = output.target(written, settings, ALL_ROWS)
-    with opened(settings, read_only=True) as engine:
-        chosen = "name, version, len(steps) as steps" if target.format == "table" else "*"
-        query = engine.sql(f"select {chosen} from query(_catalog('pipelines')) order by name, version")
-        shown = output.write(query, target)
-    if shown is not None and shown.rows:
-        table.show_all(shown)
-    elif shown is not None:
-        common.voice.say("no pipeline is defined yet: `pynomaly pipeline add NAME STEP... --db FILE`")
-    return 0
+    rows = "from query(_catalog('pipelines')) order by name, version"
+    nothing = "no pipeline is defined yet: `pynomaly pipeline add NAME STEP... --db FILE`"
+    return listed(rows, resolve(common), written, common, f"select name, version, len(steps) as steps {rows}", nothing)
 
 
 @pipeline.command
@@ -87,7 +69,7 @@ def rm(
     common: Common = COMMON,
 ) -> int:
     """Remove a pipeline, which models keep: `pynomaly pipeline rm card 1 --db team.duckdb`."""
-    with opened(_with_database(common)) as engine:
+    with opened(needed(common, "a pipeline")) as engine:
         n_removed = engine.remove_pipeline(name, version)
     common.voice.say(f"{n_removed} version{'s' if n_removed > 1 else ''} of {name} removed")
     return 0

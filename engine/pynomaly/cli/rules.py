@@ -6,13 +6,13 @@ from cyclopts import App, Parameter
 
 from pynomaly.cli import output, table
 from pynomaly.cli.console import interruptible
+from pynomaly.cli.listing import ALL_ROWS, listed
 from pynomaly.cli.scoring import landed_one, read_as
 from pynomaly.cli.settings import COMMON, WRITTEN, Common, Written, needed, opened, resolve
 from pynomaly.cli.validate import rules_of, suggestion
 from pynomaly.errors import UnknownRules, did_you_mean
 from pynomaly.quoting import literal
 
-ALL_ROWS = 1000
 KEPT = """
 select name, max(version) as version, count(*) filter (where version = newest) as rules, max(created_at) as created_at,
     arg_max(created_by, version) as created_by
@@ -65,15 +65,8 @@ def set_rules(
 @rules.command
 def ls(*, written: Written = WRITTEN, common: Common = COMMON) -> int:
     """List the sets of rules: `pynomaly rules ls --db team.duckdb`."""
-    settings = needed(common, "a set of rules")
-    target = output.target(written, settings, ALL_ROWS)
-    with opened(settings, read_only=True) as engine:
-        shown = output.write(engine.sql(KEPT), target)
-    if shown is not None and shown.rows:
-        table.show_all(shown)
-    elif shown is not None:
-        common.voice.say("no rules are kept yet: `pynomaly rules suggest SOURCE --keep NAME --db FILE`")
-    return 0
+    nothing = "no rules are kept yet: `pynomaly rules suggest SOURCE --keep NAME --db FILE`"
+    return listed(KEPT, needed(common, "a set of rules"), written, common, nothing=nothing)
 
 
 @rules.command

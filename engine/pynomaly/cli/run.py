@@ -6,6 +6,7 @@ from cyclopts import App, Parameter
 
 from pynomaly.cli import output, table
 from pynomaly.cli.insights import compare, explain, nearest, project, replay
+from pynomaly.cli.listing import listed
 from pynomaly.cli.settings import COMMON, WRITTEN, Common, Written, needed, opened
 from pynomaly.errors import BadParameter
 from pynomaly.quoting import literal
@@ -102,10 +103,4 @@ def labels(
     common: Common = COMMON,
 ) -> int:
     """List what was last said of the rows of a run: `pynomaly run labels 7f8c12ab --db team.duckdb`."""
-    settings = needed(common, "a label")
-    target = output.target(written, settings, 1000)
-    with opened(settings, read_only=True) as engine:
-        shown = output.write(engine.sql(f"from labels_of({literal(id_)}) order by key"), target)
-    if shown is not None:
-        table.show_all(shown)
-    return 0
+    return listed(f"from labels_of({literal(id_)}) order by key", needed(common, "a label"), written, common)
