@@ -26,13 +26,6 @@ TABLE = pa.table(
 ROWS = TABLE.to_pylist()
 
 
-@pytest.fixture
-def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pynomaly.Engine]:
-    monkeypatch.chdir(tmp_path)
-    with pynomaly.connect("team.duckdb") as engine:
-        yield engine
-
-
 def loaded(db: pynomaly.Engine, source: object, **options: Any) -> list[dict[str, Any]]:
     """The rows of a new dataset that was loaded from a source."""
     version = db.datasets.add("d", source, **options)

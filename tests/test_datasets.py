@@ -2,7 +2,6 @@
 
 import hashlib
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -26,13 +25,6 @@ from pynomaly.errors import (
 
 N_ROWS = 60
 GOOD = "".join(f"{i},{i * 7 % 23},x{i % 3}\n" for i in range(N_ROWS))
-
-
-@pytest.fixture
-def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pynomaly.Engine]:
-    monkeypatch.chdir(tmp_path)
-    with pynomaly.connect("team.duckdb") as engine:
-        yield engine
 
 
 def frame(first: int = 0, n_rows: int = N_ROWS) -> pl.DataFrame:

@@ -14,13 +14,7 @@ from pynomaly import urls
 from pynomaly.datasets.remote import breaker, patience
 from pynomaly.errors import PynomalyError, SourceUnavailable
 
-
-@pytest.fixture(autouse=True)
-def _no_memory() -> Iterator[None]:
-    """No circuit stays open after a test."""
-    breaker.forget()
-    yield
-    breaker.forget()
+pytestmark = pytest.mark.usefixtures("no_open_circuit")
 
 
 @pytest.fixture

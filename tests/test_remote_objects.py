@@ -4,7 +4,6 @@ import http.server
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +13,6 @@ import pytest
 import peers
 import pynomaly
 from peers import needs, nothing_changed, rows
-from pynomaly.datasets.remote import breaker
 from pynomaly.errors import (
     BadParameter,
     PynomalyError,
@@ -24,22 +22,7 @@ from pynomaly.errors import (
     UnknownSource,
 )
 
-pytestmark = pytest.mark.xdist_group("s3")  # one server
-
-
-@pytest.fixture(autouse=True)
-def _no_memory() -> Iterator[None]:
-    """No circuit stays open after a test."""
-    breaker.forget()
-    yield
-    breaker.forget()
-
-
-@pytest.fixture
-def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pynomaly.Engine]:
-    monkeypatch.chdir(tmp_path)
-    with pynomaly.connect("team.duckdb") as engine:
-        yield engine
+pytestmark = [pytest.mark.xdist_group("s3"), pytest.mark.usefixtures("no_open_circuit")]  # one server
 
 
 def parquet(table: pa.Table) -> bytes:

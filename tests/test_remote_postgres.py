@@ -50,22 +50,7 @@ select i, repeat('x', 1000) as filler, case when i > 50000 then length(pg_sleep(
 from generate_series(1, 60000) as i
 """
 
-pytestmark = pytest.mark.xdist_group("postgres")  # one server
-
-
-@pytest.fixture(autouse=True)
-def _no_memory() -> Iterator[None]:
-    """No circuit stays open after a test."""
-    breaker.forget()
-    yield
-    breaker.forget()
-
-
-@pytest.fixture
-def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pynomaly.Engine]:
-    monkeypatch.chdir(tmp_path)
-    with pynomaly.connect("team.duckdb") as engine:
-        yield engine
+pytestmark = [pytest.mark.xdist_group("postgres"), pytest.mark.usefixtures("no_open_circuit")]  # one server
 
 
 @pytest.fixture(scope="module")

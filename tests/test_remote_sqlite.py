@@ -3,30 +3,15 @@
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import pynomaly
 from peers import needs, nothing_changed, rows
-from pynomaly.datasets.remote import breaker
 from pynomaly.errors import BadParameter, SourceUnavailable, SourceUnreadable, UnknownSource
 
-
-@pytest.fixture(autouse=True)
-def _no_memory() -> Iterator[None]:
-    """No circuit stays open after a test."""
-    breaker.forget()
-    yield
-    breaker.forget()
-
-
-@pytest.fixture
-def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pynomaly.Engine]:
-    monkeypatch.chdir(tmp_path)
-    with pynomaly.connect("team.duckdb") as engine:
-        yield engine
+pytestmark = pytest.mark.usefixtures("no_open_circuit")
 
 
 @pytest.fixture

@@ -287,38 +287,3 @@ comment on column pynomaly.queries.error_code is 'Code of the error that ended i
 comment on column pynomaly.queries.error is 'What the error said';
 comment on column pynomaly.queries.started_at is 'When it was called';
 comment on column pynomaly.queries.created_by is 'Who called it';
-
--- What came from what. It is a view, so that it can never differ from the rows that it speaks of.
-create view pynomaly.lineage as
-    select 'source:' || source as parent, 'model:' || name || '@' || version as child, 'trained' as relation, created_at as at
-    from pynomaly.models
-    where run_id is null
-    union all
-    select 'run:' || run_id, 'model:' || name || '@' || version, 'fitted', created_at
-    from pynomaly.models
-    where run_id is not null
-    union all
-    select distinct 'source:' || source, 'snapshot:' || snapshot, 'copied', min(started_at) over (partition by source, snapshot)
-    from pynomaly.runs
-    where snapshot is not null
-    union all
-    select coalesce('snapshot:' || snapshot, 'source:' || source), 'run:' || id, 'read', started_at
-    from pynomaly.runs
-    union all
-    select 'model:' || model || '@' || model_version, 'run:' || id, 'scored', started_at
-    from pynomaly.runs
-    where kind = 'score' and model is not null
-    union all
-    select 'run:' || id, 'results:' || id, 'saved', started_at
-    from pynomaly.runs
-    where saved
-    union all
-    select 'results:' || run_id, 'labels:' || run_id, 'labelled', min(labelled_at)
-    from pynomaly.labels
-    group by run_id;
-
-comment on view pynomaly.lineage is 'What came from what, one step a row';
-comment on column pynomaly.lineage.parent is 'Kind and name of the object that was there first';
-comment on column pynomaly.lineage.child is 'Kind and name of the object that came from it';
-comment on column pynomaly.lineage.relation is 'How it came: trained, fitted, copied, read, scored, saved or labelled';
-comment on column pynomaly.lineage.at is 'When';

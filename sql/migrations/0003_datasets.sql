@@ -42,7 +42,8 @@ comment on column pynomaly.live_dataset_versions.parent is 'Version that this on
 comment on column pynomaly.live_dataset_versions.created_at is 'When it was loaded';
 comment on column pynomaly.live_dataset_versions.created_by is 'Who loaded it';
 
-create or replace view pynomaly.lineage as
+-- What came from what. It is a view, so that it can never differ from the rows that it speaks of.
+create view pynomaly.lineage as
     with versions as materialized (
         select name || '@' || version as address, * from pynomaly.dataset_versions
     )
