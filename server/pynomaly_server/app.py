@@ -11,7 +11,6 @@ from litestar import Controller, Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.static_files import create_static_files_router
@@ -20,6 +19,7 @@ from litestar.template import TemplateConfig
 import pynomaly
 from pynomaly_server import api, pages
 from pynomaly_server.audit import Audit, Audited
+from pynomaly_server.document import Document
 from pynomaly_server.idempotency import Idempotency
 from pynomaly_server.pages.api_docs import SCHEMA
 from pynomaly_server.permissions import Permission, permitted
@@ -102,7 +102,7 @@ def _openapi() -> OpenAPIConfig:
         description="Anomaly detection is a query; this is how other programs ask it.",
         path=SCHEMA,
         openapi_router=Router(path=SCHEMA, route_handlers=[], opt={"permission": Permission.PUBLIC}),
-        render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+        render_plugins=[Document(path="/openapi.json")],
         use_handler_docstrings=True,
         components=Components(
             security_schemes={
