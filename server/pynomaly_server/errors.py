@@ -1,7 +1,10 @@
 """The errors that only a server has."""
 
+<<<<<<< HEAD
 import math
 
+=======
+>>>>>>> 0bcc00e2bfe638416fed1061e23755283bc32056
 from pynomaly.errors import PynomalyError
 
 
@@ -91,6 +94,7 @@ class NoAccounts(PynomalyError):
 
     code = "no_accounts"
     status = 409
+<<<<<<< HEAD
 
 
 class RetryLater(PynomalyError):
@@ -198,3 +202,5 @@ class CsrfFailed(PynomalyError):
 
     code = "csrf_failed"
     status = 403
+=======
+>>>>>>> 0bcc00e2bfe638416fed1061e23755283bc32056
