@@ -1,10 +1,7 @@
 """The errors that only a server has."""
 
-<<<<<<< HEAD
 import math
 
-=======
->>>>>>> 0bcc00e2bfe638416fed1061e23755283bc32056
 from pynomaly.errors import PynomalyError
 
 
@@ -94,7 +91,6 @@ class NoAccounts(PynomalyError):
 
     code = "no_accounts"
     status = 409
-<<<<<<< HEAD
 
 
 class RetryLater(PynomalyError):
@@ -125,6 +121,10 @@ class RefreshReused(PynomalyError):
 
     code = "refresh_token_reused"
     status = 401
+
+    def __init__(self, user: str) -> None:
+        super().__init__("the refresh token was used before, so the sign-in is ended", "sign in again")
+        self.user = user
 
 
 class WeakPassword(PynomalyError):
@@ -202,5 +202,3 @@ class CsrfFailed(PynomalyError):
 
     code = "csrf_failed"
     status = 403
-=======
->>>>>>> 0bcc00e2bfe638416fed1061e23755283bc32056

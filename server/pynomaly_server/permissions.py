@@ -6,13 +6,9 @@ from typing import Any
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-<<<<<<< HEAD
-from pynomaly_server.errors import Forbidden, Unauthenticated
-=======
 from pynomaly_server.errors import Draining, Forbidden, Unauthenticated
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
->>>>>>> 0bcc00e2bfe638416fed1061e23755283bc32056
 
 
 class Permission(StrEnum):
@@ -51,17 +47,15 @@ ROLES: dict[str, frozenset[Permission]] = {"admin": frozenset(Permission), "user
 
 def permitted(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Let a request through that holds the permission of its route; Unauthenticated or Forbidden otherwise."""
-<<<<<<< HEAD
-=======
     if connection.app.state.workspace.is_draining and connection.scope.get("method", "GET") not in _READS:
         raise Draining("the server is being stopped", "ask again in a few seconds")
->>>>>>> 0bcc00e2bfe638416fed1061e23755283bc32056
     needed = Permission(handler.opt["permission"])
     identity = connection.scope.get("user")
     if needed is Permission.PUBLIC:
         return
     if identity is None:
-        raise Unauthenticated("nobody is signed in", "send an access token or an API key: Authorization: Bearer ...")
+        refused: Unauthenticated | None = connection.scope["state"].get("unauthenticated")
+        raise refused or Unauthenticated("nobody is signed in", "send an access token or an API key: Authorization: Bearer ...")
     if not identity.may(needed):
         raise Forbidden(
             f"this needs the permission `{needed}`, which `{identity.user}` does not have with this credential",

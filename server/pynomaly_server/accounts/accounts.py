@@ -26,7 +26,7 @@ class Accounts:
     """The accounts of one workspace; one process owns their file, and every call is safe from any thread."""
 
     def __init__(self, path: Path, clock: Clock = wall_clock, hasher: Passwords | None = None) -> None:
-        self._clock = clock
+        self.clock = clock
         self._store = Store(path)
         self.sessions = Sessions(self._store, clock, self._signing_key())
         self.users = Users(self._store, clock, self.sessions)
@@ -99,15 +99,21 @@ class Accounts:
             self.users.set_password(user.name, digest)
             self.links.drop(user.name)
 
-    def sign_in_link(self, user: str | None = None, created_by: str = "pynomaly") -> tuple[Link, str]:
-        """A link, and its token, that sets the password of a user; without one, that makes the first administrator.
+    def has_admin(self) -> bool:
+        """Whether anybody can administer the server; until then there is a link for whoever started it."""
+        return self.users.has_administrator()
 
-        Raises AdministratorExists where the first one is asked for and there is one, and UnknownUser.
-        """
+    def sign_in_link(self) -> str:
+        """The token of a link that makes the first administrator; raises AdministratorExists where there is one."""
         with self._store.lock:
-            if user is None and self.users.has_administrator():
+            if self.has_admin():
                 raise AdministratorExists("there is an administrator already", "sign in, or make a link for a user")
-            return self.links.make(self.users.get(user).name if user is not None else None, created_by)
+            return self.links.make(None, "pynomaly")[1]
+
+    def user_link(self, user: str, created_by: str) -> tuple[Link, str]:
+        """A link, and its token, by which a user sets a password; raises UnknownUser."""
+        with self._store.lock:
+            return self.links.make(self.users.get(user).name, created_by)
 
     def redeem(self, token: str, password: str, name: str | None = None) -> User:
         """Set the password that a link is for; a link for the first administrator makes one of this name."""
@@ -150,7 +156,7 @@ class Accounts:
         self._guessing.sweep()
 
     def _first_administrator(self, name: str, digest: str) -> User:
-        if self.users.has_administrator():
+        if self.has_admin():
             raise AdministratorExists("there is an administrator already", "sign in, or ask for a link")
         user = self.users.add(name, ADMIN, "pynomaly", password=digest)
         self.links.drop(None)
@@ -179,8 +185,8 @@ class Accounts:
         return user
 
     def _sweep_sometimes(self) -> None:
-        if self._clock() - self._swept_at >= _SWEPT_EVERY:
-            self._swept_at = self._clock()
+        if self.clock() - self._swept_at >= _SWEPT_EVERY:
+            self._swept_at = self.clock()
             self.sweep()
 
     def _signing_key(self) -> SigningKey:
@@ -188,7 +194,7 @@ class Accounts:
             kept = self._store.load(SigningKey)
             if kept:
                 return max(kept, key=lambda key: key.id)
-            made = SigningKey(1, secrets.token_bytes(32), self._clock())
+            made = SigningKey(1, secrets.token_bytes(32), self.clock())
             self._store.save(made)
             return made
 
