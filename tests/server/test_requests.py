@@ -7,10 +7,10 @@ import re
 
 import pytest
 import structlog
+
 from pynomaly_server import logs
 from pynomaly_server.document import document
-
-from tests.server.conftest import Team
+from server.team import Team
 
 
 def test_a_request_keeps_the_id_that_it_brings_and_gets_one_otherwise(team: Team) -> None:
@@ -32,7 +32,9 @@ def test_a_request_keeps_the_id_that_it_brings_and_gets_one_otherwise(team: Team
         ("PUT", "/api/v1/settings/host", 404, "unknown_setting"),
     ],
 )
-def test_a_problem_has_a_code_a_mend_and_the_request(team: Team, method: str, path: str, status: int, code: str) -> None:
+def test_a_problem_has_a_code_a_mend_and_the_request(
+    team: Team, method: str, path: str, status: int, code: str
+) -> None:
     answer = team.ada.request(method, path, **({"json": {"value": 1}} if method == "PUT" else {}))
     told = answer.json()
     assert (answer.status_code, told["code"], told["status"]) == (status, code, status)
