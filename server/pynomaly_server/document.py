@@ -4,11 +4,12 @@ from typing import Any
 
 import msgspec
 from litestar import Litestar, Request
-from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 
 from pynomaly_server.examples import STORY, Example
 from pynomaly_server.permissions import Permission
 
+SCHEMA = "/api/v1/schema"
 _OPEN = frozenset({Permission.PUBLIC})
 _ANYONE = frozenset({Permission.PUBLIC, Permission.SIGNED_IN})
 _UNSAFE = frozenset({"post", "put", "patch", "delete"})
@@ -54,6 +55,15 @@ class Document(JsonRenderPlugin):
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
         """The document as JSON."""
         return msgspec.json.encode(document(request.app))
+
+
+class Browser(OpenAPIRenderPlugin):
+    """Serves a page on which the document can be browsed and tried."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
+        """The page."""
+        template = request.app.template_engine.get_template("api_docs.html")
+        return str(template.render(schema=f"{SCHEMA}/openapi.json")).encode()
 
 
 def document(app: Litestar) -> dict[str, Any]:
