@@ -46,11 +46,10 @@ class NewKey(msgspec.Struct, forbid_unknown_fields=True):
     expires_at: datetime | None | msgspec.UnsetType = msgspec.UNSET
 
 
-class MadeKey(msgspec.Struct):
-    """A new key; `secret` is shown this once."""
+class MadeKey(ApiKey):
+    """A new key; `key` is what requests are signed with, and is shown this once."""
 
-    secret: str
-    key: ApiKey
+    key: str
 
 
 class ApiKeysController(Controller):
@@ -76,11 +75,11 @@ class ApiKeysController(Controller):
 
     @post("/", permission=Permission.SIGNED_IN, elsewhere=True, secret=True, sync_to_thread=True, statuses=(403,))
     def make_key(self, identity: Caller, workspace: Place, data: JSONBody[NewKey]) -> Response[MadeKey]:
-        """Make a key with some of one's own permissions; its secret is shown this once."""
+        """Make a key with some of one's own permissions; it is shown this once."""
         ends = workspace.accounts.clock() + LIFE if data.expires_at is msgspec.UNSET else data.expires_at
-        key, secret = workspace.accounts.make_key(identity, data.name, data.scopes, ends)
-        headers = {"Location": f"/api/v1/api-keys/{key.id}", "Cache-Control": "no-store"}
-        return Response(MadeKey(secret, _shown(key)), status_code=201, headers=headers)
+        made, plain = workspace.accounts.make_key(identity, data.name, data.scopes, ends)
+        headers = {"Location": f"/api/v1/api-keys/{made.id}", "Cache-Control": "no-store"}
+        return Response(MadeKey(**msgspec.structs.asdict(_shown(made)), key=plain), status_code=201, headers=headers)
 
     @delete("/{id:str}", permission=Permission.SIGNED_IN, elsewhere=True, sync_to_thread=True, statuses=(403,))
     def revoke_key(
