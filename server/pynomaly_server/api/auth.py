@@ -98,13 +98,13 @@ class AuthController(Controller):
         user = workspace.accounts.sign_in(data.user, data.password, address(request))
         return entered(request, workspace.accounts, user, data.session)
 
-    @post("/link", permission=Permission.PUBLIC, status_code=200, elsewhere=True, secret=True, sync_to_thread=True,
+    @post("/link", permission=Permission.PUBLIC, elsewhere=True, secret=True, sync_to_thread=True,
           statuses=(401, 403))  # fmt: skip
     def redeem_link(self, request: Asked, workspace: Place, data: JSONBody[Redeem]) -> Response[Tokens | ConsoleSession]:
         """Choose a password with a sign-in link, and sign in; the first link makes the first administrator."""
         user = workspace.accounts.redeem(data.token, data.password, data.user)
         audited(request, user.name)
-        return entered(request, workspace.accounts, user, data.session)
+        return entered(request, workspace.accounts, user, data.session, 201)
 
     @post("/refresh", permission=Permission.PUBLIC, status_code=200, elsewhere=True, secret=True, sync_to_thread=True,
           statuses=(401, 403))  # fmt: skip
@@ -160,16 +160,16 @@ class AuthController(Controller):
 
 
 def entered(
-    request: Asked, accounts: Accounts, user: User, wants_session: bool
+    request: Asked, accounts: Accounts, user: User, wants_session: bool, status: int = 200
 ) -> Response[Tokens | ConsoleSession]:
     """The answer to somebody who has just signed in; a session that was there before ends."""
     headers = {"Cache-Control": "no-store"}
     if not wants_session:
-        return Response(accounts.grant_tokens(user), headers=headers)
+        return Response(accounts.grant_tokens(user), status_code=status, headers=headers)
     _end_former(request, accounts)
     session, cookie = accounts.open_console(user)
     told = ConsoleSession(user.name, accounts.sessions.csrf_token(session.id), session.expires_at)
-    return Response(told, headers=headers, cookies=[cookies.cookie(request.scope, cookie)])
+    return Response(told, status_code=status, headers=headers, cookies=[cookies.cookie(request.scope, cookie)])
 
 
 def audited(request: Asked, user: str | None) -> None:
