@@ -45,7 +45,7 @@ class ReadCache:
         try:
             await self._app(scope, receive, send)
         finally:
-            if not opt.get("changes_nothing"):
+            if not (opt.get("changes_nothing") or opt.get("elsewhere")):  # accounts are in a file of their own
                 workspace.changed()
 
     async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
