@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 from litestar import Litestar, Request, get, post, websocket
 from litestar.connection import WebSocket
@@ -27,8 +28,10 @@ from pynomaly_server.requests import RequestLog
 from pynomaly_server.security import SameSite, Secured
 from pynomaly_server.served import provide_identity, provide_workspace
 from pynomaly_server.workspace import Workspace
-from server.accounts_help import Clock, open_accounts
+from server.accounts_help import PASSWORD, Clock, open_accounts
 
+API = "/api/v1"
+Client = TestClient[Litestar]
 SITE = "http://127.0.0.1:8808"
 
 
@@ -99,3 +102,25 @@ class Site:
         with TestClient(self.app, base_url=base, raise_server_exceptions=False) as client:
             client.follow_redirects = False
             yield client
+
+
+def tokens(client: Client, user: str = "ann", password: str = PASSWORD) -> dict[str, Any]:
+    answered = client.post(f"{API}/auth/sign-in", json={"user": user, "password": password})
+    assert answered.status_code == 200, answered.text
+    found: dict[str, Any] = answered.json()
+    return found
+
+
+def by(client: Client, user: str = "ann") -> dict[str, str]:
+    return {"Authorization": f"Bearer {tokens(client, user)['access_token']}"}
+
+
+def console(client: Client, user: str = "ann") -> dict[str, str]:
+    answered = client.post(f"{API}/auth/sign-in", json={"user": user, "password": PASSWORD, "session": True})
+    assert answered.status_code == 200, answered.text
+    return {"X-CSRF-Token": answered.json()["csrf_token"]}
+
+
+def code(answered: httpx.Response) -> tuple[int, str]:
+    assert answered.headers["content-type"] == "application/problem+json", answered.text
+    return answered.status_code, answered.json()["code"]

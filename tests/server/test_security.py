@@ -85,7 +85,17 @@ def test_what_is_private_is_not_kept(client: Client) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "127.0.0.1:8808", "localhost:1", "LOCALHOST", "[::1]:8808", "[::1]", "data.example", "a.team.example:443", "localhost."],
+    [
+        "127.0.0.1",
+        "127.0.0.1:8808",
+        "localhost:1",
+        "LOCALHOST",
+        "[::1]:8808",
+        "[::1]",
+        "data.example",
+        "a.team.example:443",
+        "localhost.",
+    ],
 )
 def test_hosts_that_are_served(client: Client, host: str) -> None:
     assert client.get("/health/live", headers={"Host": host}).status_code == 200
@@ -93,9 +103,12 @@ def test_hosts_that_are_served(client: Client, host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "", "127.0.0.1.evil.example", "evil.example:8808", "team.example", "xteam.example", "::1", "localhost:80:80",
-     "localhost@evil.example", "data.example/evil", "127.0.0.1:8808, evil.example", "[::1].evil.example", "a.team.example.evil"],
-)  # fmt: skip
+    [
+        *("evil.example", "", "127.0.0.1.evil.example", "evil.example:8808", "team.example", "xteam.example", "::1"),
+        *("localhost:80:80", "localhost@evil.example", "data.example/evil", "127.0.0.1:8808, evil.example"),
+        *("[::1].evil.example", "a.team.example.evil"),
+    ],
+)
 def test_hosts_that_are_not(client: Client, host: str) -> None:
     answered = client.get("/health/live", headers={"Host": host})
     assert (answered.status_code, answered.json()["code"]) == (400, "untrusted_host")
@@ -113,7 +126,11 @@ def test_two_hosts_are_none(client: Client) -> None:
 
 
 def test_an_allowed_origin_reads_with_a_token_and_never_with_the_cookie(client: Client) -> None:
-    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    asked = {
+        "Origin": ORIGIN,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization",
+    }
     answered = client.options(f"{API}/api-keys", headers=asked)
     assert answered.status_code == 204
     assert answered.headers["access-control-allow-origin"] == ORIGIN
@@ -124,7 +141,9 @@ def test_an_allowed_origin_reads_with_a_token_and_never_with_the_cookie(client: 
     assert "Origin" in read.headers["vary"]
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", f"{ORIGIN}.evil", "http://partner.example", "*", ""])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", f"{ORIGIN}.evil", "http://partner.example", "*", ""]
+)
 def test_another_origin_is_not_allowed(client: Client, origin: str) -> None:
     asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
     for answered in (client.options(f"{API}/api-keys", headers=asked), client.get("/health/live", headers=asked)):
@@ -218,7 +237,9 @@ def test_a_page_of_another_site_signs_nobody_in(client: Client, headers: dict[st
     assert "set-cookie" not in answered.headers
 
 
-@pytest.mark.parametrize("headers", [{}, {"Origin": SITE}, {"Sec-Fetch-Site": "same-origin", "Origin": SITE}, {"Sec-Fetch-Site": "none"}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"Origin": SITE}, {"Sec-Fetch-Site": "same-origin", "Origin": SITE}, {"Sec-Fetch-Site": "none"}]
+)
 def test_our_own_pages_may(client: Client, headers: dict[str, str]) -> None:
     assert change(client, **{"X-CSRF-Token": console(client)}, **headers) == (201, "")
 
@@ -234,8 +255,15 @@ def test_a_socket_is_opened_by_our_own_pages_alone(client: Client) -> None:
     cookie = f"pynomaly_session={client.cookies['pynomaly_session']}"
     with client.websocket_connect("/ws", headers={"Cookie": cookie, "Origin": SITE}) as socket:
         assert socket.receive_text() == "hello"
-    for headers in ({"Cookie": cookie, "Origin": "https://evil.example"}, {"Cookie": cookie, "Host": "evil.example"}, {}):
-        with pytest.raises(WebSocketDisconnect), client.websocket_connect("/ws", headers={"Cookie": "", **headers}) as socket:
+    for headers in (
+        {"Cookie": cookie, "Origin": "https://evil.example"},
+        {"Cookie": cookie, "Host": "evil.example"},
+        {},
+    ):
+        with (
+            pytest.raises(WebSocketDisconnect),
+            client.websocket_connect("/ws", headers={"Cookie": "", **headers}) as socket,
+        ):
             socket.receive_text()
 
 
@@ -267,7 +295,12 @@ def test_secrets_leave_a_text(text: str, secret: str) -> None:
 
 
 def test_what_is_no_secret_stays() -> None:
-    for text in ("37 of 10000 rows flagged", "column `amount` not found", "the basic statistics of a column", "a bearer of news"):
+    for text in (
+        "37 of 10000 rows flagged",
+        "column `amount` not found",
+        "the basic statistics of a column",
+        "a bearer of news",
+    ):
         assert without_secrets(text) == text
 
 
@@ -308,7 +341,9 @@ def test_the_log_of_a_whole_session_holds_no_secret(site: Site, written: io.Stri
         again = client.post(f"{API}/auth/refresh", json={"refresh_token": signed["refresh_token"]}).json()
         client.post(f"{API}/auth/refresh", json={"refresh_token": signed["refresh_token"]})
         csrf = console(client)
-        key = client.post(f"{API}/api-keys", json={"name": "ci", "scopes": ["read"]}, headers={"X-CSRF-Token": csrf}).json()["key"]
+        key = client.post(
+            f"{API}/api-keys", json={"name": "ci", "scopes": ["read"]}, headers={"X-CSRF-Token": csrf}
+        ).json()["key"]
         link = client.post(f"{API}/users/ann/link", headers={"X-CSRF-Token": csrf}).json()["token"]
         told += [client.cookies["pynomaly_session"], csrf, key, link]
         told += [item[name] for item in (signed, again) for name in ("access_token", "refresh_token")]

@@ -43,7 +43,7 @@ class NewKey(msgspec.Struct, forbid_unknown_fields=True):
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     scopes: Annotated[list[str], msgspec.Meta(min_length=1, max_length=100)]
-    expires_at: datetime | None | msgspec.UnsetType = msgspec.UNSET
+    expires_at: datetime | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class MadeKey(ApiKey):
@@ -83,7 +83,11 @@ class ApiKeysController(Controller):
 
     @delete("/{id:str}", permission=Permission.SIGNED_IN, elsewhere=True, sync_to_thread=True, statuses=(403,))
     def revoke_key(
-        self, identity: Caller, workspace: Place, id: FromPath[str], user: FromQuery[str | None] = None  # noqa: A002
+        self,
+        identity: Caller,
+        workspace: Place,
+        id: FromPath[str],  # noqa: A002
+        user: FromQuery[str | None] = None,
     ) -> None:
         """Revoke a key at once; a key may revoke itself, and who manages users may name another `user`."""
         owner = _owner(identity, workspace, user)

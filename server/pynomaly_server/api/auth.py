@@ -100,7 +100,9 @@ class AuthController(Controller):
 
     @post("/link", permission=Permission.PUBLIC, elsewhere=True, secret=True, sync_to_thread=True,
           statuses=(401, 403))  # fmt: skip
-    def redeem_link(self, request: Asked, workspace: Place, data: JSONBody[Redeem]) -> Response[Tokens | ConsoleSession]:
+    def redeem_link(
+        self, request: Asked, workspace: Place, data: JSONBody[Redeem]
+    ) -> Response[Tokens | ConsoleSession]:
         """Choose a password with a sign-in link, and sign in; the first link makes the first administrator."""
         user = workspace.accounts.redeem(data.token, data.password, data.user)
         audited(request, user.name)
