@@ -45,10 +45,16 @@ class Keys:
         if key.expires_at is not None and now >= key.expires_at:
             raise Unauthenticated("the API key is over", "make another one")
         if key.last_used_at is None or now - key.last_used_at >= MINUTE:
-            with self._store.lock:
-                if key.id in self._keys:
-                    self._keep(replace(key, last_used_at=now))
+            with self._store.if_free() as is_free:
+                if is_free and key.id in self._keys:  # it may have been revoked since
+                    self._keys[key.id] = replace(key, last_used_at=now)
+                    self._store.note(self._keys[key.id])
         return key
+
+    def is_live(self, identifier: str) -> bool:
+        """Whether a key is neither revoked nor over."""
+        key = self._keys.get(identifier)
+        return key is not None and (key.expires_at is None or self._clock() < key.expires_at)
 
     def of(self, user: str) -> list[Key]:
         """The keys of a user that are not revoked, by id."""
