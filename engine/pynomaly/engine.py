@@ -47,6 +47,7 @@ def connect(
     threads: int | None = None,
     workspace: str | Path | None = None,
     query_log: bool | None = None,
+    confined: bool = False,
 ) -> "Engine":
     """Open a database file, or memory, and return its engine.
 
@@ -201,6 +202,18 @@ class Engine(Detecting, Commands):
     def cursor(self) -> "Engine":
         """A connection of its own to the same database, for another thread or a parallel query."""
         return Engine(self._guard(self._con.cursor), self._session, owns=False, parent=self)
+
+    def act_as(self, actor: str, sees_all: bool) -> None:
+        """Work for a user from now on, whose own rows are seen or everybody's."""
+        self._con.execute(f"set variable pynomaly_actor = {literal(actor)}")
+        self._con.execute(f"set variable pynomaly_user = {'null' if sees_all else literal(actor)}")
+
+    def rest(self) -> None:
+        """Undo what is open, so that the cursor can be handed on to other work."""
+        with contextlib.suppress(duckdb.TransactionException):  # where nothing is open
+            self._con.rollback()
+            self._aborted = False
+            self._macros.forget()
 
     def register(self, name: str, data: object) -> None:
         """Make a polars, pandas or Arrow object a source under a name."""
