@@ -5,29 +5,23 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
-
 import msgspec
-
 import pynomaly
+from anyio import to_thread
 from pynomaly.engine import Engine
 from pynomaly.errors import PynomalyError
+from pynomaly_server.accounts import Accounts
 from pynomaly_server.identity import Identity
+from pynomaly_server.jobs import Jobs
 from pynomaly_server.metrics import CURSORS
 from pynomaly_server.options import Options
 
-if TYPE_CHECKING:
-    from pynomaly_server.accounts import Accounts
-    from pynomaly_server.jobs import Jobs
-
+ACCOUNTS = "auth.duckdb"
 IDLE_CURSORS = 16  # kept with their macros for the next request
 
 
 class Workspace:
     """A database, its accounts and its jobs; one process has one."""
-
-    accounts: "Accounts"
-    jobs: "Jobs"
 
     def __init__(self, options: Options) -> None:
         start = options.start
@@ -47,6 +41,8 @@ class Workspace:
         self._idle: deque[Engine] = deque()
         self._lock = threading.Lock()
         self.read_settings()
+        self.accounts = Accounts(self.folder / ACCOUNTS)
+        self.jobs = Jobs(self)
 
     @contextlib.contextmanager
     def acting(self, identity: Identity | None) -> Iterator[Engine]:
@@ -63,6 +59,26 @@ class Workspace:
             CURSORS.dec()
             self._give_back(cursor)
 
+    @contextlib.contextmanager
+    def own(self) -> Iterator[Engine]:
+        """A cursor for the server's own rows, which sees everything."""
+        cursor = self._taken()
+        try:
+            cursor.act_as("server", True)
+            yield cursor
+        finally:
+            self._give_back(cursor)
+
+    def start(self) -> None:
+        """Take up the work that was left, and be ready."""
+        self.jobs.start()
+        self.is_ready = True
+
+    async def drain(self) -> None:
+        """Take no more work, let what runs end or give it back to the queue."""
+        self.is_draining = True
+        await to_thread.run_sync(self.jobs.drain, self.options.start.drain_seconds)
+
     def changed(self) -> None:
         """Tell that something was written: answers that were kept are out of date."""
         self.generation += 1
@@ -78,6 +94,7 @@ class Workspace:
             if not self.options.start.read_only:
                 self.engine.execute("checkpoint").fetchall()
         self.engine.close()
+        self.accounts.close()
 
     def _taken(self) -> Engine:
         with self._lock:
