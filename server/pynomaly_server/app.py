@@ -4,20 +4,26 @@ import contextlib
 import pkgutil
 from collections.abc import AsyncIterator
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
-import pynomaly
 from litestar import Controller, Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.static_files import create_static_files_router
+from litestar.template import TemplateConfig
 
-from pynomaly_server import api
+import pynomaly
+from pynomaly_server import api, pages
 from pynomaly_server.audit import Audit, Audited
 from pynomaly_server.idempotency import Idempotency
+from pynomaly_server.pages.api_docs import SCHEMA
 from pynomaly_server.permissions import Permission, permitted
+from pynomaly_server.places import web_folder
 from pynomaly_server.problems import answer
 from pynomaly_server.read_cache import ReadCache
 from pynomaly_server.recognition import Recognition
@@ -25,14 +31,14 @@ from pynomaly_server.requests import RequestLog
 from pynomaly_server.served import provide_db, provide_identity, provide_workspace
 from pynomaly_server.workspace import Workspace
 
-SCHEMA = "/api/v1/schema"
 LARGEST_BODY = 33_554_432  # bytes of a request that is no upload
 
 
 def create_app(workspace: Workspace) -> Litestar:
     """The application that serves a workspace; it starts the workspace's jobs and closes it at the end."""
     app = Litestar(
-        route_handlers=controllers(),
+        route_handlers=[*controllers(api), *controllers(pages), _static_files()],
+        template_config=TemplateConfig(directory=web_folder() / "templates", engine=JinjaTemplateEngine),
         guards=[permitted],
         middleware=[Recognition, Idempotency, ReadCache],
         dependencies={
@@ -53,17 +59,23 @@ def create_app(workspace: Workspace) -> Litestar:
     return app
 
 
-def controllers() -> list[type[Controller]]:
-    """Every controller of the package `api`."""
+def controllers(package: ModuleType) -> list[type[Controller]]:
+    """Every controller of a package."""
     found = []
-    for module in pkgutil.iter_modules(api.__path__):
-        members = vars(import_module(f"{api.__name__}.{module.name}")).values()
+    for module in pkgutil.iter_modules(package.__path__):
+        members = vars(import_module(f"{package.__name__}.{module.name}")).values()
         found += [
             member
             for member in members
             if isinstance(member, type) and issubclass(member, Controller) and member.__module__.endswith(module.name)
         ]
     return [controller for controller in found if controller is not Controller]
+
+
+def _static_files() -> Router:
+    return create_static_files_router(
+        "/static", [web_folder() / "static"], opt={"permission": Permission.PUBLIC}, include_in_schema=False
+    )
 
 
 def _life(workspace: Workspace) -> Any:

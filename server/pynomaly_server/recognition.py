@@ -30,5 +30,7 @@ class Recognition:
     @staticmethod
     def _identity(scope: Scope) -> Any:
         workspace: Workspace = scope["litestar_app"].state.workspace
-        sent = {name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"authorization", b"cookie")}
+        sent = {
+            name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"authorization", b"cookie")
+        }
         return workspace.accounts.identify(sent.get(b"authorization"), sent.get(b"cookie"))

@@ -99,7 +99,9 @@ def _listening(start: Start) -> socket.socket:
         listener.bind(place)
         listener.listen(BACKLOG)
     except (OSError, OverflowError) as error:
-        raise BadParameter(f"{start.host}:{start.port} cannot be listened on: {error}", "choose another --port") from None
+        raise BadParameter(
+            f"{start.host}:{start.port} cannot be listened on: {error}", "choose another --port"
+        ) from None
     listener.setblocking(False)
     return listener
 

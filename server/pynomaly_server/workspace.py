@@ -5,9 +5,11 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+
 import msgspec
-import pynomaly
 from anyio import to_thread
+
+import pynomaly
 from pynomaly.engine import Engine
 from pynomaly.errors import PynomalyError
 from pynomaly_server.accounts import Accounts

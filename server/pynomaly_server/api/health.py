@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import pynomaly
 from litestar import Controller, Response, get
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+import pynomaly
 from pynomaly_server.errors import Draining
 from pynomaly_server.metrics import REGISTRY
 from pynomaly_server.permissions import Permission

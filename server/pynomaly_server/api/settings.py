@@ -34,7 +34,9 @@ class SettingsController(Controller):
         listed = {told.name: told for told in workspace.options.listed()}
         if name not in listed or not listed[name].changes_live:
             known = [told.name for told in listed.values() if told.changes_live]
-            raise UnknownSetting(f"there is no setting `{name}` that changes while the server runs", did_you_mean(name, known))
+            raise UnknownSetting(
+                f"there is no setting `{name}` that changes while the server runs", did_you_mean(name, known)
+            )
         db.change_setting(name, data.value)
         workspace.read_settings()
         told = next(told for told in workspace.options.listed() if told.name == name)
