@@ -89,3 +89,5 @@ class NoAccounts(PynomalyError):
 
     code = "no_accounts"
     status = 409
+
+

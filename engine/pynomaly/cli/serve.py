@@ -16,7 +16,9 @@ def serve(
     *,
     db: Annotated[str | None, Parameter(help="The same, as the other verbs have it.")] = None,
     host: Annotated[str | None, Parameter(help="Address to listen on; by default 127.0.0.1.")] = None,
-    port: Annotated[int | None, Parameter(help="Port to listen on; by default 8808, and 0 for any that is free.")] = None,
+    port: Annotated[
+        int | None, Parameter(help="Port to listen on; by default 8808, and 0 for any that is free.")
+    ] = None,
     open_: Annotated[bool, Parameter(name="--open", help="Open the browser.")] = False,
     read_only: Annotated[bool, Parameter(help="Serve the database without changing it.")] = False,
     tls_cert: Annotated[str | None, Parameter(help="Certificate; with one, TLS 1.3 is spoken.")] = None,
