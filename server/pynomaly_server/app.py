@@ -11,17 +11,16 @@ from litestar import Controller, Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.static_files import create_static_files_router
 from litestar.template import TemplateConfig
 
 import pynomaly
-from pynomaly_server import api, pages
+from pynomaly_server import api
 from pynomaly_server.audit import Audit, Audited
+from pynomaly_server.document import SCHEMA, Browser, Document
 from pynomaly_server.idempotency import Idempotency
-from pynomaly_server.pages.api_docs import SCHEMA
 from pynomaly_server.permissions import Permission, permitted
 from pynomaly_server.places import web_folder
 from pynomaly_server.problems import answer
@@ -37,14 +36,14 @@ LARGEST_BODY = 33_554_432  # bytes of a request that is no upload
 def create_app(workspace: Workspace) -> Litestar:
     """The application that serves a workspace; it starts the workspace's jobs and closes it at the end."""
     app = Litestar(
-        route_handlers=[*controllers(api), *controllers(pages), _static_files()],
+        route_handlers=[*controllers(api), _static_files()],
         template_config=TemplateConfig(directory=web_folder() / "templates", engine=JinjaTemplateEngine),
         guards=[permitted],
         middleware=[Recognition, Idempotency, ReadCache],
         dependencies={
             "workspace": Provide(provide_workspace, sync_to_thread=False),
             "identity": Provide(provide_identity, sync_to_thread=False),
-            "db": Provide(provide_db, sync_to_thread=False),
+            "db": Provide(provide_db),
         },
         exception_handlers={Exception: answer},
         lifespan=[_life(workspace)],
@@ -102,7 +101,7 @@ def _openapi() -> OpenAPIConfig:
         description="Anomaly detection is a query; this is how other programs ask it.",
         path=SCHEMA,
         openapi_router=Router(path=SCHEMA, route_handlers=[], opt={"permission": Permission.PUBLIC}),
-        render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+        render_plugins=[Browser(path="/"), Document(path="/openapi.json")],
         use_handler_docstrings=True,
         components=Components(
             security_schemes={

@@ -91,3 +91,47 @@ class NoAccounts(PynomalyError):
     status = 409
 
 
+class TooManyJobs(PynomalyError):
+    """The queue of jobs has no room for another one."""
+
+    code = "too_many_jobs"
+    status = 429
+
+    def __init__(self, cause: str, mend: str = "ask again when some of them have ended") -> None:
+        super().__init__(cause, mend)
+        self.headers = {"Retry-After": "10"}
+
+
+class JobLost(PynomalyError):
+    """The server stopped again and again while the job ran."""
+
+    code = "job_lost"
+    status = 500
+
+
+class UnknownJob(PynomalyError):
+    """The caller has no job of this id."""
+
+    code = "unknown_job"
+    status = 404
+
+
+class RowsUnreadable(PynomalyError):
+    """A body that does not hold rows in the form that its media type says."""
+
+    code = "rows_unreadable"
+    status = 422
+
+
+class PreconditionRequired(PynomalyError):
+    """A change that must name the version that it changes."""
+
+    code = "precondition_required"
+    status = 428
+
+
+class PreconditionFailed(PynomalyError):
+    """A change of a version that is no longer the last one."""
+
+    code = "precondition_failed"
+    status = 412

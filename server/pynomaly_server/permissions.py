@@ -6,7 +6,9 @@ from typing import Any
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from pynomaly_server.errors import Forbidden, Unauthenticated
+from pynomaly_server.errors import Draining, Forbidden, Unauthenticated
+
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Permission(StrEnum):
@@ -45,6 +47,8 @@ ROLES: dict[str, frozenset[Permission]] = {"admin": frozenset(Permission), "user
 
 def permitted(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Let a request through that holds the permission of its route; Unauthenticated or Forbidden otherwise."""
+    if connection.app.state.workspace.is_draining and connection.scope.get("method", "GET") not in _READS:
+        raise Draining("the server is being stopped", "ask again in a few seconds")
     needed = Permission(handler.opt["permission"])
     identity = connection.scope.get("user")
     if needed is Permission.PUBLIC:

@@ -34,6 +34,8 @@ _MENDS = {
     413: "send less at once, or upload it as a dataset",
     415: "send the media type that /api/v1/schema names",
 }
+_PLACE = re.compile(r" - at `\$(.*)`$")
+_UNKNOWN = re.compile(r"unknown field `(.*?)`")
 _TITLES = re.compile(r"(?<!^)(?=[A-Z])")
 
 
@@ -110,8 +112,10 @@ def _pointed(item: Any) -> dict[str, str]:
     """One wrong field, with a JSON pointer to it."""
     told = item if isinstance(item, dict) else {"message": str(item)}
     message = str(told.get("message", ""))
-    inner = re.search(r" - at `\$(.*)`$", message)
+    inner = _PLACE.search(message)
     path = [part for part in re.split(r"[.\[\]]+", inner[1] if inner else "") if part]
-    if told.get("source", "body") != "body" or not path:
-        path = [str(told["key"])] if "key" in told else path
+    if told.get("key", "data") != "data":
+        path = [str(told["key"]), *path]
+    if unknown := _UNKNOWN.search(message):
+        path.append(unknown[1])
     return {"pointer": "".join(f"/{part}" for part in path), "detail": message[: inner.start()] if inner else message}

@@ -11,6 +11,8 @@ from pynomaly_server.metrics import REGISTRY
 from pynomaly_server.permissions import Permission
 from pynomaly_server.served import Db, Place, rows
 
+EXPOSITION = CONTENT_TYPE_LATEST.partition("; charset")[0]  # Litestar says the encoding
+
 
 class HealthController(Controller):
     """Health and metrics."""
@@ -41,7 +43,7 @@ class HealthController(Controller):
             "jobs": workspace.jobs.counts(),
         }
 
-    @get("/metrics", permission=Permission.METRICS, media_type=CONTENT_TYPE_LATEST, sync_to_thread=True)
+    @get("/metrics", permission=Permission.METRICS, media_type=EXPOSITION, sync_to_thread=True)
     def get_metrics(self) -> Response[bytes]:
         """The metrics in the text format of Prometheus."""
-        return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(REGISTRY), media_type=EXPOSITION)

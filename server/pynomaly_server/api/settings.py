@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 from litestar import Controller, get, put
-from litestar.params import FromPath
+from litestar.params import FromPath, JSONBody
 
 from pynomaly.errors import UnknownSetting, did_you_mean
 from pynomaly_server.permissions import Permission
@@ -29,7 +29,7 @@ class SettingsController(Controller):
         return {"items": [msgspec.structs.asdict(told) for told in workspace.options.listed()], "next_cursor": None}
 
     @put("/{name:str}", permission=Permission.MANAGE_SETTINGS, sync_to_thread=True)
-    def change_setting(self, db: Db, workspace: Place, name: FromPath[str], data: NewValue) -> dict[str, Any]:
+    def change_setting(self, db: Db, workspace: Place, name: FromPath[str], data: JSONBody[NewValue]) -> dict[str, Any]:
         """Change one; what a flag, the environment or a file says goes before it."""
         listed = {told.name: told for told in workspace.options.listed()}
         if name not in listed or not listed[name].changes_live:

@@ -95,6 +95,7 @@ class Jobs:
             work.is_cancelled = True
             is_waiting = self._waiting.remove(work)
         if is_waiting:
+            JOBS.labels("queued").dec()
             self._end(work, "cancelled")
         else:
             threading.Thread(target=work.interrupt, name=f"cancel {job}", daemon=True).start()
@@ -129,12 +130,10 @@ class Jobs:
         with self._changed:
             self._is_stopping = True
             self._changed.notify_all()
-            threads, running = list(self._threads.values()), [work for work in self._works.values() if work.cursor]
+            threads, running = list(self._threads.values()), [w for w in self._works.values() if w.is_taken]
         until = time.monotonic() + seconds
         for work in running:
-            work.has_ended.wait(max(until - time.monotonic(), 0.0))
-        for work in list(self._works.values()):
-            if work.cursor is not None:
+            if not work.has_ended.wait(max(until - time.monotonic(), 0.0)):
                 work.is_put_back = True
                 threading.Thread(target=work.interrupt, daemon=True).start()
         for thread in threads:
@@ -168,6 +167,7 @@ class Jobs:
         with self._changed:
             while not self._is_stopping and number < self._workspace.options["job_workers"]:
                 if (work := self._waiting.take()) is not None:
+                    work.is_taken = True
                     JOBS.labels("queued").dec()
                     JOBS.labels("running").inc()
                     return work
@@ -202,8 +202,8 @@ class Jobs:
             cursor.act_as(work.job.created_by, work.sees_all)
             work.begin(cursor)
             try:
-                if work.is_cancelled:
-                    raise Interrupted("the job was cancelled", "submit it again")
+                if work.is_cancelled or work.is_put_back:
+                    raise Interrupted("the job was stopped", "submit it again")
                 return kinds.get(work.job.kind)(cursor, work.job.request, work)
             finally:
                 work.cursor = None
@@ -223,11 +223,6 @@ class Jobs:
         if not work.is_written:
             with self._workspace.own() as db:
                 store.end(db, work.job, status, result, problem)
-        if not work.job.attempts:  # it never started
-            JOBS.labels("queued").dec()
-            work.has_ended.set()
-            with self._changed:
-                self._works.pop(work.job.id, None)
         self._workspace.changed()
         JOBS_ENDED.labels(work.job.kind, status).inc()
         code = problem.code if problem is not None else None

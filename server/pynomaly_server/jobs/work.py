@@ -29,6 +29,7 @@ class Work:
         self.job = job
         self.sees_all = sees_all
         self.cursor: Engine | None = None  # while it runs
+        self.is_taken = False  # by a worker
         self.is_cancelled = False
         self.is_put_back = False
         self.is_written = False  # its end, in the transaction of what it did
