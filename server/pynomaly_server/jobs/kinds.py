@@ -20,7 +20,7 @@ Perform = Callable[[Engine, dict[str, Any], Work], dict[str, Any]]
 
 FIRST_ROWS = 50  # that a result tells of a saved run
 MOST_ROWS = 1_000  # and of one that is not saved
-TRIES = 3  # of a training that another one of the same name was faster than
+TRIES = 10  # of a training that another one of the same name was faster than
 _KINDS: dict[str, Perform] = {}
 _RUN = """
 select
@@ -129,9 +129,8 @@ def profile(db: Engine, request: dict[str, Any], work: Work) -> dict[str, Any]: 
 
 def _run(db: Engine, work: Work, save: bool, perform: Callable[[str], pa.Table]) -> dict[str, Any]:
     """The run of a job with its first flagged rows; one that an earlier attempt has saved is not made again."""
-    run, rows = work.earlier_run(db) if save else None, None
-    if run is None:
-        run = work.run_id
+    (run, is_done), rows = work.run(db), None
+    if not is_done:
         table = perform(run)
         ROWS_SCORED.inc(table.num_rows)
         rows = None if save else _first(table)

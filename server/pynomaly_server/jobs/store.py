@@ -32,12 +32,6 @@ class Job(msgspec.Struct, kw_only=True):
     ended_at: datetime | None = None
     created_by: str
 
-    @property
-    def run_ids(self) -> list[str]:
-        """The ids that the runs of its attempts have: its own the first, others those after."""
-        mine = uuid.UUID(self.id)
-        return [self.id, *(str(uuid.uuid5(mine, str(attempt))) for attempt in range(2, self.attempts + 1))]
-
 
 def new(db: Engine, kind: str, request: dict[str, Any], user: str, batch: str | None, request_id: str) -> Job:
     """Write a queued job."""

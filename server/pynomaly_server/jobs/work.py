@@ -1,7 +1,9 @@
 """A job while the server has it in hand."""
 
+import itertools
 import threading
 import time
+import uuid
 from typing import Any
 
 import msgspec
@@ -37,16 +39,17 @@ class Work:
         self.has_ended = threading.Event()
         self._started = time.perf_counter()
 
-    @property
-    def run_id(self) -> str:
-        """The id for the run of this attempt."""
-        return self.job.run_ids[-1]
+    def run(self, db: Engine) -> tuple[str, bool]:
+        """The id of the run to make, and whether an earlier attempt has made it when the server was stopped or killed.
 
-    def earlier_run(self, db: Engine) -> str | None:
-        """The run by which an earlier attempt had done its work when the server was killed."""
-        done = "select id::varchar from pynomaly.runs where id in (select unnest(?::uuid[])) and status = 'succeeded'"
-        found = db.execute(done, [self.job.run_ids]).fetchall() if self.job.attempts > 1 else []
-        return str(found[0][0]) if found else None
+        It is the id of the job, unless a run that failed or was stopped has that: then one that follows from it.
+        """
+        for number in itertools.count():
+            run = str(uuid.uuid5(uuid.UUID(self.job.id), str(number))) if number else self.job.id
+            found = db.execute("select status, saved from pynomaly.runs where id = ?", [run]).fetchall()
+            if not found or found[0] == ("succeeded", True):
+                return run, bool(found)
+        raise AssertionError  # there are more numbers than runs
 
     def succeed(self, db: Engine, result: dict[str, Any]) -> None:
         """Write the end of the job in the open transaction of its work: both are there, or neither is."""
