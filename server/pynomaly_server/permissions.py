@@ -55,7 +55,9 @@ def permitted(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRoute
         return
     if identity is None:
         refused: Unauthenticated | None = connection.scope["state"].get("unauthenticated")
-        raise refused or Unauthenticated("nobody is signed in", "send an access token or an API key: Authorization: Bearer ...")
+        raise refused or Unauthenticated(
+            "nobody is signed in", "send an access token or an API key: Authorization: Bearer ..."
+        )
     if not identity.may(needed):
         raise Forbidden(
             f"this needs the permission `{needed}`, which `{identity.user}` does not have with this credential",

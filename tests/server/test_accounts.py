@@ -61,7 +61,9 @@ def test_a_user_signs_in_by_name_in_any_case(accounts: Accounts) -> None:
     assert accounts.sign_in("ANN", PASSWORD, HERE).name == "ann"
 
 
-@pytest.mark.parametrize("name", ["ann", "nobody", "disabled", "invited", "removed", "'; drop table users", "\ud800", "*"])
+@pytest.mark.parametrize(
+    "name", ["ann", "nobody", "disabled", "invited", "removed", "'; drop table users", "\ud800", "*"]
+)
 def test_every_refusal_costs_one_argon2_and_tells_the_same(accounts: Accounts, name: str) -> None:
     add(accounts, "disabled")
     accounts.users.change("disabled", disabled=True)
@@ -354,7 +356,9 @@ def test_tokens_with_our_key_but_other_claims_are_refused(accounts: Accounts) ->
             accounts.identify(_signed(accounts, claims, algorithm), None)
 
 
-@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YTpi", "pyn_a_b", "Bearer pyn_", "Token x", "Bearer pys_x"])
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Bearer ", "Basic YTpi", "pyn_a_b", "Bearer pyn_", "Token x", "Bearer pys_x"]
+)
 def test_other_headers_are_refused_and_the_cookie_does_not_help(accounts: Accounts, header: str) -> None:
     _, cookie = accounts.open_console(accounts.users.get("ann"))
     with pytest.raises(errors.Unauthenticated):
@@ -416,7 +420,16 @@ def test_a_forged_refresh_token_ends_nothing(accounts: Accounts) -> None:
     session = who(accounts, f"Bearer {tokens.access_token}").credential_id
     plain = f"{secret.new(secret.REFRESH)}_{session}_1"
     seal = hmac.new(b"k" * 32, plain.encode(), "sha256").hexdigest()
-    for forged in (f"{plain}_{seal}", plain, "", "pyr_", "____", "\ud800_a_b_1_c", tokens.refresh_token + "0", "x" * 10**6):
+    for forged in (
+        f"{plain}_{seal}",
+        plain,
+        "",
+        "pyr_",
+        "____",
+        "\ud800_a_b_1_c",
+        tokens.refresh_token + "0",
+        "x" * 10**6,
+    ):
         with pytest.raises(errors.Unauthenticated):
             accounts.sessions.refresh(forged)
     accounts.sessions.refresh(tokens.refresh_token)
@@ -570,7 +583,15 @@ def test_a_key_ends_when_it_is_over_revoked_or_its_user_is_out(accounts: Account
 def test_a_key_with_another_secret_is_refused(accounts: Accounts) -> None:
     ann = who(accounts, bearer(accounts, accounts.users.get("ann")))
     key, plain = accounts.make_key(ann, "ci", ["read"], None)
-    for forged in (plain[:-1], plain + "0", f"pyn_{key.id}_", f"pyn_{key.id}", f"pyn_{key.id}_{key.digest}", "pyn__", "pyn_\xff"):
+    for forged in (
+        plain[:-1],
+        plain + "0",
+        f"pyn_{key.id}_",
+        f"pyn_{key.id}",
+        f"pyn_{key.id}_{key.digest}",
+        "pyn__",
+        "pyn_\xff",
+    ):
         with pytest.raises(errors.Unauthenticated):
             accounts.identify(f"Bearer {forged}", None)
 
@@ -601,7 +622,27 @@ def test_keys_are_bounded_and_end_in_the_future(accounts: Accounts, clock: Clock
 
 @pytest.mark.parametrize(
     "name",
-    ["", "*", ".", "..", "-x", "@x", "a b", "a/b", "a'b", "a\nb", "a\n", "a\0", "é", "\u0430nn", "ann\u200b", "x" * 65, "\ud800", "a%2fb", "<b>"],
+    [
+        "",
+        "*",
+        ".",
+        "..",
+        "-x",
+        "@x",
+        "a b",
+        "a/b",
+        "a'b",
+        "a\nb",
+        "a\n",
+        "a\0",
+        "é",
+        "\u0430nn",
+        "ann\u200b",
+        "x" * 65,
+        "\ud800",
+        "a%2fb",
+        "<b>",
+    ],
 )
 def test_hostile_names_are_refused(accounts: Accounts, name: str) -> None:
     with pytest.raises(BadParameter):
@@ -743,7 +784,14 @@ def test_no_secret_is_in_the_file(accounts: Accounts, tmp_path: Path) -> None:
     _, key = accounts.make_key(who(accounts, f"Bearer {again.access_token}"), "ci", ["read"], None)
     _, link = accounts.user_link("ann", "root")
     csrf = accounts.sessions.csrf_token(session.id)
-    told = (PASSWORD, cookie, key, link, csrf, *(text for item in (tokens, again) for text in (item.access_token, item.refresh_token)))
+    told = (
+        PASSWORD,
+        cookie,
+        key,
+        link,
+        csrf,
+        *(text for item in (tokens, again) for text in (item.access_token, item.refresh_token)),
+    )
 
     def written() -> bytes:
         return b"".join(path.read_bytes() for path in (tmp_path / "files").iterdir())
@@ -774,8 +822,12 @@ def test_a_file_of_another_release_is_told(accounts: Accounts, tmp_path: Path, c
 
 def test_every_table_and_column_is_described_and_is_a_field(accounts: Accounts) -> None:
     con = accounts._store._con
-    rows = con.execute("select schema_name, table_name, column_name, comment from duckdb_columns() where not internal").fetchall()
-    rows += con.execute("select schema_name, table_name, '', comment from duckdb_tables() where not internal").fetchall()
+    rows = con.execute(
+        "select schema_name, table_name, column_name, comment from duckdb_columns() where not internal"
+    ).fetchall()
+    rows += con.execute(
+        "select schema_name, table_name, '', comment from duckdb_tables() where not internal"
+    ).fetchall()
     assert [row for row in rows if not row[3]] == []
     for kind, table in TABLES.items():
         assert {row[2] for row in rows if row[:2] == ("accounts", table) and row[2]} == set(kind.__struct_fields__)

@@ -133,7 +133,10 @@ def test_signing_in_again_ends_the_former_session(client: Client) -> None:
     console(client)
     assert client.cookies["pynomaly_session"] != former
     client.cookies.clear()
-    assert code(client.get(f"{API}/auth/me", headers={"Cookie": f"pynomaly_session={former}"})) == (401, "unauthenticated")
+    assert code(client.get(f"{API}/auth/me", headers={"Cookie": f"pynomaly_session={former}"})) == (
+        401,
+        "unauthenticated",
+    )
 
 
 def test_a_cookie_that_somebody_planted_is_never_taken_over(client: Client) -> None:
@@ -217,10 +220,17 @@ def test_the_first_link_makes_the_first_administrator(tmp_path: Path) -> None:
 
 def test_one_changes_ones_own_settings(client: Client) -> None:
     headers = by(client)
-    answered = client.patch(f"{API}/auth/me", json={"settings": {"theme": "dark"}, "display_name": "Ann B."}, headers=headers)
+    answered = client.patch(
+        f"{API}/auth/me", json={"settings": {"theme": "dark"}, "display_name": "Ann B."}, headers=headers
+    )
     assert answered.json() == {"theme": "dark", "time_zone": "UTC"}
     assert client.get(f"{API}/auth/me", headers=headers).json()["display_name"] == "Ann B."
-    for body in ({"role": "admin"}, {"settings": {"theme": "pink"}}, {"settings": {"time_zone": "../x y"}}, {"disabled": False}):
+    for body in (
+        {"role": "admin"},
+        {"settings": {"theme": "pink"}},
+        {"settings": {"time_zone": "../x y"}},
+        {"disabled": False},
+    ):
         assert client.patch(f"{API}/auth/me", json=body, headers=headers).status_code == 422
 
 
@@ -387,7 +397,9 @@ def test_hostile_names(client: Client, name: str) -> None:
 
 def test_roles_are_told(client: Client) -> None:
     items = client.get(f"{API}/roles", headers=by(client)).json()["items"]
-    assert {item["name"]: set(item["permissions"]) for item in items} == {name: set(held) for name, held in ROLES.items()}
+    assert {item["name"]: set(item["permissions"]) for item in items} == {
+        name: set(held) for name, held in ROLES.items()
+    }
 
 
 def routes(site: Site) -> list[tuple[str, str, Permission]]:
@@ -396,7 +408,9 @@ def routes(site: Site) -> list[tuple[str, str, Permission]]:
         for handler in getattr(route, "route_handlers", ()):
             if "permission" in handler.opt:
                 path = route.path_format.replace("{name}", "ann").replace("{id}", "none")
-                found += [(method, path, handler.opt["permission"]) for method in handler.http_methods if method != "OPTIONS"]
+                found += [
+                    (method, path, handler.opt["permission"]) for method in handler.http_methods if method != "OPTIONS"
+                ]
     return [item for item in found if item[1].startswith(API)]
 
 
@@ -409,7 +423,9 @@ def test_every_route_is_refused_to_who_may_not(site: Site, client: Client, role:
     for method, path, permission in routes(site):
         if permission is Permission.PUBLIC or path.endswith("sign-out"):
             continue
-        answered = client.request(method, path, headers=headers, json={} if method in ("POST", "PUT", "PATCH") else None)
+        answered = client.request(
+            method, path, headers=headers, json={} if method in ("POST", "PUT", "PATCH") else None
+        )
         if role is None:
             assert code(answered) == (401, "unauthenticated"), path
         elif permission not in ROLES[role]:

@@ -83,7 +83,11 @@ class ApiKeysController(Controller):
 
     @delete("/{id:str}", permission=Permission.SIGNED_IN, elsewhere=True, sync_to_thread=True, statuses=(403,))
     def revoke_key(
-        self, identity: Caller, workspace: Place, id: FromPath[str], user: FromQuery[str | None] = None  # noqa: A002
+        self,
+        identity: Caller,
+        workspace: Place,
+        id: FromPath[str],
+        user: FromQuery[str | None] = None,  # noqa: A002
     ) -> None:
         """Revoke a key at once; a key may revoke itself, and who manages users may name another `user`."""
         owner = _owner(identity, workspace, user)

@@ -100,7 +100,9 @@ class AuthController(Controller):
 
     @post("/link", permission=Permission.PUBLIC, status_code=200, elsewhere=True, secret=True, sync_to_thread=True,
           statuses=(401, 403))  # fmt: skip
-    def redeem_link(self, request: Asked, workspace: Place, data: JSONBody[Redeem]) -> Response[Tokens | ConsoleSession]:
+    def redeem_link(
+        self, request: Asked, workspace: Place, data: JSONBody[Redeem]
+    ) -> Response[Tokens | ConsoleSession]:
         """Choose a password with a sign-in link, and sign in; the first link makes the first administrator."""
         user = workspace.accounts.redeem(data.token, data.password, data.user)
         audited(request, user.name)
@@ -159,9 +161,7 @@ class AuthController(Controller):
         return Response(None, status_code=204, cookies=[cookies.cookie(request.scope, None)])
 
 
-def entered(
-    request: Asked, accounts: Accounts, user: User, wants_session: bool
-) -> Response[Tokens | ConsoleSession]:
+def entered(request: Asked, accounts: Accounts, user: User, wants_session: bool) -> Response[Tokens | ConsoleSession]:
     """The answer to somebody who has just signed in; a session that was there before ends."""
     headers = {"Cache-Control": "no-store"}
     if not wants_session:

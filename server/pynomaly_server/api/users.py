@@ -71,7 +71,11 @@ class UsersController(Controller):
 
     @get("/", permission=Permission.MANAGE_USERS)
     async def list_users(
-        self, request: Request[Any, Any, Any], workspace: Place, limit: Limit = 100, cursor: FromQuery[str | None] = None
+        self,
+        request: Request[Any, Any, Any],
+        workspace: Place,
+        limit: Limit = 100,
+        cursor: FromQuery[str | None] = None,
     ) -> Response[AccountPage]:
         """The users by name."""
         found, following = keyset.page(workspace.accounts.users.all(), lambda user: user.name.lower(), limit, cursor)
