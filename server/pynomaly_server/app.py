@@ -26,7 +26,7 @@ from pynomaly_server.permissions import Permission, permitted
 from pynomaly_server.places import web_folder
 from pynomaly_server.problems import answer
 from pynomaly_server.rate_limits import Buckets, RateLimits
-from pynomaly_server.read_cache import ReadCache
+from pynomaly_server.read_cache import Answers, ReadCache
 from pynomaly_server.recognition import Recognition
 from pynomaly_server.requests import RequestLog
 from pynomaly_server.security import SameSite, Secured
@@ -42,7 +42,13 @@ def create_app(workspace: Workspace) -> Litestar:
         route_handlers=[*controllers(api), _static_files()],
         template_config=TemplateConfig(directory=web_folder() / "templates", engine=JinjaTemplateEngine),
         guards=[permitted],
-        middleware=[Recognition, DefineMiddleware(RateLimits, buckets=Buckets()), SameSite, Idempotency, ReadCache],
+        middleware=[  # made anew for every route: what they remember is given
+            Recognition,
+            DefineMiddleware(RateLimits, buckets=Buckets()),
+            SameSite,
+            DefineMiddleware(Idempotency, running=set()),
+            DefineMiddleware(ReadCache, answers=Answers()),
+        ],
         dependencies={
             "workspace": Provide(provide_workspace, sync_to_thread=False),
             "identity": Provide(provide_identity, sync_to_thread=False),

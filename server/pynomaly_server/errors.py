@@ -93,6 +93,52 @@ class NoAccounts(PynomalyError):
     status = 409
 
 
+class TooManyJobs(PynomalyError):
+    """The queue of jobs has no room for another one."""
+
+    code = "too_many_jobs"
+    status = 429
+
+    def __init__(self, cause: str, mend: str = "ask again when some of them have ended") -> None:
+        super().__init__(cause, mend)
+        self.headers = {"Retry-After": "10"}
+
+
+class JobLost(PynomalyError):
+    """The server stopped again and again while the job ran."""
+
+    code = "job_lost"
+    status = 500
+
+
+class UnknownJob(PynomalyError):
+    """The caller has no job of this id."""
+
+    code = "unknown_job"
+    status = 404
+
+
+class RowsUnreadable(PynomalyError):
+    """A body that does not hold rows in the form that its media type says."""
+
+    code = "rows_unreadable"
+    status = 422
+
+
+class PreconditionRequired(PynomalyError):
+    """A change that must name the version that it changes."""
+
+    code = "precondition_required"
+    status = 428
+
+
+class PreconditionFailed(PynomalyError):
+    """A change of a version that is no longer the last one."""
+
+    code = "precondition_failed"
+    status = 412
+
+
 class RetryLater(PynomalyError):
     """Too much was asked for; `Retry-After` says when it may be asked again."""
 
@@ -201,4 +247,39 @@ class CsrfFailed(PynomalyError):
     """A change with the cookie alone: the token that only the page has is missing or wrong."""
 
     code = "csrf_failed"
+    status = 403
+
+
+class NotAcceptable(PynomalyError):
+    """None of the formats that the request accepts is one that rows are written in."""
+
+    code = "not_acceptable"
+    status = 406
+
+
+class BadCursor(PynomalyError):
+    """The cursor of a page is damaged, or belongs to another list, filter or order."""
+
+    code = "bad_cursor"
+    status = 422
+
+
+class UploadTooLarge(PynomalyError):
+    """A file that is uploaded, or what it unpacks to, has more bytes than are allowed."""
+
+    code = "upload_too_large"
+    status = 413
+
+
+class UnknownUpload(PynomalyError):
+    """There is no upload of this user under the id, or it has expired."""
+
+    code = "unknown_upload"
+    status = 404
+
+
+class AddressRefused(PynomalyError):
+    """A source is at an address that the server does not read from."""
+
+    code = "address_refused"
     status = 403

@@ -22,9 +22,9 @@ _KEEP = "insert or ignore into pynomaly.replies (who, key, request, status, head
 class Idempotency:
     """Keeps the answers of POSTs with a key for a day; what failed by the server's fault is not kept."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, running: set[tuple[str, str]]) -> None:
         self._app = app
-        self._running: set[tuple[str, str]] = set()
+        self._running = running  # of all routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

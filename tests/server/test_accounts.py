@@ -58,7 +58,7 @@ def test_a_password_too_long_is_no_prefix_of_itself() -> None:
     assert not found.verify(stored, "a" * 1025)
 
 
-def test_no_more_than_ten_wait_for_argon2() -> None:
+def test_only_so_many_wait_for_argon2() -> None:
     found = cheap()
     inside, leave = threading.Barrier(3), threading.Event()
 

@@ -1,15 +1,19 @@
 """Signing in and out, and one's own account."""
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from functools import partial
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
+from anyio import CapacityLimiter, to_thread
 from litestar import Controller, Request, Response, get, patch, post, put
 from litestar.params import JSONBody
 
 from pynomaly_server import cookies
 from pynomaly_server.accounts import Accounts
 from pynomaly_server.accounts.accounts import signed_in_only
+from pynomaly_server.accounts.passwords import AT_ONCE, WAITING
 from pynomaly_server.accounts.records import User
 from pynomaly_server.accounts.sessions import Tokens
 from pynomaly_server.errors import RefreshReused, Unauthenticated
@@ -17,6 +21,8 @@ from pynomaly_server.permissions import Permission
 from pynomaly_server.served import Caller, Place
 
 Asked = Request[Any, Any, Any]
+Done = TypeVar("Done")
+_THREADS = CapacityLimiter(AT_ONCE + WAITING + 8)  # more than may wait, so that who comes too late is told at once
 
 
 class SignIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -89,24 +95,24 @@ class AuthController(Controller):
     path = "/api/v1/auth"
     tags = ["accounts"]
 
-    @post("/sign-in", permission=Permission.PUBLIC, status_code=200, elsewhere=True, secret=True, sync_to_thread=True,
-          statuses=(401, 403))  # fmt: skip
-    def sign_in(self, request: Asked, workspace: Place, data: JSONBody[SignIn]) -> Response[Tokens | ConsoleSession]:
+    @post("/sign-in", permission=Permission.PUBLIC, status_code=200, elsewhere=True, secret=True, statuses=(401, 403))
+    async def sign_in(
+        self, request: Asked, workspace: Place, data: JSONBody[SignIn]
+    ) -> Response[Tokens | ConsoleSession]:
         """Sign in with a password, for an access token and a refresh token, or for a cookie."""
         known = workspace.accounts.users.find(data.user)
         audited(request, known.name if known is not None else None)
-        user = workspace.accounts.sign_in(data.user, data.password, address(request))
+        user = await costly(workspace.accounts.sign_in, data.user, data.password, address(request))
         return entered(request, workspace.accounts, user, data.session)
 
-    @post("/link", permission=Permission.PUBLIC, elsewhere=True, secret=True, sync_to_thread=True,
-          statuses=(401, 403))  # fmt: skip
-    def redeem_link(
+    @post("/link", permission=Permission.PUBLIC, status_code=200, elsewhere=True, secret=True, statuses=(401, 403))
+    async def redeem_link(
         self, request: Asked, workspace: Place, data: JSONBody[Redeem]
     ) -> Response[Tokens | ConsoleSession]:
         """Choose a password with a sign-in link, and sign in; the first link makes the first administrator."""
-        user = workspace.accounts.redeem(data.token, data.password, data.user)
+        user = await costly(workspace.accounts.redeem, data.token, data.password, data.user)
         audited(request, user.name)
-        return entered(request, workspace.accounts, user, data.session, 201)
+        return entered(request, workspace.accounts, user, data.session)
 
     @post("/refresh", permission=Permission.PUBLIC, status_code=200, elsewhere=True, secret=True, sync_to_thread=True,
           statuses=(401, 403))  # fmt: skip
@@ -150,28 +156,30 @@ class AuthController(Controller):
         user = workspace.accounts.users.change(identity.user, **changes)
         return msgspec.convert(user.settings, Preferences)
 
-    @put("/password", permission=Permission.SIGNED_IN, status_code=204, elsewhere=True, sync_to_thread=True,
-         statuses=(403,))  # fmt: skip
-    def change_password(
+    @put("/password", permission=Permission.SIGNED_IN, status_code=204, elsewhere=True, statuses=(403,))
+    async def change_password(
         self, request: Asked, identity: Caller, workspace: Place, data: JSONBody[NewPassword]
     ) -> Response[None]:
         """Set another password; every sign-in ends, this one too, and API keys stay."""
-        given = (data.current_password, data.new_password)
-        workspace.accounts.change_password(identity, *given, address(request))
+        given = (data.current_password, data.new_password, address(request))
+        await costly(workspace.accounts.change_password, identity, *given)
         return Response(None, status_code=204, cookies=[cookies.cookie(request.scope, None)])
 
 
-def entered(
-    request: Asked, accounts: Accounts, user: User, wants_session: bool, status: int = 200
-) -> Response[Tokens | ConsoleSession]:
+async def costly(work: Callable[..., Done], *given: Any) -> Done:
+    """Do what computes a digest of a password in a thread apart: guessing takes no thread from other requests."""
+    return await to_thread.run_sync(partial(work, *given), limiter=_THREADS)
+
+
+def entered(request: Asked, accounts: Accounts, user: User, wants_session: bool) -> Response[Tokens | ConsoleSession]:
     """The answer to somebody who has just signed in; a session that was there before ends."""
     headers = {"Cache-Control": "no-store"}
     if not wants_session:
-        return Response(accounts.grant_tokens(user), status_code=status, headers=headers)
+        return Response(accounts.grant_tokens(user), headers=headers)
     _end_former(request, accounts)
     session, cookie = accounts.open_console(user)
     told = ConsoleSession(user.name, accounts.sessions.csrf_token(session.id), session.expires_at)
-    return Response(told, status_code=status, headers=headers, cookies=[cookies.cookie(request.scope, cookie)])
+    return Response(told, headers=headers, cookies=[cookies.cookie(request.scope, cookie)])
 
 
 def audited(request: Asked, user: str | None) -> None:
