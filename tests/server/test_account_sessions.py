@@ -4,9 +4,12 @@ import base64
 import hmac
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
+import duckdb
 import jwt
 import pytest
 
@@ -276,3 +279,88 @@ def test_every_sign_in_has_another_cookie_and_csrf_token(accounts: Accounts) -> 
     for cookie in ("", "pys_", "\ud800", first.id, first.digest):
         with pytest.raises(errors.Unauthenticated):
             accounts.identify(None, cookie)
+
+
+# What a request must not wait for
+
+
+def test_noting_a_use_waits_for_nobody(accounts: Accounts, clock: Clock) -> None:
+    _, key = accounts.keys.make("ann", "ci", ["read"], None)
+    _, cookie = accounts.open_console(accounts.users.get("ann"))
+    token = bearer(accounts, accounts.users.get("ann"))
+    clock.move(minutes=5)
+    held, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with accounts._store.lock:
+            held.set()
+            leave.wait(10)
+
+    writer = threading.Thread(target=hold)
+    writer.start()
+    held.wait()
+    found = [who(accounts, f"Bearer {key}"), who(accounts, None, cookie), who(accounts, token)]
+    assert writer.is_alive()
+    leave.set()
+    writer.join()
+    assert {identity.user for identity in found} == {"ann"}
+
+
+def test_a_use_that_was_begun_before_the_end_revives_nothing(
+    accounts: Accounts, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, key = accounts.keys.make("ann", "ci", ["read"], None)
+    clock.move(minutes=5)
+    free = accounts._store.if_free
+
+    @contextmanager
+    def late() -> Iterator[bool]:  # the end comes between the check and the note
+        if accounts.keys.is_live(made.id):
+            accounts.keys.revoke("ann", made.id)
+        accounts.sessions.end_of("ann", "signed out")
+        with free() as is_free:
+            yield is_free
+
+    monkeypatch.setattr(accounts._store, "if_free", late)
+    who(accounts, f"Bearer {key}")
+    _, cookie = accounts.open_console(accounts.users.get("ann"))
+    clock.move(minutes=5)
+    who(accounts, None, cookie)
+    again = reopened(accounts, tmp_path, clock)
+    for given in ((f"Bearer {key}", None), (None, cookie)):
+        with pytest.raises(errors.Unauthenticated):
+            again.identify(*given)
+    again.close()
+
+
+def test_a_full_disk_keeps_nobody_out_and_counts_failures(
+    accounts: Accounts, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, key = accounts.keys.make("ann", "ci", ["read"], None)
+    clock.move(minutes=5)
+
+    def fail(*records: object) -> None:
+        raise duckdb.IOException("the disk is full")
+
+    monkeypatch.setattr(accounts._store, "save", fail)
+    assert who(accounts, f"Bearer {key}").user == "ann"
+    for _ in range(5):
+        with pytest.raises(duckdb.IOException):
+            accounts.sign_in("ann", "not the password", HERE)
+    with pytest.raises(errors.TooManyAttempts):
+        accounts.sign_in("ann", PASSWORD, HERE)
+
+
+def test_what_stays_open_asks_whether_its_credential_is_still_good(accounts: Accounts, clock: Clock) -> None:
+    ann = accounts.users.get("ann")
+    by_token = who(accounts, bearer(accounts, ann))
+    session, cookie = accounts.open_console(ann)
+    by_cookie = who(accounts, None, cookie)
+    key, plain = accounts.keys.make("ann", "ci", ["read"], clock() + timedelta(hours=1))
+    by_key = who(accounts, f"Bearer {plain}")
+    assert [accounts.is_still(identity) for identity in (by_token, by_cookie, by_key)] == [True] * 3
+    accounts.sessions.end(session.id, "signed out")
+    clock.move(hours=1)
+    assert [accounts.is_still(identity) for identity in (by_token, by_cookie, by_key)] == [True, False, False]
+    accounts.users.change("ann", disabled=True)
+    assert not accounts.is_still(by_token)

@@ -362,3 +362,9 @@ def test_the_log_of_a_whole_session_holds_no_secret(site: Site, written: io.Stri
     for secret in [*told, "another good one"]:
         assert secret not in text
         assert secret[-40:] not in text
+
+
+@pytest.mark.parametrize("path", [f"{API}/api-keys", f"{API}/users/x", "/health/live", "/nothing"])
+def test_options_never_fails(client: Client, path: str) -> None:
+    for headers in ({}, {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}, {"Authorization": "Bearer x"}):
+        assert client.options(path, headers=headers).status_code < 500

@@ -8,9 +8,11 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from pynomaly_server.examples import STORY
 from pynomaly_server.permissions import ROLES, Permission
-from server.accounts_app import API, Client, Site, by, code
+from server.accounts_app import API, Client, Site, by, code, tokens
 from server.accounts_help import PASSWORD, add
+from server.team import Team
 
 
 @pytest.fixture
@@ -228,3 +230,58 @@ def test_every_route_is_refused_to_who_may_not(site: Site, client: Client, role:
         if role == "admin" and path.endswith("users/ann") and method == "DELETE":
             site.accounts.users._users.pop("ann")
             add(site.accounts, "ann")
+
+
+def filled(value: Any, kept: dict[str, str]) -> Any:
+    """A value of an example with what earlier answers gave."""
+    if isinstance(value, dict):
+        return {name: filled(item, kept) for name, item in value.items()}
+    return value.format_map(kept) if isinstance(value, str) and value[-1:] == "}" else value
+
+
+def test_the_examples_of_the_accounts_run_and_every_operation_has_one(site: Site, client: Client) -> None:
+    headers, kept, seen = by(client, "root"), dict[str, str](), set()
+    for example in STORY:
+        if not example.path.startswith(("/api/v1/auth", "/api/v1/users", "/api/v1/roles", "/api/v1/api-keys")):
+            continue
+        path = example.path.format_map(filled(example.path_values, kept))
+        sent = {**headers, **filled(example.headers, kept)}
+        body = filled(example.body, kept)
+        answered = client.request(example.method, path, params=example.query, json=body, headers=sent)
+        assert answered.status_code == example.status, (example.path, answered.text)
+        kept |= {name: answered.json()[pointer[1:]] for name, pointer in example.keep.items()}
+        seen.add((example.method, example.path))
+    operations = {
+        (method, route.path_format)
+        for route in site.app.routes
+        for handler in getattr(route, "route_handlers", ())
+        for method in handler.http_methods - {"OPTIONS", "HEAD"}
+        if route.path_format.startswith("/api/v1/") and not route.path_format.endswith("fails")
+    }
+    assert operations == seen
+
+
+def test_the_audit_says_whose_account_and_keeps_no_secret(own_team: Team) -> None:
+    team = own_team
+    add(team.workspace.accounts, "gil")
+    for body in (
+        {"user": "GIL", "password": "wrong"},
+        {"user": PASSWORD, "password": "typed in the wrong field"},
+        {"user": "gil", "password": PASSWORD},
+    ):
+        team.nobody.post("/api/v1/auth/sign-in", json=body)
+    first = tokens(team.client, "gil")
+    for _ in range(2):
+        team.nobody.post("/api/v1/auth/refresh", json={"refresh_token": first["refresh_token"]})
+    team.app.state["audit"].close()
+    found = team.workspace.engine.execute("select action, object, status, error_code from pynomaly.audit").fetchall()
+    team.app.state["audit"] = None
+    sign_in, refresh = "POST /api/v1/auth/sign-in", "POST /api/v1/auth/refresh"
+    assert found == [
+        (sign_in, "gil", 401, "unauthenticated"),
+        (sign_in, "/api/v1/auth/sign-in", 401, "unauthenticated"),
+        (sign_in, "gil", 200, None),
+        (sign_in, "gil", 200, None),
+        (refresh, "/api/v1/auth/refresh", 200, None),
+        (refresh, "gil", 401, "refresh_token_reused"),
+    ]
