@@ -356,7 +356,7 @@ def test_what_stays_open_asks_whether_its_credential_is_still_good(accounts: Acc
     by_token = who(accounts, bearer(accounts, ann))
     session, cookie = accounts.open_console(ann)
     by_cookie = who(accounts, None, cookie)
-    key, plain = accounts.keys.make("ann", "ci", ["read"], clock() + timedelta(hours=1))
+    _, plain = accounts.keys.make("ann", "ci", ["read"], clock() + timedelta(hours=1))
     by_key = who(accounts, f"Bearer {plain}")
     assert [accounts.is_still(identity) for identity in (by_token, by_cookie, by_key)] == [True] * 3
     accounts.sessions.end(session.id, "signed out")

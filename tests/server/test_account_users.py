@@ -2,7 +2,7 @@
 
 import stat
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -86,6 +86,19 @@ def test_a_key_is_written_once_a_minute(accounts: Accounts, clock: Clock) -> Non
         who(accounts, f"Bearer {plain}")
         seen.add(accounts.keys.of("ann")[0].last_used_at)
     assert len(seen) == 2
+
+
+@pytest.mark.parametrize(
+    "ends", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "2036-02-01T00:00:00+00:00"]
+)
+def test_a_key_ends_when_a_calendar_can_tell(accounts: Accounts, tmp_path: Path, clock: Clock, ends: str) -> None:
+    with pytest.raises(BadParameter):
+        accounts.keys.make("ann", "far", ["read"], datetime.fromisoformat(ends))
+    key, _ = accounts.keys.make("ann", "ci", ["read"], datetime.fromisoformat("2026-01-02T01:00:00+02:00"))
+    assert key.expires_at == datetime(2026, 1, 1, 23, tzinfo=UTC)
+    again = reopened(accounts, tmp_path, clock)
+    assert again.keys.of("ann") == [key]
+    again.close()
 
 
 def test_keys_are_bounded_and_end_in_the_future(accounts: Accounts, clock: Clock) -> None:

@@ -67,6 +67,8 @@ def test_whatever_is_wrong_is_told_alike(client: Client, body: dict[str, str]) -
         b"[]",
         b'{"user":1,"password":2}',
         b'{"user":"a","password":"b","role":"admin"}',
+        b"[" * 100_000,
+        b'{"user":' * 100_000,
     ],
 )
 def test_no_body_makes_the_server_fail(client: Client, body: bytes) -> None:

@@ -16,6 +16,7 @@ from pynomaly_server.accounts.accounts import signed_in_only
 from pynomaly_server.accounts.passwords import AT_ONCE, WAITING
 from pynomaly_server.accounts.records import User
 from pynomaly_server.accounts.sessions import Tokens
+from pynomaly_server.api.users import DisplayName
 from pynomaly_server.errors import RefreshReused, Unauthenticated
 from pynomaly_server.permissions import Permission
 from pynomaly_server.served import Caller, Place
@@ -85,7 +86,7 @@ class Me(msgspec.Struct):
 class MyChanges(msgspec.Struct, forbid_unknown_fields=True):
     """What somebody changes of the own account; what is left out stays."""
 
-    display_name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] | msgspec.UnsetType = msgspec.UNSET
+    display_name: DisplayName | msgspec.UnsetType = msgspec.UNSET
     settings: Preferences | msgspec.UnsetType = msgspec.UNSET
 
 
