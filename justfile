@@ -34,3 +34,7 @@ quickstart:
 docs:
     python docs/generate.py
     python docs/features.py
+
+# the vendored assets anew, with their hashes
+vendor:
+    python web/vendor.py

@@ -53,7 +53,7 @@ comment on column pynomaly.jobs.ended_at is 'When it ended';
 comment on column pynomaly.jobs.created_by is 'Who asked for it';
 
 create table pynomaly.audit (
-    "at" timestamptz not null default now(),
+    answered_at timestamptz not null default now(),
     action varchar not null,
     object varchar,
     status integer not null,
@@ -64,7 +64,7 @@ create table pynomaly.audit (
 );
 
 comment on table pynomaly.audit is 'Every request that changed something or was refused, one a row';
-comment on column pynomaly.audit."at" is 'When it was answered';
+comment on column pynomaly.audit.answered_at is 'When it was answered';
 comment on column pynomaly.audit.action is 'Method and path of the request';
 comment on column pynomaly.audit.object is 'What it was about';
 comment on column pynomaly.audit.status is 'Status of the answer';

@@ -27,7 +27,7 @@ EPILOGUE = """Exit codes: 0 done; 1 failed; 2 wrong usage; 3 not found; 4 not va
 VERBS = (
     *("detect", "score", "compare", "estimate", "evaluate", "detector", "model", "pipeline", "run", "lineage"),
     *("catalog", "dataset", "profile", "validate", "rules"),
-    *("sql", "algorithms", "quickstart", "doctor"),
+    *("sql", "algorithms", "serve", "config", "quickstart", "doctor"),
 )
 
 

@@ -137,6 +137,7 @@ def _from_file(path: Path) -> Settings:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadParameter(f"`{path}` is not TOML: {error}", "correct that line") from None
+    given.pop("server", None)  # which `pynomaly serve` reads
     found = _checked(given, f"`{path}`")
     if found.database is None or found.database == ":memory:":
         return found

@@ -1,0 +1,1 @@
+"""What a server answers, and how fast, on loopback."""

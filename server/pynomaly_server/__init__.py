@@ -1,0 +1,1 @@
+"""Pynomaly for a team: REST and a console over the same queries."""

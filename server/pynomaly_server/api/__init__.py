@@ -1,0 +1,1 @@
+"""The endpoints, one controller a noun; every controller in this package is served."""

@@ -1,0 +1,112 @@
+"""The application: controllers, what they depend on, and what every request passes."""
+
+import contextlib
+import pkgutil
+from collections.abc import AsyncIterator
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from litestar import Controller, Litestar, Router
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.static_files import create_static_files_router
+from litestar.template import TemplateConfig
+
+import pynomaly
+from pynomaly_server import api
+from pynomaly_server.audit import Audit, Audited
+from pynomaly_server.document import SCHEMA, Browser, Document
+from pynomaly_server.idempotency import Idempotency
+from pynomaly_server.permissions import Permission, permitted
+from pynomaly_server.places import web_folder
+from pynomaly_server.problems import answer
+from pynomaly_server.read_cache import ReadCache
+from pynomaly_server.recognition import Recognition
+from pynomaly_server.requests import RequestLog
+from pynomaly_server.served import provide_db, provide_identity, provide_workspace
+from pynomaly_server.workspace import Workspace
+
+LARGEST_BODY = 33_554_432  # bytes of a request that is no upload
+
+
+def create_app(workspace: Workspace) -> Litestar:
+    """The application that serves a workspace; it starts the workspace's jobs and closes it at the end."""
+    app = Litestar(
+        route_handlers=[*controllers(api), _static_files()],
+        template_config=TemplateConfig(directory=web_folder() / "templates", engine=JinjaTemplateEngine),
+        guards=[permitted],
+        middleware=[Recognition, Idempotency, ReadCache],
+        dependencies={
+            "workspace": Provide(provide_workspace, sync_to_thread=False),
+            "identity": Provide(provide_identity, sync_to_thread=False),
+            "db": Provide(provide_db),
+        },
+        exception_handlers={Exception: answer},
+        lifespan=[_life(workspace)],
+        openapi_config=_openapi(),
+        request_max_body_size=LARGEST_BODY,
+        state=State({"workspace": workspace}),
+        debug=False,
+        pdb_on_exception=False,
+        logging_config=None,
+    )
+    app.asgi_handler = RequestLog(Audited(app.asgi_handler))
+    return app
+
+
+def controllers(package: ModuleType) -> list[type[Controller]]:
+    """Every controller of a package."""
+    found = []
+    for module in pkgutil.iter_modules(package.__path__):
+        members = vars(import_module(f"{package.__name__}.{module.name}")).values()
+        found += [
+            member
+            for member in members
+            if isinstance(member, type) and issubclass(member, Controller) and member.__module__.endswith(module.name)
+        ]
+    return [controller for controller in found if controller is not Controller]
+
+
+def _static_files() -> Router:
+    return create_static_files_router(
+        "/static", [web_folder() / "static"], opt={"permission": Permission.PUBLIC}, include_in_schema=False
+    )
+
+
+def _life(workspace: Workspace) -> Any:
+    @contextlib.asynccontextmanager
+    async def life(app: Litestar) -> AsyncIterator[None]:
+        audit = None if workspace.options.start.read_only else Audit(workspace)
+        app.state["audit"] = audit
+        workspace.start()
+        try:
+            yield
+        finally:
+            await workspace.drain()
+            if audit is not None:
+                audit.close()
+            workspace.close()
+
+    return life
+
+
+def _openapi() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Pynomaly",
+        version=pynomaly.__version__,
+        description="Anomaly detection is a query; this is how other programs ask it.",
+        path=SCHEMA,
+        openapi_router=Router(path=SCHEMA, route_handlers=[], opt={"permission": Permission.PUBLIC}),
+        render_plugins=[Browser(path="/"), Document(path="/openapi.json")],
+        use_handler_docstrings=True,
+        components=Components(
+            security_schemes={
+                "bearer": SecurityScheme(type="http", scheme="bearer", description="An access token or an API key")
+            }
+        ),
+        security=[{"bearer": []}],
+    )

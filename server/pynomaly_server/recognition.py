@@ -1,0 +1,36 @@
+"""Middleware that says who makes a request."""
+
+from typing import Any, cast
+
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from pynomaly_server.permissions import Permission
+from pynomaly_server.workspace import Workspace
+
+_HANDLED = frozenset({"http", "websocket"})
+
+
+class Recognition:
+    """Puts the identity behind the credential of a request into its scope; None where it has no credential.
+
+    A public route is served whatever a credential is worth.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Recognise one caller."""
+        if scope["type"] in _HANDLED:
+            handler = cast("Any", scope).get("route_handler")
+            is_public = handler is not None and handler.opt.get("permission") == Permission.PUBLIC
+            scope["user"] = None if is_public else self._identity(scope)
+        await self._app(scope, receive, send)
+
+    @staticmethod
+    def _identity(scope: Scope) -> Any:
+        workspace: Workspace = scope["litestar_app"].state.workspace
+        sent = {
+            name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"authorization", b"cookie")
+        }
+        return workspace.accounts.identify(sent.get(b"authorization"), sent.get(b"cookie"))
