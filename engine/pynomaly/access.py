@@ -108,7 +108,7 @@ def visible(table: str, barrier: bool = False, value: str | None = None) -> str:
     if who is None:
         return f"pynomaly.{table}"
     if table == "lineage":
-        rows = re.sub(r"pynomaly\.(\w+)", lambda found: visible(found[1]), _lineage())
+        rows = re.sub(r"pynomaly\.(\w+)", lambda found: f"{visible(found[1])} as {found[1]}", _lineage())
     else:
         chosen = f" and {_COLUMN[table]} = {literal(value)}" if value is not None else ""
         rows = f"select * from pynomaly.{table} where {_condition(table, who)}{chosen}"

@@ -78,7 +78,7 @@ class Confined:
         started = time.perf_counter()
         self._guard(lambda: self._con.execute("begin transaction read only"))
         try:
-            rows, columns = self._guard(lambda: _first_rows(self._con.execute(sql), limit + 1))
+            rows, columns = self._guard(lambda: _first_rows(self._con.sql(sql), limit + 1))
         finally:
             with contextlib.suppress(duckdb.Error):
                 self._con.execute("rollback")
@@ -121,10 +121,10 @@ class Confined:
                 yield
 
 
-def _first_rows(con: duckdb.DuckDBPyConnection, n: int) -> tuple[pa.Table, dict[str, str]]:
-    """The first rows of what a connection has executed, and the types of its columns."""
-    columns = {str(column[0]): str(column[1]) for column in con.description or []}
-    reader: pa.RecordBatchReader = con.to_arrow_reader(CHUNK)
+def _first_rows(query: duckdb.DuckDBPyRelation, n: int) -> tuple[pa.Table, list[tuple[str, str]]]:
+    """The first rows of a query, and the types of its columns."""
+    columns = list(zip(query.columns, map(str, query.types), strict=True))
+    reader = query.to_arrow_reader(CHUNK)
     batches, n_rows = [], 0
     while n_rows < n:
         try:

@@ -238,11 +238,6 @@ class Engine(Detecting, Commands, Confined):
             made.act_as(*self._acting)
         return made
 
-    def act_as(self, actor: str, sees_all: bool) -> None:
-        """Work for a user from now on, whose own rows are seen or everybody's."""
-        self._con.execute(f"set variable pynomaly_actor = {literal(actor)}")
-        self._con.execute(f"set variable pynomaly_user = {'null' if sees_all else literal(actor)}")
-
     def rest(self) -> None:
         """Undo what is open, so that the cursor can be handed on to other work."""
         with contextlib.suppress(duckdb.TransactionException):  # where nothing is open

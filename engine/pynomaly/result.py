@@ -28,10 +28,10 @@ class Share(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What a confined query found: the first rows, the types of the columns in SQL, and whether there are more rows."""
+    """What a confined query found: the first rows, the columns with their types, and whether there are more rows."""
 
     rows: pa.Table
-    columns: dict[str, str]
+    columns: list[tuple[str, str]]
     has_more: bool
     seconds: float
 

@@ -46,8 +46,8 @@ class Sharing:
 
         What this engine opens from now on works for them too. `request_id` goes into the query log.
         """
-        if not isinstance(actor, str) or not actor.strip():
-            raise BadParameter(f"the actor is {actor!r}", "give the name of a user")
+        if not isinstance(actor, str):
+            raise BadParameter(f"the actor is {actor!r}", "give the name of a user, or '' for somebody unknown")
         self._user, self._acting = None if sees_all else actor, (actor, sees_all, request_id)
         for name, value in (("user", self._user), ("actor", actor), ("request", request_id)):
             self._guard(
