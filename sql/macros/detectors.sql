@@ -8,14 +8,14 @@
 
 create or replace temp macro detectors() as table
     with latest as (
-        from query(_catalog('detectors', _user())) as known
+        from query(_catalog('detectors', getvariable('pynomaly_user'))) as known
         qualify row_number() over (partition by known.name order by known.version desc) = 1
     )
     select * exclude (deleted) from latest where not deleted;
 
 create or replace temp macro _next_detector_version(detector) as table
     select (coalesce(max(known.version), 0) + 1)::integer as version
-    from query(_catalog('detectors', _user())) as known
+    from query(_catalog('detectors', getvariable('pynomaly_user'))) as known
     where known.name = detector;
 
 create or replace temp macro define_detector(

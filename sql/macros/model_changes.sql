@@ -17,8 +17,16 @@ create or replace temp macro promote_model(model, version, stage := 'champion') 
         select
             2, _model_version(
                 model, version,
-                (select list(known.name) from query(_catalog('models', _user())) as known where known.run_id is null),
-                (select list(known.version) from query(_catalog('models', _user())) as known where known.name = model), null
+                (
+                    select list(known.name)
+                    from query(_catalog('models', getvariable('pynomaly_user'))) as known
+                    where known.run_id is null
+                ),
+                (
+                    select list(known.version)
+                    from query(_catalog('models', getvariable('pynomaly_user'))) as known
+                    where known.name = model
+                ), null
             ), _model_stage(stage)
     )
     select
@@ -39,7 +47,7 @@ create or replace temp macro roll_back_model(model) as table
             model,
             (
                 select list(changes.version order by changes.number)
-                from query(_catalog('model_stages', _user())) as changes
+                from query(_catalog('model_stages', getvariable('pynomaly_user'))) as changes
                 where changes.name = model and changes.stage = 'champion'
             )
         )

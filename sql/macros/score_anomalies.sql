@@ -13,7 +13,7 @@ create or replace temp macro score_anomalies(source, model, version := null, exp
     ),
     scored as not materialized (
         select input.*, _pynomaly_fit, _score(_pynomaly_fit.model, _pynomaly_row) as _pynomaly_score
-        from query(_scored_source(source, model, version, _user())) as input, chosen
+        from query(_scored_source(source, model, version, getvariable('pynomaly_user'))) as input, chosen
     )
     select
         * exclude (
@@ -32,5 +32,5 @@ create or replace temp macro score_anomalies(source, model, version := null, exp
     from scored;
 
 create or replace temp macro anomaly_score(model, "row", version := null) as (
-    _row_score(model, version, "row", getvariable('pynomaly_cursor'), current_setting('threads'), _user())
+    _row_score(model, version, "row", getvariable('pynomaly_cursor'), current_setting('threads'), getvariable('pynomaly_user'))
 );

@@ -12,13 +12,13 @@ create or replace temp macro train_detector(
     require_valid := false, pipeline := null
 ) as table
     with _pynomaly_gate as materialized (
-        from query(_gate(source, require_valid, _user()))
+        from query(_gate(source, require_valid, getvariable('pynomaly_user')))
     ),
     _pynomaly_pipeline as materialized (
-        from query(_kept_pipeline(source, pipeline, _user()))
+        from query(_kept_pipeline(source, pipeline, getvariable('pynomaly_user')))
     ),
     _pynomaly_piped as materialized (
-        from query(_piped(source, pipeline, true, _user()))
+        from query(_piped(source, pipeline, true, getvariable('pynomaly_user')))
     ),
     input as not materialized (
         from query(_source(
@@ -26,7 +26,7 @@ create or replace temp macro train_detector(
             _options(
                 algorithm, combine, contamination, threshold, null, 0, sample_rows, seed, parameters, features, null
             ),
-            pipeline, _user()
+            pipeline, getvariable('pynomaly_user')
         ))
     ),
     total as materialized (
@@ -56,9 +56,10 @@ create or replace temp macro train_detector(
         _model_name(model) as name,
         (
             select coalesce(max(stored.version), 0) + 1
-            from query(_catalog('models', _user())) as stored
+            from query(_catalog('models', getvariable('pynomaly_user'))) as stored
             where stored.name = model
         )::integer as version,
-        _address(source, _user()) as source, fields.*, (select kept.pipeline from _pynomaly_pipeline as kept) as pipeline,
+        _address(source, getvariable('pynomaly_user')) as source, fields.*,
+        (select kept.pipeline from _pynomaly_pipeline as kept) as pipeline,
         now() as created_at, _who(_actor()) as created_by
     from fields;
