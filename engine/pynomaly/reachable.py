@@ -13,7 +13,7 @@ from pynomaly.errors import AccessDenied, UnknownSource, did_you_mean
 
 _PIECE = re.compile(r'"((?:[^"]|"")+)"|(\w+)')
 _NAME = re.compile(r'(?:(?:"(?:[^"]|"")+"|\w+)\.){0,2}(?:"(?:[^"]|"")+"|\w+)')
-_PLAIN = re.compile(r"[^\W\d][\w $-]*")
+_PLAIN = re.compile(r"[\w $-]+")
 _TEAM = """
 select database_name, schema_name, table_name
 from (

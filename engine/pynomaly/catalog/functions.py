@@ -199,6 +199,8 @@ class CatalogFunctions:
         rows = arrays.contiguous(args[2])
         model, version, cursor, threads = arrays.constants((*args[:2], *args[3:]))
         _check_name(model)
+        if not pa.types.is_struct(rows.type):
+            raise BadParameter(f"the row is of type {rows.type}", "give a struct such as {'amount': 12.5}")
         work = Work(threads, self._session.stops.get(cursor, never()))
         with closing(self._session.lookup_cursor("")) as lookup:
             found = self.committed(lookup, model, version)

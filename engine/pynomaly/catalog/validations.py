@@ -78,6 +78,7 @@ class ValidationFunctions:
             found = rules.parse(given, cursor)
         if not found:
             raise BadParameter("there are no rules to keep", "give one or more; suggest_rules proposes some")
+        self._check_expressions(found)
         rows = [{**msgspec.structs.asdict(rule), "parameters": _json(rule.parameters)} for rule in found]
         return pa.array([rows] * len(args[0]), pa.list_(RULE_ROW))
 
