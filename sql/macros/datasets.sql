@@ -17,15 +17,15 @@ create or replace temp macro datasets() as table
         arg_max(versions.n_quarantined, versions.version) as n_quarantined,
         arg_max(versions.source, versions.version) as source,
         max(versions.created_at) as loaded_at
-    from query(_catalog('live_dataset_versions')) as versions
+    from query(_catalog('live_dataset_versions', getvariable('pynomaly_user'))) as versions
     group by versions.name
     order by versions.name;
 
 create or replace temp macro dataset_versions(dataset) as table
     select versions.*
-    from query(_catalog('live_dataset_versions')) as versions
-    where versions.name = _dataset_name(dataset)
+    from query(_catalog('live_dataset_versions', getvariable('pynomaly_user'))) as versions
+    where versions.name = _dataset_name(dataset, getvariable('pynomaly_user'))
     order by versions.version desc;
 
 create or replace temp macro diff_versions(a, b, key := null) as table
-    from query(_version_changes(a, b, key));
+    from query(_version_changes(a, b, key, getvariable('pynomaly_user')));

@@ -13,13 +13,14 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from pynomaly import frames, snapshots, urls, versions
+from pynomaly import access, frames, snapshots, urls, versions
 from pynomaly.cache import Progress
 from pynomaly.catalog.migrations import is_in_transaction, migrate
 from pynomaly.datasets import pointers
 from pynomaly.datasets.opened import Asked, Opened
 from pynomaly.datasets.opening import is_statement, opener
 from pynomaly.errors import (
+    AccessDenied,
     BadParameter,
     DatasetInUse,
     ReadOnlyDatabase,
@@ -98,8 +99,10 @@ class Datasets:
         """
         _check_name(name)
         self._make_ready()
-        source = str(source) if isinstance(source, Path) else source
-        with self._opened(source, options) as opened:
+        self._engine.check_owned("dataset", name)
+        is_file = isinstance(source, Path)
+        source = str(source) if isinstance(source, Path) else self._nameable(source)
+        with access.vouching() if is_file else contextlib.nullcontext(), self._opened(source, options) as opened:
             landed = self._land(opened, strict)
             return self._keep(name, urls.told(called or frames.called(source), options), options, landed)
 
@@ -141,6 +144,7 @@ class Datasets:
         with vacuum_catalog.
         """
         self._make_ready()
+        self._engine.check_owned("dataset", name)
         gone = self.versions(name)
         if (users := self.dependents(name)) and not force:
             more = f" and {len(users) - 10} more" if len(users) > 10 else ""
@@ -176,6 +180,16 @@ class Datasets:
         snapshots.folder_of(self._engine._session.workspace)
         self._guard(lambda: migrate(self._con))
 
+    def _nameable(self, source: object) -> object:
+        """The source itself, or the statement that runs for it, where the user may name it; AccessDenied elsewhere."""
+        if self._engine._user is None or access.is_vouched() or not isinstance(source, str):
+            return source
+        if is_statement(source):
+            return self._engine.checked(source).sql
+        if opener(source) is not None:
+            raise AccessDenied("files and addresses cannot be named here", "upload the file")
+        return source
+
     @contextlib.contextmanager
     def _opened(self, source: object, options: dict[str, Any]) -> Iterator[Opened]:
         """The rows of a source; a reader by value is read as it comes."""
@@ -187,7 +201,8 @@ class Datasets:
             with self._selected(source, options) as opened:
                 yield opened
             return
-        with tempfile.TemporaryDirectory(prefix="pynomaly-") as folder, contextlib.ExitStack() as stack:
+        scratch = self._engine._session.scratch()
+        with tempfile.TemporaryDirectory(prefix="pynomaly-", dir=scratch) as folder, contextlib.ExitStack() as stack:
             address = str(source)
             asked = Asked(
                 urls.shown(address), options, self._con, Path(folder), address, lambda: bool(self._engine._stop[0])
@@ -276,7 +291,7 @@ class Datasets:
             return newest
         count = "select coalesce(max(version), 0) + 1 from pynomaly.dataset_versions where name = ?"
         number = int(self._engine.execute(count, [name]).fetchall()[0][0])
-        who = self._who()
+        who = self._engine.who()
         row = [name, number, landed.snapshot, msgspec.json.encode(landed.columns).decode(), landed.n_rows]
         row += [landed.n_bytes, landed.n_bad, source, newest.version if newest else None, who]
         with self._transaction():
@@ -289,11 +304,8 @@ class Datasets:
 
     def _change(self, name: str, source: str, options: dict[str, Any], n: int, deleted: bool = False) -> None:
         said = without_passwords(msgspec.json.encode(options, enc_hook=str).decode())
-        values = [name, source, said, n, deleted, self._who(), name]
+        values = [name, source, said, n, deleted, self._engine.who(), name]
         self._engine.execute(_DATASET + _NEXT, values).fetchall()
-
-    def _who(self) -> str:
-        return str(self._engine.execute("select _who(getvariable('pynomaly_user'))").fetchall()[0][0])
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
