@@ -168,6 +168,10 @@ class RefreshReused(PynomalyError):
     code = "refresh_token_reused"
     status = 401
 
+    def __init__(self, user: str) -> None:
+        super().__init__("the refresh token was used before, so the sign-in is ended", "sign in again")
+        self.user = user
+
 
 class WeakPassword(PynomalyError):
     """A text that may not be a password."""

@@ -163,12 +163,19 @@ def _value(value: Any) -> Any:
 def _field(name: str, column: Any) -> Any:
     """A column as CSV has it: a nested one is JSON."""
     kind = column.type
-    if types.is_nested(kind) or types.is_interval(kind) or types.is_binary(kind) or isinstance(kind, pa.BaseExtensionType):
+    if (
+        types.is_nested(kind)
+        or types.is_interval(kind)
+        or types.is_binary(kind)
+        or isinstance(kind, pa.BaseExtensionType)
+    ):
         prefix = len(msgspec.json.encode(name)) + 2
         lines = json_lines(pa.table({name: column})).split(b"\n")[: len(column)]
         texts = [line[prefix:-1].decode() for line in lines]
         is_text = not types.is_nested(kind)
-        return pa.array([None if text == "null" else text.strip('"') if is_text else text for text in texts], pa.string())
+        return pa.array(
+            [None if text == "null" else text.strip('"') if is_text else text for text in texts], pa.string()
+        )
     return column if types.is_decimal(kind) else _column(column)
 
 

@@ -69,15 +69,13 @@ class Accounts:
             stored = user.password if user is not None and user.is_present else None
             if not self.passwords.verify(stored, password) or user is None:
                 self._guessing.failed(counted, address)
-                raise Unauthenticated("the user or the password is wrong", "try again, or ask an administrator for a link")
+                raise Unauthenticated(
+                    "the user or the password is wrong", "try again, or ask an administrator for a link"
+                )
             self._guessing.succeeded(counted, address)
             if stored is not None and self.passwords.is_outdated(stored):
                 return self.users.renew_password(user, self.passwords.hash(password))
         return user
-
-    def refresh(self, token: str) -> Tokens:
-        """The next tokens of a sign-in for its last refresh token; raises Unauthenticated and RefreshReused."""
-        return self.sessions.refresh(token)
 
     def grant_tokens(self, user: User) -> Tokens:
         """Tokens for a user who has just signed in."""
@@ -137,7 +135,9 @@ class Accounts:
             self.links.drop(link.user_name)
             return self.users.set_password(owner, digest)
 
-    def make_key(self, identity: Identity, name: str, scopes: list[str], expires_at: datetime | None) -> tuple[Key, str]:
+    def make_key(
+        self, identity: Identity, name: str, scopes: list[str], expires_at: datetime | None
+    ) -> tuple[Key, str]:
         """A key for the caller, of permissions that the caller has; raises Forbidden for others."""
         signed_in_only(identity)
         beyond = sorted(set(scopes) - set(identity.permissions))

@@ -65,7 +65,7 @@ class Sessions:
                 raise Unauthenticated("the refresh token is none, or is over", "sign in again")
             if number != session.number or not secret.same(secret.digest(token), session.digest):
                 self.end(session.id, "a refresh token was used twice")
-                raise RefreshReused("the refresh token was used before; the sign-in is ended", "sign in again")
+                raise RefreshReused(session.user_name)
             return self._next_tokens(session)
 
     def of_access(self, token: str) -> Session:

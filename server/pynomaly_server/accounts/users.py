@@ -81,7 +81,9 @@ class Users:
     def renew_password(self, verified: User, password: str) -> User:
         """The same password with the costs of today, unless the user changed meanwhile."""
         with self._store.lock:
-            return self._keep(replace(verified, password=password)) if self.find(verified.name) == verified else verified
+            return (
+                self._keep(replace(verified, password=password)) if self.find(verified.name) == verified else verified
+            )
 
     def remove(self, name: str) -> None:
         """Remove a user; the row stays, so that nobody else inherits what the user made."""
@@ -100,7 +102,8 @@ class Users:
         others = [user for user in self._users.values() if user.name != before.name and _administers(user)]
         if _administers(before) and not _administers(after) and not others:
             raise LastAdministrator(
-                f"{before.name!r} is the last administrator who can sign in", "make somebody else an administrator first"
+                f"{before.name!r} is the last administrator who can sign in",
+                "make somebody else an administrator first",
             )
 
     def _keep(self, user: User) -> User:
