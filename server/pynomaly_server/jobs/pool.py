@@ -157,7 +157,7 @@ class Jobs:
         while (work := self._next(number)) is not None:
             try:
                 self._run(work)
-            except Exception as error:  # noqa: BLE001 - a worker outlives whatever a job does
+            except Exception as error:
                 LOG.error("the end of a job was not written", job=work.job.id, exc_info=error)
             finally:
                 self._forget(work)

@@ -1,1 +1,0 @@
-"""The pages, one controller a noun; every controller in this package is served."""
