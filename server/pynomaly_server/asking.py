@@ -1,4 +1,4 @@
-"""What a request for a job may say, and how it is answered: at once where the caller waits for it, else with the job."""
+"""What a request for a job may say, and how it is answered: with the job, or at once where the caller waits for it."""
 
 import re
 from typing import Any

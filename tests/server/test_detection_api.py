@@ -108,7 +108,7 @@ def test_compare_evaluate_score_and_replay(team: Team) -> None:
     ).json()
     assert (scored["run"]["kind"], scored["run"]["model"], scored["rows"][0]["key"]) == ("score", "scorer", "400")
     assert team.ben.post("/api/v1/detection/score", json={"source": "parts", "modl": "x"}).status_code == 422
-    assert team.ben.post("/api/v1/detection/runs/nothing/replay", headers=NOW).status_code == 404
+    assert team.ben.post("/api/v1/detection/runs/11111111-1111-1111-1111-111111111111/replay", headers=NOW).status_code == 404
 
 
 def test_a_viewer_may_not_detect(team: Team) -> None:

@@ -101,7 +101,7 @@ class DetectionController(Controller):
         self,
         workspace: Place,
         identity: Caller,
-        id: FromPath[str],
+        id: FromPath[str],  # noqa: A002
         prefer: FromHeader[str | None] = None,
     ) -> Answer:
         """Run a saved run once more, and tell whether every score and flag is the same."""

@@ -94,11 +94,11 @@ class RunEventsController(Controller):
         return ServerSentEvent(events())
 
     @websocket("/ws/results", permission=Permission.READ)
-    async def results(self, socket: WebSocket[Any, Any, Any], workspace: Place, identity: Caller) -> None:
+    async def results(self, socket: WebSocket[Any, Any, Any], workspace: Place) -> None:
         """The same as JSON messages of a websocket."""
         _check_origin(socket, workspace)
         await socket.accept()
-        sending = asyncio.create_task(_send_runs(socket, workspace, identity))
+        sending = asyncio.create_task(_send_runs(socket, workspace, socket.scope["user"]))
         try:
             while True:  # nothing is expected but the end
                 await socket.receive_data(mode="text")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Controller, Request, Response, get, post
-from litestar.params import FromHeader, FromPath, FromQuery, JSONBody
+from litestar.params import FromHeader, FromPath, FromQuery, JSONBody, RawBody
 
 from pynomaly import calls
 from pynomaly.engine import Engine
@@ -80,7 +80,7 @@ class ModelsController(Controller):
         data: JSONBody[dict[str, Any]],
         prefer: FromHeader[str | None] = None,
     ) -> Response[dict[str, Any]]:
-        """Train a model and keep it as the next version of its name. Every parameter of `train_detector` may be given."""
+        """Train a model as the next version of its name. Every parameter of `train_detector` may be given."""
         request = sourced(data)
         name = request.pop("name", None)
         if not isinstance(name, str) or not name.strip():
@@ -97,7 +97,7 @@ class ModelsController(Controller):
         sync_to_thread=True,
     )
     def import_model(
-        self, workspace: Place, identity: Caller, body: bytes, name: FromQuery[str | None] = None
+        self, workspace: Place, identity: Caller, body: RawBody, name: FromQuery[str | None] = None
     ) -> Response[dict[str, Any]]:
         """Keep the model in a file as the next version of its name, or of another name."""
         with _folder(workspace) as folder, workspace.acting(identity) as seeing, workspace.own() as db:
@@ -185,7 +185,7 @@ class ModelsController(Controller):
         request: Request[Any, Any, Any],
         db: Db,
         name: FromPath[str],
-        body: bytes,
+        body: RawBody,
         version: Version = None,
         explain: FromQuery[Annotated[int, msgspec.Meta(ge=0, le=1_000)]] = 0,
     ) -> Response[Any]:
@@ -212,7 +212,7 @@ _ENCODER = msgspec.json.Encoder()
 
 def _row(body: bytes) -> dict[str, Any] | None:
     """The one row that a body is, where it is one of plain values."""
-    if not body.lstrip()[:1] == b"{":
+    if body.lstrip()[:1] != b"{":
         return None
     try:
         return _ROW.decode(body) or None
