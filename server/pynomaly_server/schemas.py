@@ -108,8 +108,8 @@ def _object(own: Schema, options: Sequence[str], app: Litestar, required: Sequen
 
 
 def _listed(db: Engine) -> dict[str, Schema]:
-    """The algorithms and their parameters, as their records have them."""
-    names = [row[0] for row in db.execute("select name from algorithms() order by name").fetchall()]
+    """The algorithms that can run here and their parameters, as their records have them."""
+    names = [row[0] for row in db.execute("select name from algorithms() where available order by name").fetchall()]
     parameters: dict[str, Schema] = {}
     for algorithm in names:
         for name, told in db.execute("select name, description from algorithm_parameters(?)", [algorithm]).fetchall():

@@ -1,9 +1,14 @@
 """Detections over HTTP: at once, later, many, compared, judged, run again."""
 
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pynomaly import calls, plugins, registry
+from pynomaly_server.document import document
 from server.shop import PARTS
 from server.team import Team
 
@@ -94,7 +99,8 @@ def test_compare_evaluate_score_and_replay(team: Team) -> None:
         headers=NOW,
     ).json()
     assert {row["algorithm"] for row in compared["items"]} == {"mad", "iqr"}
-    run = team.ben.post(DETECT, json={"source": "judged", "key": "part", "label": "odd"}, headers=NOW).json()["run"]["id"]
+    run = team.ben.post(DETECT, json={"source": "judged", "key": "part", "label": "odd"}, headers=NOW)
+    run = run.json()["run"]["id"]
     judged = team.ben.post("/api/v1/detection/evaluate", json={"run": run, "label": "odd"}, headers=NOW).json()
     assert judged["evaluation"]["n_rows"] == 401
     again = team.ben.post(f"/api/v1/detection/runs/{run}/replay", headers=NOW).json()
@@ -108,14 +114,75 @@ def test_compare_evaluate_score_and_replay(team: Team) -> None:
     ).json()
     assert (scored["run"]["kind"], scored["run"]["model"], scored["rows"][0]["key"]) == ("score", "scorer", "400")
     assert team.ben.post("/api/v1/detection/score", json={"source": "parts", "modl": "x"}).status_code == 422
-    assert team.ben.post("/api/v1/detection/runs/11111111-1111-1111-1111-111111111111/replay", headers=NOW).status_code == 404
+    assert (
+        team.ben.post("/api/v1/detection/runs/11111111-1111-1111-1111-111111111111/replay", headers=NOW).status_code
+        == 404
+    )
 
 
 def test_a_viewer_may_not_detect(team: Team) -> None:
     assert team.vera.post(DETECT, json={"source": "parts"}).json()["code"] == "forbidden"
 
 
-def test_an_algorithm_that_is_added_reaches_rest(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-    from test_plugins import Plugin  # type: ignore[attr-defined]
+NOON = """
+from typing import Annotated
+import msgspec, numpy as np
+from pynomaly.algorithm import Params, State, algorithm
 
-    assert Plugin
+class NoonParams(Params, frozen=True):
+    noon: Annotated[float, msgspec.Meta(ge=0.0, le=24.0, description="When noon is")] = 12.0
+
+class NoonState(State, frozen=True):
+    noon: float
+
+@algorithm(kind="table", family="statistics", reference="the sun", complexity="O(d * n)", params=NoonParams)
+class distance_from_noon:
+    "Distance of the farthest column from noon."
+    @staticmethod
+    def fit(X, params, seed):
+        return NoonState(params.noon)
+    @staticmethod
+    def score(state, X, own):
+        return np.abs(X - state.noon).max(axis=1)
+"""
+
+
+@pytest.fixture
+def noon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of an algorithm that a package from outside adds."""
+    (tmp_path / "noon.py").write_text(NOON)
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = EntryPoint("distance_from_noon", "noon:distance_from_noon", "pynomaly.algorithms")
+    monkeypatch.setattr(plugins, "found", lambda: {entry.name: entry})
+    yield entry.name
+    for kept in (registry._record, registry._native_names):
+        kept.cache_clear()
+
+
+def test_an_algorithm_that_is_added_reaches_rest(noon: str, team: Team) -> None:
+    answer = team.ben.post(
+        DETECT, json={"source": "parts", "algorithm": noon, "parameters": {"noon": 6}, "save": False}, headers=NOW
+    )
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["run"]["algorithm"] == noon
+    for path in ("detection/detect", "models/train"):
+        body = document(team.app)["paths"][f"/api/v1/{path}"]["post"]["requestBody"]
+        known = body["content"]["application/json"]["schema"]["properties"]
+        assert noon in known["algorithm"]["oneOf"][0]["enum"]
+        assert "When noon is" in known["parameters"]["properties"]["noon"]["description"]
+
+
+def test_the_document_has_every_parameter_of_the_macros(team: Team) -> None:
+    made = document(team.app)["paths"]
+    for path, options in (
+        ("detection/detect", calls.OPTIONS),
+        ("detection/compare", calls.COMPARISON_OPTIONS),
+        ("detection/evaluate", calls.EVALUATION_OPTIONS),
+        ("models/train", calls.TRAINING_OPTIONS),
+        ("detectors", calls.OPTIONS),
+    ):
+        schema = made[f"/api/v1/{path}"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        assert set(options) <= set(schema["properties"]), path
+    assert (
+        "application/vnd.apache.arrow.stream" in made["/api/v1/models/{name}/score"]["post"]["requestBody"]["content"]
+    )

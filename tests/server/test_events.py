@@ -5,7 +5,6 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -30,9 +29,8 @@ class Served:
 
     def client(self, user: str, role: str = "user") -> httpx.Client:
         accounts = self.place.accounts
-        if user not in {one.name for one in accounts.users.listed()}:
-            accounts.users.add(user, role, "test")
-        token = accounts.grant_tokens(accounts.users.find(user)).access_token
+        found = accounts.users.find(user) or accounts.users.add(user, role, "test")
+        token = accounts.grant_tokens(found).access_token
         return httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}", headers={"Authorization": f"Bearer {token}"}, timeout=30
         )
@@ -90,7 +88,9 @@ def test_a_job_tells_its_state_progress_and_end(served: Served) -> None:
 def test_jobs_are_listed_to_their_user(served: Served) -> None:
     with served.client("ben") as ben, served.client("eve") as eve, served.client("ada", "admin") as ada:
         job = ben.post(DETECT, json={"source": "parts"}, headers={"Prefer": "wait=30"}).json()["job"]["id"]
-        assert job in {item["id"] for item in ben.get(JOBS, params={"status": "succeeded", "kind": "detect"}).json()["items"]}
+        assert job in {
+            item["id"] for item in ben.get(JOBS, params={"status": "succeeded", "kind": "detect"}).json()["items"]
+        }
         assert ben.get(JOBS, params={"kind": "train"}).json()["items"] == []
         assert ben.get(JOBS, params={"limit": 1}).json()["items"][0].get("result") is None
         assert eve.get(JOBS).json()["items"] == []
@@ -107,7 +107,9 @@ def test_runs_that_end_are_pushed_to_their_user(served: Served) -> None:
     with served.client("ben") as ben, served.client("eve") as eve, served.client("ada", "admin") as ada:
         heard: dict[str, list[tuple[str, Any]]] = {"ben": [], "ada": []}
         listening = [
-            threading.Thread(target=lambda name=name, who=who: heard[name].extend(events(who, "/api/v1/runs/events", "run")))
+            threading.Thread(
+                target=lambda name=name, who=who: heard[name].extend(events(who, "/api/v1/runs/events", "run"))
+            )
             for name, who in (("ben", ben), ("ada", ada))
         ]
         for thread in listening:
@@ -147,5 +149,3 @@ def test_a_websocket_pushes_runs_to_pages_of_our_own(served: Served) -> None:
         assert told["run"]["created_by"] == "ben"
         assert asyncio.run(refused(headers, "https://elsewhere.example"))
         assert asyncio.run(refused({}, None))
-
-

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from server.shop import LONG, PARTS, SLOW, ended, person, workspace, working
 
 from pynomaly_server.errors import TooManyJobs, UnknownJob
 from pynomaly_server.jobs import Jobs, kinds
 from pynomaly_server.jobs.work import Work
+from server.shop import LONG, PARTS, SLOW, ended, person, working, workspace
 
 BOB = person("bob")
 COUNT = "select count(*) from pynomaly.{}"

@@ -169,4 +169,6 @@ def test_scoring_makes_no_run(team: Team) -> None:
     assert team.workspace.engine.execute(count).fetchall() == before
     assert team.ben.post(f"{MODELS}/nothing/score", json=ROW).json()["code"] == "unknown_model"
     assert team.ben.post(f"{MODELS}/watch/score?explain=-1", json=ROW).status_code == 422
-    assert team.ben.post(f"{MODELS}/watch/score", content=b"x", headers={"Content-Type": "image/png"}).status_code == 415
+    assert (
+        team.ben.post(f"{MODELS}/watch/score", content=b"x", headers={"Content-Type": "image/png"}).status_code == 415
+    )

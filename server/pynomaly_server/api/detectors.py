@@ -1,11 +1,11 @@
 """Detectors: parameters of a detection under a name. Its version is its ETag."""
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, Request, Response, delete, get, post, put
-from litestar.params import FromHeader, FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
 
 from pynomaly.engine import Engine
 from pynomaly.errors import Conflict, UnknownDetector
@@ -16,6 +16,7 @@ from pynomaly_server.permissions import Permission
 from pynomaly_server.served import Db, rows
 
 Detector = dict[str, Any]
+IfMatch = Annotated[str | None, HeaderParameter(name="If-Match")]
 _COLUMNS = "select name, version, options, created_at, created_by from detectors()"
 
 
@@ -55,7 +56,7 @@ class DetectorsController(Controller):
 
     @put("/{name:str}", permission=Permission.WRITE_MODELS, body=schemas.detector_options, sync_to_thread=True)
     def change_detector(
-        self, db: Db, name: FromPath[str], data: JSONBody[dict[str, Any]], if_match: FromHeader[str | None] = None
+        self, db: Db, name: FromPath[str], data: JSONBody[dict[str, Any]], if_match: IfMatch = None
     ) -> Response[Detector]:
         """Make a next version of these parameters alone, where `If-Match` names the last one."""
         if if_match is None:
@@ -67,7 +68,7 @@ class DetectorsController(Controller):
         return _defined(db, name, data, 200)
 
     @delete("/{name:str}", permission=Permission.WRITE_MODELS, sync_to_thread=True)
-    def remove_detector(self, db: Db, name: FromPath[str], if_match: FromHeader[str | None] = None) -> None:
+    def remove_detector(self, db: Db, name: FromPath[str], if_match: IfMatch = None) -> None:
         """End a detector, where `If-Match` is given only this version of it; its versions stay in the catalogue."""
         db.execute("begin").fetchall()
         found = _found(db, name)

@@ -120,6 +120,8 @@ async def _of_job(workspace: Workspace, identity: Identity, job: str) -> AsyncIt
             if found.status in ENDED:
                 return
             while await listener.next(PROGRESS_SECONDS) is None:
+                if workspace.is_draining:
+                    return
                 live, quiet = jobs.live(job), quiet + PROGRESS_SECONDS
                 if live is not None and live != last:
                     last, quiet, number = live, 0.0, number + 1
@@ -139,10 +141,16 @@ async def _runs(workspace: Workspace, identity: Identity) -> AsyncIterator[dict[
         with workspace.own() as db:
             return kinds.run_row(db, run)
 
+    quiet = 0.0
     with workspace.jobs.listening(wanted) as listener:
-        while True:
-            change = await listener.next(HEARTBEAT_SECONDS)
-            yield None if change is None else await to_thread.run_sync(find, str(change.run))
+        while not workspace.is_draining:
+            change = await listener.next(PROGRESS_SECONDS)
+            quiet = quiet + PROGRESS_SECONDS if change is None else 0.0
+            if change is not None:
+                yield await to_thread.run_sync(find, str(change.run))
+            elif quiet >= HEARTBEAT_SECONDS:
+                quiet = 0.0
+                yield None
 
 
 async def _send_runs(socket: WebSocket[Any, Any, Any], workspace: Workspace, identity: Identity) -> None:
