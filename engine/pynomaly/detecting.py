@@ -41,6 +41,7 @@ class Detecting:
     expanded: Callable[[dict[str, Any]], dict[str, Any]]
     pinned_pipeline: Callable[[str], str]
     _guard: Callable[..., Any]
+    _copied: Callable[..., Any]
     _kept: Callable[[str], ModelRow]
     _relate: Callable[[pa.Table], duckdb.DuckDBPyRelation]
     _as_name: Callable[[object], AbstractContextManager[str]]
@@ -164,7 +165,7 @@ class Detecting:
             name, key = f"{SNAPSHOT}{run.snapshot}", {"key": PLACE}
         elif run.save and not run.key:
             select = f"from {self._guard(lambda: self._session.relation(name))}"
-            run.snapshot = self._guard(lambda: snapshots.write(self._con, select, self._session.workspace))
+            run.snapshot = self._copied(lambda: snapshots.write(self._con, select, self._session.workspace))
             run.progress.snapshot = run.snapshot
             name, key = SNAPSHOT + run.snapshot, {"key": PLACE}
         run.rows = self.sql(f"{runs.keyed(run)} {statement(name, key)}").arrow()

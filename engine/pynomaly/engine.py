@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import re
+import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -161,6 +162,8 @@ class Engine(Detecting, Commands, Confined):
         self._parent = parent
         self._progress: Progress | None = None
         self._user: str | None = None
+        self._is_copying = False
+        self._interrupting = threading.RLock()  # a signal may come while it is held
         session.cursors.add(self)
         self._stop = self._stoppable()
         self._macros = Macros(con, session.blindly)
@@ -330,8 +333,18 @@ class Engine(Detecting, Commands, Confined):
         self._stop[0] = 1
         if self._progress is not None:
             self._progress.is_stopped = True
-        with contextlib.suppress(duckdb.Error):
-            self._con.interrupt()
+        with self._interrupting, contextlib.suppress(duckdb.Error):
+            if not self._is_copying:
+                self._con.interrupt()
+
+    def _copied(self, action: Callable[[], T]) -> T:
+        """Run a COPY, which an interrupt would not end but hang now and then; what comes after it is stopped."""
+        with self._interrupting:
+            self._is_copying = True
+        try:
+            return self._guard(action)
+        finally:
+            self._is_copying = False
 
     def _guard(self, action: Callable[[], T]) -> T:
         """Run an action of DuckDB and translate what it raises."""

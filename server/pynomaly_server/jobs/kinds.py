@@ -135,11 +135,17 @@ def _run(db: Engine, work: Work, save: bool, perform: Callable[[str], pa.Table])
         ROWS_SCORED.inc(table.num_rows)
         rows = None if save else _first(table)
         del table
-    (told,) = db.sql(_RUN, [run]).arrow().to_pylist()
+    told = run_row(db, run)
     work.sql = told["sql"]
     if rows is None:
         rows = db.sql(_FLAGGED, [run, FIRST_ROWS]).arrow().to_pylist()
     return {"run": told, "rows": rows}
+
+
+def run_row(db: Engine, run: str) -> dict[str, Any]:
+    """A run as its row tells it."""
+    (told,) = db.sql(_RUN, [run]).arrow().to_pylist()
+    return dict(told)
 
 
 def _first(table: pa.Table) -> list[dict[str, Any]]:
