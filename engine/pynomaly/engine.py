@@ -93,6 +93,8 @@ def connect(
     engine = Engine(con, session, owns=True)
     if not read_only and (is_on(con) if query_log is None else query_log):
         session.log = QueryLog(con)
+    if confined and not read_only:
+        session.asked = QueryLog(con)
     return engine
 
 

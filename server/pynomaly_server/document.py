@@ -78,6 +78,7 @@ def document(app: Litestar) -> dict[str, Any]:
 def _made(app: Litestar) -> dict[str, Any]:
     made: dict[str, Any] = app.openapi_schema.to_schema()
     made.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM
+    made["paths"] = {path: item for path, item in made["paths"].items() if not path.startswith(SCHEMA)}
     told = _permissions(app)
     for path, item in made["paths"].items():
         for method, operation in item.items():

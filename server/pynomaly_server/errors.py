@@ -283,3 +283,10 @@ class AddressRefused(PynomalyError):
 
     code = "address_refused"
     status = 403
+
+
+class UnknownQuery(PynomalyError):
+    """The caller asked no query of this id."""
+
+    code = "unknown_query"
+    status = 404

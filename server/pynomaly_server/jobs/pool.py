@@ -108,6 +108,12 @@ class Jobs:
             raise UnknownJob(f"there is no job `{job}`", "GET /api/v1/jobs lists yours")
         return found
 
+    def counts(self) -> dict[str, int]:
+        """How many jobs wait and run."""
+        with self._changed:
+            n_waiting = len(self._waiting)
+            return {"queued": n_waiting, "running": len(self._works) - n_waiting}
+
     def live(self, job: str) -> Live | None:
         """How far a job is; None where it does not run."""
         work = self._works.get(job)
