@@ -62,8 +62,12 @@ def connect(
     folder = _folder(workspace)
     given = {"memory_limit": memory_limit, "threads": threads}
     config: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    # A log that a killed process left is replayed before DuckDB knows that it has its own functions built in: it would
+    # try to fetch them, and fail.
+    config |= {"python_scan_all_frames": True, "autoinstall_known_extensions": False}
     try:
-        con = duckdb.connect(str(path), read_only=read_only, config={**config, "python_scan_all_frames": True})
+        con = duckdb.connect(str(path), read_only=read_only, config=config)
+        con.execute("set autoinstall_known_extensions = true")
     except duckdb.Error as error:
         raise _connect_error(error, str(path)) from None
     try:
@@ -151,7 +155,12 @@ class Engine(Detecting, Commands):
         with self._watched(lambda: sql):
             if self._aborted and _COMMIT.search(sql):
                 self._undo()
-            self._ask(sql, lambda: self._con.execute(sql, parameters))
+            try:
+                self._ask(sql, lambda: self._con.execute(sql, parameters))
+            except PynomalyError:
+                if _COMMIT.search(sql):  # a commit that fails undoes everything
+                    self._macros.forget()
+                raise
         if _ROLLBACK.search(sql):
             self._aborted = False
             self._macros.forget()

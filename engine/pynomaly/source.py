@@ -263,6 +263,13 @@ def _refuse_result_columns(columns: Iterable[str], is_snapshot: bool) -> None:
         raise result_column_exists(taken)
 
 
+def refuse_result_columns(names: Iterable[str]) -> None:
+    """Raise ResultColumnExists for rows given by value that have a column of the result."""
+    taken = [name for name in names if name.lower() in RESULT_COLUMNS]
+    if taken:
+        raise ResultColumnExists(f"the rows have {', '.join(f'`{name}`' for name in taken)} already", "leave it out")
+
+
 def result_column_exists(taken: list[str]) -> PynomalyError:
     """The error for a source that already has result columns, with the statement that mends it."""
     if len(taken) == 1:

@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -24,7 +24,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 
     database: str = "workspace.duckdb"
     host: str = "127.0.0.1"
-    port: int = 8808
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8808
     read_only: bool = False
     tls_cert: str | None = None
     tls_key: str | None = None

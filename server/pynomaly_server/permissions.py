@@ -54,7 +54,10 @@ def permitted(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRoute
     if needed is Permission.PUBLIC:
         return
     if identity is None:
-        raise Unauthenticated("nobody is signed in", "send an access token or an API key: Authorization: Bearer ...")
+        refused: Unauthenticated | None = connection.scope["state"].get("unauthenticated")
+        raise refused or Unauthenticated(
+            "nobody is signed in", "send an access token or an API key: Authorization: Bearer ..."
+        )
     if not identity.may(needed):
         raise Forbidden(
             f"this needs the permission `{needed}`, which `{identity.user}` does not have with this credential",

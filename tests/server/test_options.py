@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from pynomaly_server.options import Options
 
 from pynomaly.errors import BadParameter
+from pynomaly_server.options import Options
 
 
 def told(options: Options, name: str) -> tuple[object, str]:

@@ -4,9 +4,9 @@ import re
 from typing import Any
 
 import pytest
-from pynomaly_server.permissions import ROLES, Permission
 
-from tests.server.conftest import PEOPLE, Team
+from pynomaly_server.permissions import ROLES, Permission
+from server.team import PEOPLE, Team
 
 VALUES = {"id": "11111111-1111-1111-1111-111111111111", "version": "1", "number": "1"}
 
@@ -30,7 +30,9 @@ def test_every_route_declares_a_permission(team: Team) -> None:
         route.path
         for route in team.app.routes
         for handler in (*getattr(route, "route_handlers", ()), getattr(route, "route_handler", None))
-        if handler is not None and "permission" not in handler.opt and handler.fn.__module__.startswith("pynomaly_server")
+        if handler is not None
+        and "permission" not in handler.opt
+        and handler.fn.__module__.startswith("pynomaly_server")
     ]
     assert undeclared == []
 
