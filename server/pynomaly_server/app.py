@@ -18,13 +18,14 @@ from litestar.static_files import create_static_files_router
 from litestar.template import TemplateConfig
 
 import pynomaly
-from pynomaly_server import api
+from pynomaly_server import api, pages
 from pynomaly_server.audit import Audit, Audited
 from pynomaly_server.document import SCHEMA, Browser, Document
 from pynomaly_server.idempotency import Idempotency
+from pynomaly_server.pages.environment import environment
+from pynomaly_server.pages.failed import answer
 from pynomaly_server.permissions import Permission, permitted
 from pynomaly_server.places import web_folder
-from pynomaly_server.problems import answer
 from pynomaly_server.rate_limits import Buckets, RateLimits
 from pynomaly_server.read_cache import Answers, ReadCache
 from pynomaly_server.recognition import Recognition
@@ -39,8 +40,8 @@ LARGEST_BODY = 33_554_432  # bytes of a request that is no upload
 def create_app(workspace: Workspace) -> Litestar:
     """The application that serves a workspace; it starts the workspace's jobs and closes it at the end."""
     app = Litestar(
-        route_handlers=[*controllers(api), _static_files()],
-        template_config=TemplateConfig(directory=web_folder() / "templates", engine=JinjaTemplateEngine),
+        route_handlers=[*controllers(api), *controllers(pages), _static_files()],
+        template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment())),
         guards=[permitted],
         middleware=[  # made anew for every route: what they remember is given
             Recognition,

@@ -13,6 +13,7 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
+NONE = "\u2013"
 LONGEST = 120  # characters of a text that a cell shows at once
 WHOLE = 10_000  # characters behind "all of it"; the rest is to be exported
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
@@ -24,7 +25,7 @@ _SHORT = frozenset({"ago", "time", "status", "stage", "flag"})
 def number(value: Any, digits: int | None = None) -> str:
     """A number with thousands separators; as many decimals as tell it apart, or `digits`."""
     if value is None:
-        return "–"
+        return NONE
     if isinstance(value, bool) or not isinstance(value, int | float):
         value = float(value)
     if isinstance(value, float) and not math.isfinite(value):
@@ -42,18 +43,18 @@ def number(value: Any, digits: int | None = None) -> str:
 
 def score(value: float | None) -> str:
     """A score by four digits that count."""
-    return "–" if value is None else f"{value:.4g}"
+    return NONE if value is None else f"{value:.4g}"
 
 
 def percent(value: float | None) -> str:
     """A share in percent."""
-    return "–" if value is None else f"{100 * value:.3g} %"
+    return NONE if value is None else f"{100 * value:.3g} %"
 
 
 def size(value: int | None) -> str:
     """Bytes in the unit that leaves three digits."""
     if value is None:
-        return "–"
+        return NONE
     left = float(value)
     for unit in _UNITS:
         if abs(left) < 1_000 or unit == _UNITS[-1]:
@@ -65,7 +66,7 @@ def size(value: int | None) -> str:
 def seconds(value: float | None) -> str:
     """A duration."""
     if value is None:
-        return "–"
+        return NONE
     if value < 1:
         return f"{1_000 * value:.3g} ms"
     if value < 120:
@@ -87,7 +88,7 @@ def zone_of(name: str) -> ZoneInfo:
 def moment(context: Context, value: datetime | date | str | None) -> str:
     """A moment in the zone of the reader."""
     if value is None:
-        return "–"
+        return NONE
     found = _moment(value)
     if not isinstance(found, datetime):
         return str(found)
@@ -101,7 +102,7 @@ def moment(context: Context, value: datetime | date | str | None) -> str:
 def ago(context: Context, value: datetime | str | None) -> str:
     """How long ago something was; its moment in the zone of the reader is the title."""
     if value is None:
-        return "–"
+        return NONE
     found = _moment(value)
     if not isinstance(found, datetime):
         return str(found)

@@ -1,4 +1,4 @@
-"""Where the marks of a chart stand, in percent of its plot: the templates draw them as SVG whose text is never scaled."""
+"""Where the marks of a chart stand, in percent of its plot: templates draw them as SVG whose text is never scaled."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -95,7 +95,7 @@ def histogram(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def series(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A line of `y` over `x` (moments or numbers), its gaps left open; `flagged` are indices; `lower` and `upper` a band."""
+    """A line of `y` over `x` (moments or numbers) with gaps; `flagged` are indices; `lower` and `upper` make a band."""
     seconds = [_seconds(value) for value in data["x"]]
     values = [value for name in ("y", "lower", "upper") for value in data.get(name) or () if _is_finite(value)]
     is_time = bool(data["x"]) and isinstance(data["x"][0], datetime | str)
