@@ -260,6 +260,11 @@ const axisOf = (colours, more = {}) => ({
   nameTextStyle: { color: colours.muted },
   ...more,
 });
+const TIMES = (colours) => ({
+  color: colours.muted,
+  hideOverlap: true,
+  formatter: { year: "{yyyy}", month: "{MMM} {yyyy}", day: "{d} {MMM}", hour: "{HH}:{mm}", minute: "{HH}:{mm}", second: "{HH}:{mm}:{ss}", none: "{HH}:{mm}:{ss}" },
+});
 const short = (value) => Number(value).toLocaleString("en", { maximumSignificantDigits: 5 });
 
 const KINDS = {
@@ -287,7 +292,7 @@ const KINDS = {
       return {
         tooltip: { ...base(colours).tooltip, trigger: "axis", axisPointer: { lineStyle: { color: colours.edge } } },
         grid: { ...base(colours).grid, bottom: 44 },
-        xAxis: axisOf(colours, { type: typeof data.x[0] === "string" ? "time" : "value", splitLine: { show: false } }),
+        xAxis: axisOf(colours, { type: typeof data.x[0] === "string" ? "time" : "value", splitLine: { show: false }, ...(typeof data.x[0] === "string" && { axisLabel: TIMES(colours) }) }),
         yAxis: axisOf(colours, { type: "value", scale: true, axisLine: { show: false } }),
         dataZoom: [
           { type: "inside", zoomOnMouseWheel: "ctrl" },
@@ -339,11 +344,12 @@ function bar(api, threshold, colours) {
   const [low, high, count] = [api.value(0), api.value(1), api.value(2)];
   const cut = threshold == null ? high : Math.min(Math.max(threshold, low), high);
   const piece = (from, to, fill) => {
+    if (!(to > from && count)) return null;
     const [x, y] = api.coord([from, count]);
     const [end, bottom] = api.coord([to, 0]);
-    return { type: "rect", shape: { x, y, width: Math.max(end - x - 0.75, 0), height: bottom - y }, style: { fill } };
+    return { type: "rect", shape: { x, y: Math.min(y, bottom - 2), width: Math.max(end - x - 0.75, 0), height: Math.max(bottom - y, 2) }, style: { fill } };
   };
-  return { type: "group", children: [piece(low, cut, colours.bar), piece(cut, high, colours.anomaly)] };
+  return { type: "group", children: [piece(low, cut, colours.bar), piece(cut, high, colours.anomaly)].filter(Boolean) };
 }
 
 // The lower edge, unseen, with the height of the band stacked upon it.

@@ -14,7 +14,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 NONE = "\u2013"
-LONGEST = 120  # characters of a text that a cell shows at once
+LONGEST = 80  # characters of a text that a cell shows at once
 WHOLE = 10_000  # characters behind "all of it"; the rest is to be exported
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 _AGES = ((60, 1, "s"), (3_600, 60, "min"), (86_400, 3_600, "h"), (2_592_000, 86_400, "days"))
@@ -141,7 +141,7 @@ def text(value: Any, limit: int = LONGEST) -> Markup:
         return Markup("<bdi>{}</bdi>").format(whole)
     shown = whole[:WHOLE] + ("…" if len(whole) > WHOLE else "")
     return Markup(
-        '<details class="long"><summary><bdi>{}…</bdi> all {} characters</summary><bdi>{}</bdi></details>'
+        '<details class="long"><summary><bdi>{}…</bdi> <span>all {} characters</span></summary><bdi>{}</bdi></details>'
     ).format(whole[: limit - 1], f"{len(whole):,}", shown)
 
 

@@ -85,8 +85,9 @@ def histogram(data: Mapping[str, Any]) -> dict[str, Any]:
     bars = []
     for low, high, count in zip(edges, edges[1:], counts, strict=False):
         cut = high if threshold is None else min(max(threshold, low), high)
+        height = max(y.at(count), 1.0)  # one row among thousands is still seen
         bars += [
-            Mark(x.at(start), 100 - y.at(count), x.at(end) - x.at(start), y.at(count), f"{count:,}", flagged)
+            Mark(x.at(start), 100 - height, x.at(end) - x.at(start), height, f"{count:,}", flagged)
             for start, end, flagged in ((low, cut, False), (cut, high, True))
             if end > start and count
         ]
