@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from litestar import Controller, Litestar, Router
+from litestar.config.compression import CompressionConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
@@ -34,6 +35,7 @@ from pynomaly_server.security import SameSite, Secured
 from pynomaly_server.served import provide_db, provide_identity, provide_workspace
 from pynomaly_server.workspace import Workspace
 
+_AS_IT_IS = ["^/api/", "^/metrics", "/progress$"]  # what is streamed, or read by programs, is not compressed
 LARGEST_BODY = 33_554_432  # bytes of a request that is no upload
 
 
@@ -56,6 +58,7 @@ def create_app(workspace: Workspace) -> Litestar:
             "db": Provide(provide_db),
         },
         exception_handlers={Exception: answer},
+        compression_config=CompressionConfig("gzip", minimum_size=1_024, gzip_compress_level=6, exclude=_AS_IT_IS),
         lifespan=[_life(workspace)],
         openapi_config=_openapi(),
         request_max_body_size=LARGEST_BODY,

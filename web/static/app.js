@@ -434,10 +434,42 @@ function brushRows(made, data) {
   });
 }
 
+// ---- the SQL editor ----------------------------------------------------------------------------------------------
+
+/** An editor in the place of a text area, which still holds the text that the form sends. */
+async function mountEditor(area) {
+  delete area.dataset.editor;
+  const { editor } = await import("./vendor/codemirror/codemirror.js");
+  const place = document.createElement("div");
+  place.className = "editor";
+  area.after(place);
+  area.hidden = true;
+  const made = editor(place, {
+    text: area.value,
+    label: area.labels[0]?.textContent ?? "SQL",
+    hint: area.placeholder,
+    onChange: (text) => (area.value = text),
+    onRun: (text) => {
+      area.value = text;
+      area.form.requestSubmit();
+      area.value = made.text();
+    },
+    onStop: () => area.form.querySelector("[data-stop]")?.click(),
+  });
+  area.labels[0]?.addEventListener("click", () => made.focus());
+  area.addEventListener("editor:set", (event) => (made.set(event.detail), made.focus()));
+  area.addEventListener("editor:insert", (event) => (made.insert(event.detail), made.focus()));
+  if (area.dataset.words) {
+    const answer = await fetch(area.dataset.words, { headers: { Accept: "application/json" } });
+    if (answer.ok) made.words(await answer.json());
+  }
+}
+
 // ---- what is there, and what htmx brings -------------------------------------------------------------------------
 
 function mount(within) {
   each(within, "[data-chart]", (figure) => chart(figure).catch(() => {})); // without the library the SVG stays
+  each(within, "[data-editor]", (area) => mountEditor(area).catch(() => (area.hidden = false)));
   each(within, "[data-drop]", dropZone);
   each(within, "dialog[data-modal]", (dialog) => dialog.open || openModal(dialog));
   each(within, "[data-toast]", leave);

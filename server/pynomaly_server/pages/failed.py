@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 import structlog
 from litestar import Request, Response
+from msgspec.structs import replace
 
 from pynomaly_server import problems
 from pynomaly_server.pages.shown import fragment, here, is_htmx, sent_to, shown
@@ -44,7 +45,10 @@ def wants_page(request: Request[Any, Any, Any]) -> bool:
 
 def _page(request: Request[Any, Any, Any], told: Response[Problem]) -> Response[str]:
     title = _TITLES.get(told.status_code, told.content.title)
-    return shown(request, "failed.html", title, status=told.status_code, headers=_kept(told), problem=told.content)
+    problem = told.content
+    if problem.code == "not_found":  # what problems say of it is for programs
+        problem = replace(problem, detail="No page has this address", mend="It may have been moved, or mistyped.")
+    return shown(request, "failed.html", title, status=told.status_code, headers=_kept(told), problem=problem)
 
 
 def _toast(request: Request[Any, Any, Any], told: Response[Problem]) -> Response[str]:

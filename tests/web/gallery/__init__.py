@@ -2,8 +2,6 @@
 
 import math
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,8 @@ from pynomaly_server.pages.shown import fragment, shown
 from pynomaly_server.permissions import Permission
 from pynomaly_server.workspace import Workspace
 
+_LOADER: Any = environment().loader
+_LOADER.searchpath.append(str(Path(__file__).parent / "templates"))
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>\u202e\"' onload=x " + "wide" * 40
 LONG = "x" * 10_000
@@ -41,6 +41,12 @@ class GalleryPage(Controller):
         edges = zip(histogram["edges"], histogram["counts"], strict=False)
         n_flagged = sum(count for edge, count in edges if edge >= threshold)
         return fragment(request, "pages/gallery_count.html", n_flagged=n_flagged)
+
+    @get("/words", permission=Permission.SIGNED_IN)
+    async def get_words(self) -> list[dict[str, str]]:
+        """What the editor completes."""
+        function = {"label": "detect_anomalies", "kind": "function", "detail": "(source, ...)", "info": "Flags rows."}
+        return [{"label": "payments", "kind": "table"}, {"label": "amount", "kind": "column", "of": "payments"}, function]
 
     @get("/drawer", permission=Permission.SIGNED_IN, sync_to_thread=True)
     def get_drawer(self, request: Request[Any, Any, Any]) -> Response[str]:
@@ -106,16 +112,9 @@ def samples() -> dict[str, Any]:
     }
 
 
-@contextmanager
-def gallery(folder: Path) -> Iterator[tuple[Litestar, Workspace]]:
+def gallery(folder: Path) -> tuple[Litestar, Workspace]:
     """The application with the gallery in it."""
-    loader: Any = environment().loader
-    place = str(Path(__file__).parent / "templates")
-    loader.searchpath.append(place)
-    try:
-        workspace = Workspace(Options({"database": str(folder / "workspace.duckdb")}, {}))
-        app = create_app(workspace)
-        app.register(GalleryPage)
-        yield app, workspace
-    finally:
-        loader.searchpath.remove(place)
+    workspace = Workspace(Options({"database": str(folder / "workspace.duckdb")}, {}))
+    app = create_app(workspace)
+    app.register(GalleryPage)
+    return app, workspace
