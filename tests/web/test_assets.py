@@ -40,7 +40,9 @@ def test_the_sql_page_is_not_large() -> None:
 
 
 def test_every_vendored_file_is_in_the_manifest_unchanged() -> None:
-    listed = {f"{folder}/{name}": digest for folder, told in MANIFEST.items() for name, digest in told["sha256"].items()}
+    listed = {
+        f"{folder}/{name}": digest for folder, told in MANIFEST.items() for name, digest in told["sha256"].items()
+    }
     found = {
         path.relative_to(VENDOR).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in VENDOR.rglob("*")

@@ -69,7 +69,9 @@ def test_signing_in_goes_where_one_wanted(site: Site) -> None:
         assert client.get("/jobs").status_code == 303
 
 
-@pytest.mark.parametrize("address", ["//evil.test", "https://evil.test", "/\\evil.test", "javascript:alert(1)", "", None, "/a\n"])
+@pytest.mark.parametrize(
+    "address", ["//evil.test", "https://evil.test", "/\\evil.test", "javascript:alert(1)", "", None, "/a\n"]
+)
 def test_nobody_is_sent_elsewhere(address: str | None) -> None:
     assert own_address(address) == "/"
 

@@ -87,7 +87,7 @@ class ApiKeysController(Controller):
         identity: Caller,
         workspace: Place,
         id: FromPath[str],
-        user: FromQuery[str | None] = None,  # noqa: A002
+        user: FromQuery[str | None] = None,
     ) -> None:
         """Revoke a key at once; a key may revoke itself, and who manages users may name another `user`."""
         owner = _owner(identity, workspace, user)

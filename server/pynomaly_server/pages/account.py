@@ -9,6 +9,7 @@ from litestar.params import FromPath, URLEncodedBody
 
 from pynomaly.errors import PynomalyError
 from pynomaly_server import cookies
+from pynomaly_server.accounts.accounts import signed_in_only
 from pynomaly_server.api import auth
 from pynomaly_server.pages.shown import THEME, ZONE, preference, sent_to, shown
 from pynomaly_server.permissions import Permission
@@ -62,7 +63,7 @@ class AccountPage(Controller):
     @post("/keys/{id:str}/revoke", permission=Permission.SIGNED_IN, elsewhere=True, sync_to_thread=True)
     def revoke_key(self, request: Asked, identity: Caller, workspace: Place, id: FromPath[str]) -> Response[None]:  # noqa: A002
         """End a key."""
-        auth.signed_in_only(identity)
+        signed_in_only(identity)
         workspace.accounts.keys.revoke(identity.user, id)
         return sent_to(request, "/account")
 

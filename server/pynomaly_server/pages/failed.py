@@ -25,12 +25,13 @@ _TITLES = {
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """The response to a request that failed: a page where a page was asked for, a problem otherwise."""
     told = problems.answer(request, error)
+    status = told.status_code or 500
     if not wants_page(request):
         return told
-    if told.status_code == 401:
+    if status == 401:
         return sent_to(request, f"/sign-in?{urlencode({'next': here(request)})}")
     try:
-        return _toast(request, told) if is_htmx(request) else _page(request, told)
+        return (_toast if is_htmx(request) else _page)(request, told, status)
     except Exception as second:  # whatever a template does wrong, there is an answer
         LOG.error("the page of an error failed", exc_info=second)
         return told
@@ -43,19 +44,19 @@ def wants_page(request: Request[Any, Any, Any]) -> bool:
     return is_htmx(request) or "text/html" in request.headers.get("accept", "")
 
 
-def _page(request: Request[Any, Any, Any], told: Response[Problem]) -> Response[str]:
-    title = _TITLES.get(told.status_code, told.content.title)
+def _page(request: Request[Any, Any, Any], told: Response[Problem], status: int) -> Response[str]:
+    title = _TITLES.get(status, told.content.title)
     problem = told.content
     if problem.code == "not_found":  # what problems say of it is for programs
         problem = replace(problem, detail="No page has this address", mend="It may have been moved, or mistyped.")
-    return shown(request, "failed.html", title, status=told.status_code, headers=_kept(told), problem=problem)
+    return shown(request, "failed.html", title, status=status, headers=_kept(told), problem=problem)
 
 
-def _toast(request: Request[Any, Any, Any], told: Response[Problem]) -> Response[str]:
+def _toast(request: Request[Any, Any, Any], told: Response[Problem], status: int) -> Response[str]:
     """Within a page: what stands there stays, and a message tells."""
     headers = {**_kept(told), "HX-Retarget": "#toasts", "HX-Reswap": "beforeend", "HX-Push-Url": "false"}
     headers["HX-Reselect"] = ".toast"
-    return fragment(request, "pages/failed_toast.html", status=told.status_code, headers=headers, problem=told.content)
+    return fragment(request, "pages/failed_toast.html", status=status, headers=headers, problem=told.content)
 
 
 def _kept(told: Response[Problem]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -155,22 +155,21 @@ def shown_as(context: Context, value: Any, kind: str | None = None) -> Markup | 
     """A value of a table by its kind, or else by its type."""
     if isinstance(value, datetime) and kind != "ago":
         return moment(context, value)
-    if kind == "ago":
-        return ago(context, value)
-    if kind == "time":
-        return moment(context, value)
+    if kind in ("ago", "time"):
+        return ago(context, value) if kind == "ago" else moment(context, value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, bytes | bytearray):
         return text(value[:64].hex())
     if isinstance(value, int | float):
-        return _NUMBERS.get(kind or "number", number)(value)
+        form: Callable[[Any], str] = _NUMBERS.get(kind or "number", number)
+        return form(value)
     if isinstance(value, list | dict | tuple):
         return text(json.dumps(value, default=str, ensure_ascii=False))
     return text(value)
 
 
-_NUMBERS = {"score": score, "bytes": size, "seconds": seconds, "percent": percent}
+_NUMBERS: dict[str, Callable[[Any], str]] = {"score": score, "bytes": size, "seconds": seconds, "percent": percent}
 
 
 def column_class(column: Mapping[str, Any], value: Any = None) -> str:

@@ -46,7 +46,11 @@ class GalleryPage(Controller):
     async def get_words(self) -> list[dict[str, str]]:
         """What the editor completes."""
         function = {"label": "detect_anomalies", "kind": "function", "detail": "(source, ...)", "info": "Flags rows."}
-        return [{"label": "payments", "kind": "table"}, {"label": "amount", "kind": "column", "of": "payments"}, function]
+        return [
+            {"label": "payments", "kind": "table"},
+            {"label": "amount", "kind": "column", "of": "payments"},
+            function,
+        ]
 
     @get("/drawer", permission=Permission.SIGNED_IN, sync_to_thread=True)
     def get_drawer(self, request: Request[Any, Any, Any]) -> Response[str]:
@@ -61,7 +65,7 @@ class GalleryPage(Controller):
 
 def samples() -> dict[str, Any]:
     """The same data every time."""
-    chance = random.Random(7)  # noqa: S311
+    chance = random.Random(7)
     edges = [round(0.02 * n, 2) for n in range(51)]
     counts = [round(900 * math.exp(-(((edge - 0.32) / 0.11) ** 2))) for edge in edges[:-1]]
     for n, extra in ((38, 6), (41, 9), (44, 12), (47, 8), (49, 4)):
@@ -81,7 +85,13 @@ def samples() -> dict[str, Any]:
             "flagged": [70, 151, 152],
             "name": "requests",
         },
-        "scatter_data": {"points": points, "x_name": "amount", "y_name": HOSTILE[:24], "select": "/gallery", "target": "#rows"},
+        "scatter_data": {
+            "points": points,
+            "x_name": "amount",
+            "y_name": HOSTILE[:24],
+            "select": "/gallery",
+            "target": "#rows",
+        },
         "heatmap_data": {
             "rows": ["berlin", "paris", HOSTILE[:30], "oslo", "rome", "lima"],
             "columns": [f"{hour:02d}:00" for hour in range(24)],
@@ -95,7 +105,15 @@ def samples() -> dict[str, Any]:
             {"feature": "age", "value": 41, "expected": [18, 75], "contribution": -0.62},
         ],
         "rows": [
-            {"id": n, "merchant": name, "amount": amount, "score": score, "is_anomaly": score > 0.8, "at": NOW, "note": note}
+            {
+                "id": n,
+                "merchant": name,
+                "amount": amount,
+                "score": score,
+                "is_anomaly": score > 0.8,
+                "at": NOW,
+                "note": note,
+            }
             for n, (name, amount, score, note) in enumerate(
                 [
                     ("Ærø & sons", 9000.0, 0.97312, None),
