@@ -1,11 +1,15 @@
 """Pages over HTTP: the frame and the part, signing in and out, keys, errors for people."""
 
 import re
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from pynomaly.errors import Interrupted
+from pynomaly_server.jobs import Work, kinds
 from pynomaly_server.pages.shown import own_address
 
 from .conftest import Site
@@ -57,7 +61,7 @@ def test_signing_in_goes_where_one_wanted(site: Site) -> None:
         accounts.redeem(accounts.user_link("eve", "test")[1], PASSWORD)
     with httpx.Client(base_url=site.address, headers={**HTML, "Origin": site.address}) as client:
         wrong = client.post("/sign-in", data={"user": "eve", "password": "no", "next": "/jobs"})
-        assert wrong.status_code == 401
+        assert wrong.status_code == 422
         assert "wrong" in wrong.text
         assert 'value="eve"' in wrong.text
         right = client.post("/sign-in", data={"user": "eve", "password": PASSWORD, "next": "/jobs"})
@@ -135,3 +139,44 @@ def test_pages_keep_the_policy(browser: httpx.Client) -> None:
         page = browser.get(path)
         assert re.findall(r"<[^>]*\s(?:style|on\w+)=|<style|<script(?![^>]*\ssrc=)", page.text) == []
         assert "script-src 'self'" in page.headers["content-security-policy"]
+
+
+@pytest.fixture(scope="module")
+def slow_kind() -> Iterator[str]:
+    """A kind of job that runs until it is stopped."""
+
+    @kinds.register("wait")
+    def wait(cursor: Any, request: dict[str, Any], work: Work) -> dict[str, Any]:  # noqa: ARG001
+        while not work.is_cancelled:
+            time.sleep(0.02)
+        raise Interrupted("the job was stopped", "submit it again")
+
+    yield "wait"
+    kinds._KINDS.pop("wait", None)
+
+
+def test_a_job_tells_how_far_it_is_and_is_stopped(site: Site, browser: httpx.Client, slow_kind: str) -> None:
+    identity = site.workspace.accounts.identify(None, site.cookie()["value"])
+    assert identity is not None
+    job = site.workspace.jobs.submit(slow_kind, {"source": "<b>"}, identity)
+    listed = browser.get("/jobs")
+    assert f'href="/jobs/{job}"' in listed.text
+    shown = browser.get(f"/jobs/{job}").text
+    assert "<b>" not in shown
+    assert f'sse-connect="/jobs/{job}/progress"' in shown
+    told = []
+    with browser.stream("GET", f"/jobs/{job}/progress") as stream:
+        for line in stream.iter_lines():
+            if line.startswith("event:"):
+                told.append(line.split()[1])
+                if told == ["progress", "progress"]:
+                    stop = browser.post(f"/jobs/{job}/stop", data={"csrf_token": token(shown)})
+                    assert stop.headers["location"] == f"/jobs/{job}"
+    assert told[-1] == "done"
+    assert "Stopped" in browser.get(f"/jobs/{job}").text
+    assert job in browser.get("/jobs?status=cancelled").text
+    assert job not in browser.get("/jobs?status=failed").text
+
+
+def test_a_job_of_nobody_is_not_found(browser: httpx.Client) -> None:
+    assert browser.get("/jobs/00000000-0000-0000-0000-000000000000").status_code == 404

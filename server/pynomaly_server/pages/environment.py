@@ -15,6 +15,7 @@ _FILTERS = {
     "column_class": filters.column_class,
     "moment": filters.moment,
     "number": filters.number,
+    "pretty": filters.pretty,
     "percent": filters.percent,
     "score": filters.score,
     "seconds": filters.seconds,

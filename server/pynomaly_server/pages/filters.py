@@ -188,6 +188,11 @@ def with_query(address: str, **changes: Any) -> str:
     return f"{path}?{urlencode(kept)}" if kept else path
 
 
+def pretty(value: Any) -> str:
+    """A value as JSON for people; a template escapes it as any text."""
+    return json.dumps(value, indent=2, default=str, ensure_ascii=False)
+
+
 def slug(value: Any) -> str:
     """A text as part of an id."""
     return str(escape(re.sub(r"\W+", "-", str(value)).strip("-").lower())) or "x"

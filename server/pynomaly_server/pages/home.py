@@ -24,4 +24,4 @@ class HomePage(Controller):
         """Light, dark, or what the system says; kept by this browser."""
         theme = str(data.get("theme", ""))
         chosen = theme if theme in ("light", "dark") else ""
-        return sent_to(request, own_address(data.get("next")), [preference(request, THEME, chosen)])
+        return sent_to(request, own_address(data.get("next"), "/sign-in"), [preference(request, THEME, chosen)])

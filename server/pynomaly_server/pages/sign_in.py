@@ -69,7 +69,7 @@ def _page(
         request,
         "sign_in.html",
         "Sign in",
-        status=failed.status if failed else 200,
+        status=_status(failed),
         user=str(data.get("user", "")),
         next=str(data.get("next", "/")),
         token=str(data.get("token", "")),
@@ -77,6 +77,13 @@ def _page(
         error=error,
         link_error=link_error,
     )
+
+
+def _status(failed: PynomalyError | None) -> int:
+    """A wrong password is a form that is wrong: nobody was to be signed in already, as 401 would say."""
+    if failed is None:
+        return 200
+    return 422 if failed.status == 401 else failed.status
 
 
 def _entered(request: Asked, workspace: Place, user: User, data: dict[str, Any]) -> Response[None]:
