@@ -146,7 +146,7 @@ def slow_kind() -> Iterator[str]:
     """A kind of job that runs until it is stopped."""
 
     @kinds.register("wait")
-    def wait(cursor: Any, request: dict[str, Any], work: Work) -> dict[str, Any]:  # noqa: ARG001
+    def wait(cursor: Any, request: dict[str, Any], work: Work) -> dict[str, Any]:
         while not work.is_cancelled:
             time.sleep(0.02)
         raise Interrupted("the job was stopped", "submit it again")
