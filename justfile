@@ -35,6 +35,10 @@ docs:
     python docs/generate.py
     python docs/features.py
 
-# the vendored assets anew, with their hashes
+# the vendored assets anew, with their hashes, and the styles
 vendor:
     python web/vendor.py
+
+# the styles alone, after a template names a class that they do not have yet
+css:
+    python web/vendor.py styles

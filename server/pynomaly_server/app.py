@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from litestar import Controller, Litestar, Router
+from litestar.config.compression import CompressionConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
@@ -18,13 +19,14 @@ from litestar.static_files import create_static_files_router
 from litestar.template import TemplateConfig
 
 import pynomaly
-from pynomaly_server import api
+from pynomaly_server import api, pages
 from pynomaly_server.audit import Audit, Audited
 from pynomaly_server.document import SCHEMA, Browser, Document
 from pynomaly_server.idempotency import Idempotency
+from pynomaly_server.pages.environment import environment
+from pynomaly_server.pages.failed import answer
 from pynomaly_server.permissions import Permission, permitted
 from pynomaly_server.places import web_folder
-from pynomaly_server.problems import answer
 from pynomaly_server.rate_limits import Buckets, RateLimits
 from pynomaly_server.read_cache import Answers, ReadCache
 from pynomaly_server.recognition import Recognition
@@ -33,14 +35,15 @@ from pynomaly_server.security import SameSite, Secured
 from pynomaly_server.served import provide_db, provide_identity, provide_workspace
 from pynomaly_server.workspace import Workspace
 
+_AS_IT_IS = ["^/api/", "^/metrics", "/progress$"]  # what is streamed, or read by programs, is not compressed
 LARGEST_BODY = 33_554_432  # bytes of a request that is no upload
 
 
 def create_app(workspace: Workspace) -> Litestar:
     """The application that serves a workspace; it starts the workspace's jobs and closes it at the end."""
     app = Litestar(
-        route_handlers=[*controllers(api), _static_files()],
-        template_config=TemplateConfig(directory=web_folder() / "templates", engine=JinjaTemplateEngine),
+        route_handlers=[*controllers(api), *controllers(pages), _static_files()],
+        template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment())),
         guards=[permitted],
         middleware=[  # made anew for every route: what they remember is given
             Recognition,
@@ -55,6 +58,7 @@ def create_app(workspace: Workspace) -> Litestar:
             "db": Provide(provide_db),
         },
         exception_handlers={Exception: answer},
+        compression_config=CompressionConfig("gzip", minimum_size=1_024, gzip_compress_level=6, exclude=_AS_IT_IS),
         lifespan=[_life(workspace)],
         openapi_config=_openapi(),
         request_max_body_size=LARGEST_BODY,

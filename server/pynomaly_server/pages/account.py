@@ -1,0 +1,106 @@
+"""One's own account: how the console looks, the keys of programs, the password."""
+
+from datetime import timedelta
+from typing import Any
+from zoneinfo import available_timezones
+
+from litestar import Controller, Request, Response, get, post
+from litestar.params import FromPath, URLEncodedBody
+
+from pynomaly.errors import PynomalyError
+from pynomaly_server import cookies
+from pynomaly_server.accounts.accounts import signed_in_only
+from pynomaly_server.api import auth
+from pynomaly_server.pages.shown import THEME, ZONE, preference, sent_to, shown
+from pynomaly_server.permissions import Permission
+from pynomaly_server.served import Caller, Place
+
+Asked = Request[Any, Any, Any]
+Form = URLEncodedBody[dict[str, Any]]
+LIVES = (("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "never"))
+_OF_ALL = (Permission.PUBLIC, Permission.SIGNED_IN)
+
+
+class AccountPage(Controller):
+    """The account of who is signed in."""
+
+    path = "/account"
+    include_in_schema = False
+
+    @get("/", permission=Permission.SIGNED_IN, sync_to_thread=True)
+    def get_account(self, request: Asked, identity: Caller, workspace: Place) -> Response[str]:
+        """Everything on one page."""
+        return _page(request, identity, workspace)
+
+    @post("/settings", permission=Permission.SIGNED_IN, elsewhere=True, sync_to_thread=True)
+    def change_settings(self, request: Asked, identity: Caller, workspace: Place, data: Form) -> Response[Any]:
+        """Theme and time zone."""
+        theme, zone = str(data.get("theme", "system")), str(data.get("time_zone", "UTC"))
+        if zone not in available_timezones() or theme not in ("system", "light", "dark"):
+            errors = {"time_zone": f"there is no time zone {zone[:64]!r}"}
+            return _page(request, identity, workspace, status=422, errors=errors, values=data)
+        workspace.accounts.users.change(identity.user, settings={"theme": theme, "time_zone": zone})
+        chosen = [preference(request, THEME, "" if theme == "system" else theme), preference(request, ZONE, zone)]
+        return sent_to(request, "/account", chosen)
+
+    @post("/keys", permission=Permission.SIGNED_IN, elsewhere=True, secret=True, sync_to_thread=True)
+    def make_key(self, request: Asked, identity: Caller, workspace: Place, data: Form) -> Response[str]:
+        """A key, shown this once."""
+        name, days, scopes = str(data.get("name", "")).strip(), str(data.get("days", "90")), data.get("scopes", [])
+        chosen = [scopes] if isinstance(scopes, str) else list(scopes)
+        if not name or not chosen or days not in dict(LIVES) or not set(chosen) <= set(identity.permissions):
+            errors = {"key": "a key needs a name and at least one permission that you have"}
+            return _page(request, identity, workspace, status=422, errors=errors, values=data)
+        ends = workspace.accounts.clock() + timedelta(days=int(days)) if days else None
+        _, plain = workspace.accounts.make_key(identity, name[:100], chosen, ends)
+        return _page(request, identity, workspace, new_key=plain)
+
+    @get("/keys/{id:str}/revoke", permission=Permission.SIGNED_IN, sync_to_thread=True)
+    def ask_revoke(self, request: Asked, id: FromPath[str]) -> Response[str]:  # noqa: A002
+        """The question, as a page of its own."""
+        return shown(request, "account_revoke.html", "Revoke a key", key_id=id)
+
+    @post("/keys/{id:str}/revoke", permission=Permission.SIGNED_IN, elsewhere=True, sync_to_thread=True)
+    def revoke_key(self, request: Asked, identity: Caller, workspace: Place, id: FromPath[str]) -> Response[None]:  # noqa: A002
+        """End a key."""
+        signed_in_only(identity)
+        workspace.accounts.keys.revoke(identity.user, id)
+        return sent_to(request, "/account")
+
+    @post("/password", permission=Permission.SIGNED_IN, elsewhere=True, secret=True, sync_to_thread=True)
+    def change_password(self, request: Asked, identity: Caller, workspace: Place, data: Form) -> Response[Any]:
+        """Another password; every session ends."""
+        given = (str(data.get("current", "")), str(data.get("new", "")))
+        try:
+            workspace.accounts.change_password(identity, *given, auth.address(request))
+        except PynomalyError as error:
+            errors = {"password": f"{error.cause}; {error.mend}"}
+            return _page(request, identity, workspace, status=422, errors=errors)
+        return sent_to(request, "/sign-in", [cookies.cookie(request.scope, None)])
+
+
+def _page(
+    request: Asked,
+    identity: Caller,
+    workspace: Place,
+    status: int = 200,
+    errors: dict[str, str] | None = None,
+    values: dict[str, Any] | None = None,
+    new_key: str = "",
+) -> Response[str]:
+    user = workspace.accounts.users.get(identity.user)
+    return shown(
+        request,
+        "account.html",
+        "Account",
+        status=status,
+        user=user,
+        settings={"theme": "system", "time_zone": "UTC", **user.settings},
+        keys=workspace.accounts.keys.of(identity.user),
+        scopes=sorted(set(identity.permissions) - set(_OF_ALL)),
+        zones=sorted(available_timezones()),
+        lives=LIVES,
+        errors=errors or {},
+        values=values or {},
+        new_key=new_key,
+    )
