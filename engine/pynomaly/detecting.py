@@ -39,6 +39,7 @@ class Detecting:
     expanded: Callable[[dict[str, Any]], dict[str, Any]]
     pinned_pipeline: Callable[[str], str]
     _guard: Callable[..., Any]
+    _ask: Callable[..., Any]
     _copied: Callable[..., Any]
     _kept: Callable[[str], ModelRow]
     _relate: Callable[[pa.Table], duckdb.DuckDBPyRelation]
@@ -141,7 +142,10 @@ class Detecting:
         name = f"_rows_{id(table)}"  # on this connection alone: nothing else reads it
         self._guard(lambda: self._con.register(name, table))
         try:
-            found = self.sql(f"select {call(name)} as scored from {name}").arrow().column(0).combine_chunks()
+            statement = f"select {call(name)} as scored from {name}"
+            with self._watched(lambda: statement):
+                rows = self._ask(statement, lambda: self._con.sql(statement).to_arrow_table())
+            found = rows.column(0).combine_chunks()
         finally:
             with contextlib.suppress(duckdb.Error):
                 self._con.unregister(name)
