@@ -57,6 +57,8 @@ class Progress(msgspec.Struct):
     doing: str = ""
     n_rows: int = 0  # loaded so far
     is_stopped: bool = False
+    user: str | None = None  # who may read its snapshot; None for somebody who sees everything
+    snapshot: str | None = None
 
 
 class ModelCache:

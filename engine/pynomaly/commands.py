@@ -1,13 +1,14 @@
 """What an engine does besides detecting: stages, files and plain SQL of models, and judging by labels."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import duckdb
 import msgspec
 
+from pynomaly import access
 from pynomaly.calls import curves_call, evaluate_call, macro_call
 from pynomaly.catalog.migrations import migrate
 from pynomaly.datasets import Datasets
@@ -16,13 +17,14 @@ from pynomaly.keeping import Keeping
 from pynomaly.pipeline_commands import PipelineCommands
 from pynomaly.quoting import literal
 from pynomaly.result import Computed, Evaluation, ModelRow, Query, Rows
+from pynomaly.sharing import Sharing
 from pynomaly.validating import Validating
 
 if TYPE_CHECKING:
     from pynomaly.engine import Engine
 
 
-class Commands(Insights, Keeping, PipelineCommands, Validating):
+class Commands(Insights, Keeping, PipelineCommands, Sharing, Validating):
     """The methods of the engine that change or read rows of the catalogue by its macros."""
 
     _con: duckdb.DuckDBPyConnection
@@ -38,14 +40,17 @@ class Commands(Insights, Keeping, PipelineCommands, Validating):
 
     def promote(self, model: str, version: int, stage: str = "champion") -> None:
         """Bring a version to a stage: draft, staging, champion or retired; a champion that is replaced retires."""
+        self.check_owned("model", model)
         self._insert("model_stages", macro_call("promote_model", ("stage",), (model, version), {"stage": stage}))
 
     def retire(self, model: str, version: int) -> None:
         """Bring a version to the stage retired."""
+        self.check_owned("model", model)
         self._insert("model_stages", macro_call("retire_model", (), (model, version), {}))
 
     def roll_back(self, model: str) -> None:
         """Make the champion before the present one champion again."""
+        self.check_owned("model", model)
         self._insert("model_stages", macro_call("roll_back_model", (), (model,), {}))
 
     def export_model(self, model: str, path: str | Path, version: int | None = None) -> None:
@@ -56,7 +61,11 @@ class Commands(Insights, Keeping, PipelineCommands, Validating):
     def import_model(self, path: str | Path, name: str | None = None) -> ModelRow:
         """Keep the model in a file as the next version of its name, or of another name; return its row."""
         self._guard(lambda: migrate(self._con))
-        return self._kept(macro_call("import_model", ("model",), (str(path),), {"model": name}))
+        call = macro_call("import_model", ("model",), (str(path),), {"model": name})
+        with access.vouching() if isinstance(path, Path) else nullcontext():
+            called = self.execute(f"select name from {call}").fetchall()[0][0]
+            self.check_owned("model", called)
+            return self._kept(call)
 
     def export_detector_sql(self, model: str, version: int | None = None, called: str | None = None) -> str:
         """A statement of plain SQL that makes a model a macro, called like the model or as told."""

@@ -34,6 +34,8 @@ class Detecting:
     _con: duckdb.DuckDBPyConnection
     _session: "Session"
     _progress: Progress | None
+    _user: str | None
+    who: Callable[[], str]
     execute: Callable[..., Rows]
     sql: Callable[..., Query]
     expanded: Callable[[dict[str, Any]], dict[str, Any]]
@@ -46,6 +48,7 @@ class Detecting:
     _as_name: Callable[[object], AbstractContextManager[str]]
     _names: Callable[[], list[str]]
     _watched: Callable[..., AbstractContextManager[object]]
+    check_owned: Callable[[str, object], None]
 
     def detect(self, source: object, save: bool = False, run_id: str | None = None, **options: Any) -> Result:
         """Detect anomalies in a source and return the scored rows with the verdict.
@@ -87,6 +90,7 @@ class Detecting:
         if (required := options.get("require_valid")) is not None and required is not False:
             options["require_valid"] = named_rules(source, None if required is True else required)
         with self._as_name(source) as known:
+            self.check_owned("model", name)
             return self._kept(macro_call("train_detector", TRAINING_OPTIONS, (name, self._pinned(known)), options))
 
     def score(
@@ -166,6 +170,7 @@ class Detecting:
         elif run.save and not run.key:
             select = f"from {self._guard(lambda: self._session.relation(name))}"
             run.snapshot = self._copied(lambda: snapshots.write(self._con, select, self._session.workspace))
+            run.progress.snapshot = run.snapshot
             name, key = SNAPSHOT + run.snapshot, {"key": PLACE}
         run.rows = self.sql(f"{runs.keyed(run)} {statement(name, key)}").arrow()
 
@@ -205,7 +210,8 @@ class Detecting:
                 snapshots.folder_of(self._session.workspace)
             self._guard(lambda: runs.make_ready(self._con))
         if run.is_recorded(self._session.records):
-            run.who = str(self.execute("select _who(getvariable('pynomaly_user'))").fetchall()[0][0])
+            run.who = self.who()
+        run.progress.user = self._user
         self._progress = self._session.runs[run.id] = run.progress
         self.execute(f"set variable pynomaly_run = {literal(run.id)}").fetchall()
 

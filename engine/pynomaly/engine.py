@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 
-from pynomaly import frames, versions
+from pynomaly import access, frames, snapshots, versions
 from pynomaly.cache import Progress
 from pynomaly.catalog.migrations import changed_catalog, migrate
 from pynomaly.commands import Commands
+from pynomaly.confined import Confined
 from pynomaly.ctrl_c import held
 from pynomaly.detecting import Detecting
 from pynomaly.errors import BadParameter, Interrupted, InvalidSql, PynomalyError, TransactionAborted
@@ -27,9 +28,9 @@ from pynomaly.macros import Macros
 from pynomaly.query_log import Ask, QueryLog, Statement, is_on, selects
 from pynomaly.quoting import literal
 from pynomaly.result import Query, Rows
-from pynomaly.session import USER_TABLES, Session
+from pynomaly.session import UPLOADS, USER_TABLES, WORKSPACE, Session
 from pynomaly.source import DATA_SUFFIXES
-from pynomaly.translate import translate
+from pynomaly.translate import translate, without_paths
 from pynomaly.workers import Stop, never
 
 T = TypeVar("T")
@@ -38,6 +39,13 @@ Parameters = Sequence[object] | dict[str, object] | None
 _SPACE = r"(?:^|;)(?:\s|/\*.*?\*/|--[^\n]*\n)*"
 _COMMIT = re.compile(_SPACE + r"(?:commit|end)\b", re.IGNORECASE | re.DOTALL)
 _ROLLBACK = re.compile(_SPACE + r"(?:rollback|abort)\b", re.IGNORECASE | re.DOTALL)
+CLOSED = (
+    "python_enable_replacements",
+    "autoinstall_known_extensions",
+    "autoload_known_extensions",
+    "allow_community_extensions",
+    "enable_external_access",
+)
 _FRAMES = itertools.count(1)  # numbers the sources given by value: threads may detect side by side
 
 
@@ -54,7 +62,9 @@ def connect(
 
     `memory_limit` is a size such as '4GB'; `threads` a number of threads; `workspace` the folder for snapshots, which
     is `<path>.files` beside a database file; `query_log` whether statements are kept in `pynomaly.queries`, by default
-    as the database's setting says. Raises DatabaseLocked, DatabaseUnreadable and BadParameter.
+    as the database's setting says; `confined` is for a server that runs what its users write: nothing outside of the
+    workspace can be read or written, no variable of Python is a source, and no setting can be changed.
+    Raises DatabaseLocked, DatabaseUnreadable and BadParameter.
     """
     if str(path).lower().endswith(DATA_SUFFIXES):
         raise BadParameter(f"`{path}` is a data file, not a database", "connect() without it and detect it by its path")
@@ -72,15 +82,36 @@ def connect(
     except duckdb.Error as error:
         raise _connect_error(error, str(path)) from None
     try:
+        con.execute("set enable_progress_bar = false")  # DuckDB draws it on stdout; new cursors of a script have none
+        if confined:
+            _lock(con, folder or _beside(path))
         migrate(con, read_only)
-    except (PynomalyError, duckdb.Error) as error:
+    except (PynomalyError, duckdb.Error, OSError) as error:
         con.close()
         raise translate(error) from None
-    session = Session(con, records=True, workspace=folder)
+    session = Session(con, records=True, workspace=folder, is_confined=confined)
     engine = Engine(con, session, owns=True)
     if not read_only and (is_on(con) if query_log is None else query_log):
         session.log = QueryLog(con)
     return engine
+
+
+def _beside(path: str | Path) -> Path | None:
+    """The workspace of a database file; None for one in memory."""
+    return None if str(path).startswith(":memory:") else Path(f"{Path(path).absolute()}{WORKSPACE}")
+
+
+def _lock(con: duckdb.DuckDBPyConnection, workspace: Path | None) -> None:
+    """Leave nothing of the machine open but two folders of the workspace, and the settings as they are."""
+    folders = [] if workspace is None else [workspace / snapshots.FOLDER, workspace / UPLOADS]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        for private in (folder, folder.parent):
+            private.chmod(0o700)
+    con.execute(f"set allowed_directories = {literal([str(folder) for folder in folders])}")
+    for setting in CLOSED:
+        con.execute(f"set {setting} = false")
+    con.execute("set lock_configuration = true")
 
 
 def attach(con: duckdb.DuckDBPyConnection, workspace: str | Path | None = None) -> "Engine":
@@ -119,7 +150,7 @@ def _connect_error(error: duckdb.Error, path: str) -> PynomalyError:
     return DatabaseUnreadable(f"`{path}` cannot be opened: {found.cause}", "check the path, its rights and its format")
 
 
-class Engine(Detecting, Commands):
+class Engine(Detecting, Commands, Confined):
     """A connection on which detection is a query; use it as a context manager."""
 
     def __init__(
@@ -130,6 +161,7 @@ class Engine(Detecting, Commands):
         self._aborted = False
         self._parent = parent
         self._progress: Progress | None = None
+        self._user: str | None = None
         self._is_copying = False
         self._interrupting = threading.RLock()  # a signal may come while it is held
         session.cursors.add(self)
@@ -137,7 +169,7 @@ class Engine(Detecting, Commands):
         self._macros = Macros(con, session.blindly)
         if not owns and parent is None:  # the user has a connection of their own, whose statements go past this engine
             self._macros.provide_all()
-        if owns or parent is not None:
+        if (owns or parent is not None) and not session.is_confined:
             con.execute("set enable_progress_bar = false")  # DuckDB draws it on stdout
         # Registered functions outlive a forgotten engine and print pages of leak notes at exit.
         self._finalizer = weakref.finalize(self, _close, con, session) if owns else None
@@ -213,12 +245,10 @@ class Engine(Detecting, Commands):
 
     def cursor(self) -> "Engine":
         """A connection of its own to the same database, for another thread or a parallel query."""
-        return Engine(self._guard(self._con.cursor), self._session, owns=False, parent=self)
-
-    def act_as(self, actor: str, sees_all: bool) -> None:
-        """Work for a user from now on, whose own rows are seen or everybody's."""
-        self._con.execute(f"set variable pynomaly_actor = {literal(actor)}")
-        self._con.execute(f"set variable pynomaly_user = {'null' if sees_all else literal(actor)}")
+        made = Engine(self._guard(self._con.cursor), self._session, owns=False, parent=self)
+        if self._acting is not None:
+            made.act_as(*self._acting)
+        return made
 
     def rest(self) -> None:
         """Undo what is open, so that the cursor can be handed on to other work."""
@@ -232,6 +262,7 @@ class Engine(Detecting, Commands):
         landed = frames.landed(data)
         self._guard(lambda: self._con.register(name, landed))
         self._session.frames[name] = landed
+        self._session.frame_users[name] = self._user
 
     def commit(self) -> None:
         """Commit the open transaction; TransactionAborted when an error has already undone it."""
@@ -262,12 +293,15 @@ class Engine(Detecting, Commands):
             yield name
         finally:
             self._session.frames.pop(name, None)
+            self._session.frame_users.pop(name, None)
             with contextlib.suppress(duckdb.Error):
                 self._con.unregister(name)
 
     def _callers_frame(self, name: str) -> object | None:
         """The frame in a caller's variable of this name, unless a table or a registered frame has it."""
         if name in self._session.frames or name.lower() in map(str.lower, self._names()):
+            return None
+        if self._session.is_confined or self._user is not None:
             return None
         return frames.find(name) if name.isidentifier() else None
 
@@ -277,7 +311,9 @@ class Engine(Detecting, Commands):
             rows = self._con.execute(USER_TABLES).fetchall()
         except duckdb.Error:
             return []
-        return [str(row[0]) for row in rows] + list(self._session.frames)
+        frame_users = self._session.frame_users
+        seen = (name for name in list(self._session.frames) if self._user in (None, frame_users.get(name)))
+        return [str(row[0]) for row in rows] + list(seen)
 
     def _sources(self) -> list[str]:
         """The tables, views, frames and datasets that there are."""
@@ -315,16 +351,26 @@ class Engine(Detecting, Commands):
         if self._progress is not None and self._progress.is_stopped:  # between two statements of a run
             raise Interrupted("the run was stopped", "run it again")
         self._stop[0] = 0
+        with access.acting(self._user):
+            return self._done(action)
+
+    def _done(self, action: Callable[[], T]) -> T:
         try:
             with held(self._interrupt):
                 return action()
         except KeyboardInterrupt:
             self._aborted = self._is_aborted()
             raise
+        except PynomalyError as error:
+            raise self._fit_to_tell(error) from None
         except (duckdb.Error, MemoryError, OSError, RuntimeError) as error:  # a stream raises the last two
             found = changed_catalog(self._con, error) or translate(error, self._sources)
         self._aborted = self._is_aborted()
-        raise found
+        raise self._fit_to_tell(found)
+
+    def _fit_to_tell(self, error: PynomalyError) -> PynomalyError:
+        """An error as the user of this engine may read it."""
+        return error if self._user is None else without_paths(error, self._session.workspace)
 
     def _is_aborted(self) -> bool:
         """Whether the open transaction is beyond use: DuckDB's own COMMIT would report success all the same."""

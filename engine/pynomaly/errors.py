@@ -443,6 +443,20 @@ class InvalidSql(PynomalyError):
     status = 422
 
 
+class AccessDenied(PynomalyError):
+    """The user may not do this, or not name this."""
+
+    code = "access_denied"
+    status = 403
+
+
+class QueryTooLong(PynomalyError):
+    """The query took longer than it may."""
+
+    code = "query_timeout"
+    status = 422
+
+
 class InternalFailure(PynomalyError):
     """Something inside Pynomaly, or a library under it, failed in a way that it should not."""
 

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from pynomaly import arrays, options, registry, source
+from pynomaly import access, arrays, options, registry, source
 from pynomaly.algorithm import Floats
 from pynomaly.cache import Entry, Fitted, ModelCache, Progress
 from pynomaly.catalog.pipelines import PipelineFunctions
@@ -99,6 +99,7 @@ class Functions:
         """(NULL) to the session that these functions belong to."""
         return arrays.texts([self._session.id] * len(args[0]))
 
+    @access.by_user
     def source(self, *args: pa.Array) -> pa.Array:
         """(source, features, exclude, label, key, by, options, pipeline) to the SELECT of the source."""
         given = arrays.constants(args)

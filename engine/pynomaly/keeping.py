@@ -29,6 +29,8 @@ class Keeping:
     cursor: Callable[[], "Engine"]
     execute: Callable[..., Rows]
     _insert: Callable[[str, str], None]
+    check_owned: Callable[[str, object], None]
+    check_sees_all: Callable[[str], None]
 
     def label(self, run: str, key: object, label: str, note: str | None = None) -> None:
         """Say of a row of a saved run that it is an 'anomaly' or 'normal'; the last saying about a row counts.
@@ -39,10 +41,12 @@ class Keeping:
 
     def define_detector(self, name: str, **options: Any) -> None:
         """Keep parameters of `detect` under a name; defined again it has another version."""
+        self.check_owned("detector", name)
         self._insert("detectors", macro_call("define_detector", OPTIONS, (name,), options))
 
     def remove_detector(self, name: str) -> None:
         """End a detector; its versions stay in the catalogue."""
+        self.check_owned("detector", name)
         self._insert("detectors", macro_call("remove_detector", (), (name,), {}))
 
     def expanded(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -59,6 +63,7 @@ class Keeping:
 
     def change_setting(self, name: str, value: object) -> None:
         """Set what `settings()` lists, from now on and for everybody who opens the database."""
+        self.check_sees_all("settings can be changed")
         self._insert("settings", macro_call("change_setting", (), (name, value), {}))
 
     def vacuum_catalog(self, keep: str | int | None = None, remove: bool = False) -> list[Removal]:
@@ -67,6 +72,7 @@ class Keeping:
         `keep` is a length of time such as '30 days', or a number of days; by default the setting `keep_results` counts.
         Rows go in a transaction of their own, files after it.
         """
+        self.check_sees_all("the catalogue can be emptied")
         call = f"from {macro_call('vacuum_catalog', ('keep',), (), {'keep': keep})}"
         if not remove:
             return [Removal(*row) for row in self.execute(call).fetchall()]

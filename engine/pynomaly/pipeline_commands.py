@@ -18,6 +18,7 @@ class PipelineCommands:
     execute: Callable[..., Rows]
     _guard: Callable[..., Any]
     _as_name: Callable[[object], AbstractContextManager[str]]
+    check_owned: Callable[[str, object], None]
 
     def define_pipeline(self, name: str, steps: str | Sequence[str]) -> PipelineRow:
         """Keep a list of steps as the next version of a pipeline; return its row.
@@ -26,6 +27,7 @@ class PipelineCommands:
         Raises a PynomalyError.
         """
         self._guard(lambda: migrate(self._con))
+        self.check_owned("pipeline", name)
         call = macro_call("define_pipeline", (), (name, [steps] if isinstance(steps, str) else steps), {})
         inserted = f"insert into pynomaly.pipelines by name from {call} returning name, version, steps"
         return PipelineRow(*self.execute(inserted).fetchall()[0])
@@ -39,6 +41,7 @@ class PipelineCommands:
     def remove_pipeline(self, name: str, version: int | None = None) -> int:
         """Remove a version of a pipeline, or all; how many there were. Models keep what they were trained with."""
         self._guard(lambda: migrate(self._con))
+        self.check_owned("pipeline", name)
         self.pinned_pipeline(name if version is None else f"{name}@{version}")
         removed = "delete from pynomaly.pipelines where name = ? and (version = ? or ? is null) returning version"
         return len(self.execute(removed, [name, version, version]).fetchall())

@@ -35,6 +35,9 @@ select arg_max(changes.value, changes.number) = 'true'
 from pynomaly.settings as changes
 where changes.name = 'query_log'
 """
+_ASKED_BY = """
+select coalesce(getvariable('pynomaly_actor'), getvariable('pynomaly_user')), getvariable('pynomaly_request')
+"""
 _KNOWN = """
 select table_name from information_schema.tables where table_catalog = current_database()
 union select stored.name from pynomaly.models as stored where stored.run_id is null
@@ -45,7 +48,8 @@ select
     uuid() as id, unnest($sql::varchar[]) as sql, unnest($objects::varchar[][]) as objects,
     unnest($seconds::double[]) as seconds, unnest($status::varchar[]) as status,
     unnest($error_code::varchar[]) as error_code, unnest($error::varchar[]) as error,
-    now() - to_microseconds(unnest($age::bigint[])) as started_at, unnest($created_by::varchar[]) as created_by
+    now() - to_microseconds(unnest($age::bigint[])) as started_at, unnest($created_by::varchar[]) as created_by,
+    unnest($request_id::varchar[]) as request_id
 """
 
 
@@ -54,6 +58,7 @@ class Statement(msgspec.Struct):
 
     sql: str
     created_by: str
+    request_id: str | None
     started: float
     seconds: float = 0.0
     status: str = "succeeded"
@@ -105,7 +110,7 @@ class QueryLog:
             yield None
             return
         self._inside.a_statement = True
-        statement = Statement("", _user(ask), time.monotonic())
+        statement = Statement("", *_asked_by(ask), time.monotonic())
         if TABLE in sql():
             self.flush()
         try:
@@ -150,7 +155,7 @@ class QueryLog:
         known = {str(row[0]).lower(): str(row[0]) for row in self._con.execute(_KNOWN).fetchall()}
         columns: dict[str, list[Any]] = {
             name: [getattr(statement, name) for statement in waiting]
-            for name in ("sql", "seconds", "status", "error_code", "error", "created_by")
+            for name in ("sql", "seconds", "status", "error_code", "error", "created_by", "request_id")
         }
         now = time.monotonic()
         columns["age"] = [int(1e6 * (now - statement.started)) for statement in waiting]
@@ -189,7 +194,9 @@ def _text(sql: str) -> str:
     return HIDDEN if _SECRET.search(sql) else without_passwords(sql)[:MOST_CHARACTERS]
 
 
-def _user(ask: Ask) -> str:
+def _asked_by(ask: Ask) -> tuple[str, str | None]:
+    """Who asks, and in which request to a server."""
     with contextlib.suppress(duckdb.Error):  # an aborted transaction answers nothing
-        return who(ask("select getvariable('pynomaly_user')").fetchall()[0][0])
-    return who(None)
+        actor, request_id = ask(_ASKED_BY).fetchall()[0]
+        return who(actor), request_id
+    return who(None), None

@@ -82,6 +82,7 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (datasets.loaded, "boolean", True),
         (datasets.address, "varchar", False),
         (datasets.dataset_name, "varchar", False),
+        (datasets.version_rows, "varchar", False),
         (datasets.version_changes, "varchar", False),
         (evaluations.judged_rows, "varchar", False),
         (evaluations.anomaly_label, "double", False),

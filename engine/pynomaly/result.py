@@ -19,6 +19,28 @@ Guard = Callable[[Callable[[], Any]], Any]
 Relate = Callable[[pa.Table], duckdb.DuckDBPyRelation]  # rows to a relation
 
 
+class Share(msgspec.Struct, frozen=True):
+    """With whom something is shared: since when, and who said so."""
+
+    grantee: str
+    created_at: datetime
+    created_by: str
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What a confined query found: the first rows, the columns with their types, and whether there are more rows."""
+
+    rows: pa.Table
+    columns: list[tuple[str, str]]
+    has_more: bool
+    seconds: float
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows are here."""
+        return int(self.rows.num_rows)
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What a detection found, and how."""
 

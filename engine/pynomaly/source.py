@@ -121,14 +121,14 @@ def resolve(
         return identifier(source), None
     if source.startswith(SNAPSHOT):
         path = snapshots.path_of(workspace, source.removeprefix(SNAPSHOT))
-        return numbered(path), _describe(cursor, numbered(path), source)
+        return numbered(path), described(cursor, numbered(path), source)
     if source.lower().startswith(("http://", "https://", "s3://", "/dev/stdin")):
         raise SourceSingleUse(f"source `{urls.shown(source)}` can be read once only", "load it into a table first")
     if urls.scheme(source) is not None:
         told = urls.shown(source)
         raise SourceSingleUse(f"source `{told}` is served from elsewhere", f"load it: pynomaly dataset add NAME {told}")
     for relation in _spellings(source):
-        columns = _describe(cursor, relation, source)
+        columns = described(cursor, relation, source)
         if columns is not None:
             _refuse_unsplit(columns, source)
             return relation, columns
@@ -136,22 +136,30 @@ def resolve(
         raise UnknownSource(f"`{source}` is a folder", f"name its files, such as '{source.rstrip('/')}/*.parquet'")
     is_dataset = versions.is_address(source) or not _is_path(source)
     if is_dataset and (version := versions.find(cursor, source)) is not None:
-        kept = f"read_parquet({literal(str(snapshots.path_of(workspace, version.snapshot)))})"
-        return kept if versions.is_address(source) else versions.unshadowed(kept, version), version.columns
+        return of_version(source, version, workspace), version.columns
     if _is_path(source):
         near = did_you_mean(source, _neighbours(source))
         raise UnknownSource(f"file `{source}` does not exist", near or "check the path")
     return identifier(source), None
 
 
+def of_version(source: str, version: versions.Version, workspace: Path | None) -> str:
+    """The rows of the version that a source names, as they stand in FROM."""
+    kept = f"read_parquet({literal(str(snapshots.path_of(workspace, version.snapshot)))})"
+    return kept if versions.is_address(source) else versions.unshadowed(kept, version)
+
+
 def numbered(snapshot: Path) -> str:
     """The rows of a snapshot with their numbers, as they stand in FROM."""
-    return f"(select *, file_row_number + 1 as {PLACE} from read_parquet({literal(str(snapshot))}))"
+    # DuckDB 2.0 fails, of a small file, where the number is filtered and the first rows by it are wanted: its filter for
+    # these takes the number for a column of the file, unless another one takes part in it.
+    number = "file_row_number + 1 + 0 * file_index"
+    return f"(select *, {number} as {PLACE} from read_parquet({literal(str(snapshot))}))"
 
 
 def is_relation(cursor: duckdb.DuckDBPyConnection, source: str) -> bool:
     """Whether a name is that of a table, a view or a file, which come before a dataset."""
-    return any(_describe(cursor, relation, source) is not None for relation in _spellings(source))
+    return any(described(cursor, relation, source) is not None for relation in _spellings(source))
 
 
 def _spellings(source: str) -> Iterable[str]:
@@ -181,7 +189,8 @@ def unsplit(source: str, only: str) -> SourceUnreadable | None:
     )
 
 
-def _describe(cursor: duckdb.DuckDBPyConnection, relation: str, source: str) -> dict[str, str] | None:
+def described(cursor: duckdb.DuckDBPyConnection, relation: str, source: str) -> dict[str, str] | None:
+    """The columns of a relation with their types; None where there is no such relation."""
     try:
         described = cursor.execute(f"describe select * from {relation}").fetchall()
     except duckdb.CatalogException:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import duckdb
 
@@ -22,6 +23,16 @@ def translate(error: Exception, names: Names = tuple) -> PynomalyError:
         return error
     text = re.split(r"\n\s*\nLINE \d+:", str(error))[0]  # DuckDB repeats the statement below its message
     return _raised_by_us(text) or _by_text(text, names) or _by_class(error)
+
+
+def without_paths(error: PynomalyError, workspace: Path | None) -> PynomalyError:
+    """An error for somebody who need not know where a server has its files."""
+    if workspace is None:
+        return error
+    folder = str(workspace)
+    database = folder.removesuffix(".files")
+    told = [text.replace(folder, "workspace").replace(database, "database") for text in (error.cause, error.mend)]
+    return type(error)(*told)
 
 
 def _raised_by_us(text: str) -> PynomalyError | None:

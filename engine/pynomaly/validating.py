@@ -29,6 +29,7 @@ class Validating:
     _guard: Callable[..., Any]
     _relate: Callable[[pa.Table], duckdb.DuckDBPyRelation]
     _as_name: Callable[[object], AbstractContextManager[str]]
+    check_owned: Callable[[str, object], None]
 
     def profile(self, source: object) -> Computed:
         """What the columns of a source are like, a row each; `source` is as in `detect`."""
@@ -69,6 +70,7 @@ class Validating:
     def set_rules(self, name: str, rules: object) -> int:
         """Keep rules as the next version of the set under a name; return its number."""
         self._guard(lambda: migrate(self._con))
+        self.check_owned("rules", name)
         call = macro_call("set_rules", (), (name, encode_given(rules)), {})
         rows = self.execute(f"insert into pynomaly.rules by name from {call} returning version").fetchall()
         return int(rows[0][0])

@@ -6,13 +6,13 @@ from datetime import datetime
 import duckdb
 import msgspec
 
+from pynomaly import access
 from pynomaly.errors import AmbiguousSource, BadParameter, UnknownDataset, did_you_mean
 from pynomaly.quoting import literal
 
 _NUMBERED = re.compile(r"(?P<name>[^@/\\]+)@(?P<version>\d{1,9})")
 _AS_OF = re.compile(r"(?P<name>[^@/\\]+?)\s+as\s+of\s+'(?P<at>[^']+)'", re.IGNORECASE)
 _COLUMNS = "name, version, snapshot, columns, n_rows, n_bytes, n_quarantined, source, parent, created_at, created_by"
-_NAMES = "select distinct name from pynomaly.live_dataset_versions"
 _SHADOWS = """
 select
     case
@@ -26,7 +26,6 @@ from (
 )
 where lower(name) = {name} and (temporary or schema_name = current_schema())
 """
-_LIVE = f"select {_COLUMNS} from pynomaly.live_dataset_versions where name = ?"
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -89,7 +88,7 @@ def find(cursor: duckdb.DuckDBPyConnection, source: str) -> Version | None:
         meant, values = " and version = ?", [address.name, str(address.version)]
     elif address.at is not None:
         meant, values = " and created_at <= ?::timestamptz", [address.name, address.at]
-    newest = f"{_LIVE}{meant} order by version desc limit 1"
+    newest = f"{_live()}{meant} order by version desc limit 1"
     rows = _rows(cursor, newest, values, address)
     if not rows and is_address(source):
         raise _unknown(cursor, address)
@@ -99,7 +98,8 @@ def find(cursor: duckdb.DuckDBPyConnection, source: str) -> Version | None:
 def names(cursor: duckdb.DuckDBPyConnection) -> list[str]:
     """The names of the datasets; none where they cannot be read."""
     try:
-        return [str(row[0]) for row in cursor.execute(_NAMES).fetchall()]
+        select = f"select distinct name from {access.visible('live_dataset_versions')}"
+        return [str(row[0]) for row in cursor.execute(select).fetchall()]
     except duckdb.Error:  # above all where there is no catalogue
         return []
 
@@ -124,7 +124,7 @@ def unshadowed(relation: str, version: Version) -> str:
 
 def live(cursor: duckdb.DuckDBPyConnection, name: str) -> list[Version]:
     """Every version of a dataset, the oldest first; UnknownDataset where there is none."""
-    found = _rows(cursor, f"{_LIVE} order by version", [name], Address(name))
+    found = _rows(cursor, f"{_live()} order by version", [name], Address(name))
     if not found:
         raise _unknown(cursor, Address(name))
     return [of_row(row) for row in found]
@@ -134,6 +134,10 @@ def of_row(row: tuple[object, ...]) -> Version:
     """A version from its row."""
     given = dict(zip(Version.__struct_fields__, row, strict=True))
     return msgspec.convert({**given, "columns": msgspec.json.decode(str(given["columns"]))}, Version)
+
+
+def _live() -> str:
+    return f"select {_COLUMNS} from {access.visible('live_dataset_versions')} where name = ?"
 
 
 def _rows(cursor: duckdb.DuckDBPyConnection, sql: str, values: list[str], address: Address) -> list[tuple[object, ...]]:

@@ -1,12 +1,14 @@
 """The formats of rows over HTTP: which one a request wants, and an answer in it, batch by batch in bounded memory."""
 
 import io
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
+import duckdb
 import msgspec
 import pyarrow as pa
 from litestar import Request, Response
@@ -19,6 +21,7 @@ from pynomaly_server import legible
 from pynomaly_server.errors import NotAcceptable
 
 BATCH_ROWS = 16_384
+SMALL_BYTES = 262_144  # of an answer that is sent at once
 Batches = Iterator[pa.RecordBatch]
 Writer = Callable[[pa.Schema, Batches, bool], Iterator[bytes]]
 
@@ -169,18 +172,25 @@ def respond(
     *,
     escape: bool = True,
     headers: dict[str, str] | None = None,
+    done: Callable[[], None] | None = None,
 ) -> Response[Any]:
     """Rows in the format that a request asks for, as a file called like `name`.
 
-    A reader is read while the answer is sent; what it reads from must stay open until it ends. `escape` is as in
-    `legible.csv_lines`. Raises NotAcceptable.
+    A large reader is read while the answer is sent, and `done` called when that has ended. `escape` is as in
+    `legible.csv_lines`. Raises NotAcceptable, and what reading raises where that is before anything was sent.
     """
     chosen = wanted(request)
     sent = {"Vary": "Accept", **disposition(name, chosen.name), **(headers or {})}
     if isinstance(rows, pa.Table):
         whole = b"".join(chosen.write(rows.schema, iter(rows.to_batches(BATCH_ROWS)), escape))
         return Response(whole, media_type=chosen.media_types[0], headers=sent)
-    return Stream(_guarded(chosen, rows, escape), media_type=chosen.media_types[0], headers=sent)
+    sending = pieces(chosen, rows, escape, done)
+    first = b""
+    for piece in sending:
+        first += piece
+        if len(first) > SMALL_BYTES:
+            return Stream(itertools.chain([first], sending), media_type=chosen.media_types[0], headers=sent)
+    return Response(first, media_type=chosen.media_types[0], headers=sent)
 
 
 def disposition(name: str, suffix: str) -> dict[str, str]:
@@ -199,17 +209,26 @@ def file_name(name: str, most: int = 100) -> str:
     return re.sub(r'[<>:"|?*;%\s]+', "_", kept).strip("._ ")[:most] or "rows"
 
 
-def _guarded(chosen: Format, reader: pa.RecordBatchReader, escape: bool) -> Iterator[bytes]:
+def pieces(
+    chosen: Format, reader: pa.RecordBatchReader, escape: bool, done: Callable[[], None] | None
+) -> Iterator[bytes]:
     """The bytes of an answer; what fails breaks it off, so that nobody takes a part for the whole."""
     try:
         yield from (piece for piece in chosen.write(reader.schema, iter(reader), escape) if piece)
     except PynomalyError:
         raise
     except Exception as error:  # a ValueError, as Arrow's are, would pass for the end of the answer
-        found = translate(error)
-        raise found if isinstance(found, PynomalyError) else InternalFailure(str(error), "ask again") from error
+        raise _translated(error) from error
     finally:
         reader.close()
+        if done is not None:
+            done()
+
+
+def _translated(error: Exception) -> PynomalyError:
+    if isinstance(error, duckdb.Error | pa.ArrowException | OSError | MemoryError):
+        return translate(error)
+    return InternalFailure("the rows could not be written", "report it")
 
 
 def _whole(schema: pa.Schema, batches: Batches) -> Iterator[pa.Table]:

@@ -1,7 +1,6 @@
 """Pages of rows by keyset: a cursor holds the last row's place in the order, so that every row comes exactly once.
 
-Rows that are written meanwhile come where their place is; a page costs the same wherever it is. In every order NULLs are
-last.
+Rows that are written meanwhile come where their place is. In every order NULLs are last.
 """
 
 import base64
@@ -89,16 +88,18 @@ def page(
     order: Sequence[str] = ("created_at desc", "id"),
     limit: int | None = None,
     cursor: str | None = None,
+    hidden: Sequence[str] = (),
 ) -> Found:
     """One page of the rows of a SELECT, in an order whose columns together tell any two rows apart.
 
-    Values of the SELECT are bound to `?`. Raises BodyInvalid for a limit outside 1..1000, BadCursor for the cursor of
-    another list and UnknownColumn for an order by what the SELECT does not have.
+    Values of the SELECT are bound to `?`; the columns in `hidden` may be sorted by and are not in the page. Raises
+    BodyInvalid for a limit outside 1..1000, BadCursor for the cursor of another list and UnknownColumn for an order by
+    what the SELECT does not have.
     """
     n_rows = checked_limit(limit)
     keys = [key(text) for text in order]
     digest = hashlib.sha256(repr((select, list(parameters), keys)).encode()).hexdigest()[:16]
-    after, values = "", []
+    after, values = "", list[str | None]()
     if cursor is not None:
         places = _places(cursor, digest, len(keys))
         types = described(db, select, parameters)
@@ -109,7 +110,17 @@ def page(
     query = db.sql(sql, [*parameters, *values] or None)
     relation = query.bare_relation()
     documents = {name for name, kind in zip(relation.columns, relation.types, strict=True) if str(kind) == "JSON"}
-    return _found(query.arrow(), n_rows, len(keys), digest, frozenset(documents))
+    found = _found(query.arrow(), n_rows, len(keys), digest, frozenset(documents))
+    return msgspec.structs.replace(found, rows=found.rows.drop_columns(list(hidden))) if hidden else found
+
+
+def records(db: Engine, select: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
+    """The rows of a statement as objects of what JSON has."""
+    query = db.sql(select, list(parameters) or None)
+    relation = query.bare_relation()
+    documents = {name for name, kind in zip(relation.columns, relation.types, strict=True) if str(kind) == "JSON"}
+    found: list[dict[str, Any]] = msgspec.json.decode(legible.json_array(query.arrow(), frozenset(documents)))
+    return found
 
 
 def listed(request: Request[Any, Any, Any], db: Engine, select: str, **asked: Any) -> Response[Page]:
@@ -151,9 +162,10 @@ def _type(types: dict[str, str], one: Key) -> str:
     return kind
 
 
-def _after(keys: list[Key], types: list[str], places: list[str | None]) -> tuple[str, list[str]]:
+def _after(keys: list[Key], types: list[str], places: list[str | None]) -> tuple[str, list[str | None]]:
     """The condition that a row comes after a place in the order, and its values."""
-    choices, values = [], []
+    choices: list[str] = []
+    values: list[str | None] = []
     for n, (one, kind, place) in enumerate(zip(keys, types, places, strict=True)):
         if place is None:  # nothing comes after the NULLs
             continue

@@ -1,7 +1,10 @@
 """Middleware that answers reads from memory while nothing was written."""
 
+import asyncio
+import contextlib
 import hashlib
 from collections import OrderedDict
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import msgspec
@@ -28,6 +31,20 @@ class Answers:
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[Any, ...], tuple[int, bytes, Answer]] = OrderedDict()
         self._bytes = 0
+        self._turns: dict[tuple[Any, ...], tuple[asyncio.Lock, list[None]]] = {}
+
+    @contextlib.asynccontextmanager
+    async def turn(self, key: tuple[Any, ...]) -> AsyncIterator[None]:
+        """A block that one request for a key is in at a time."""
+        lock, here = self._turns.setdefault(key, (asyncio.Lock(), []))
+        here.append(None)
+        try:
+            async with lock:
+                yield
+        finally:
+            here.pop()
+            if not here:
+                self._turns.pop(key, None)
 
     def find(self, key: tuple[Any, ...], generation: int) -> tuple[bytes, Answer] | None:
         """The tag and the answer of a key, unless something was written since."""
@@ -78,18 +95,19 @@ class ReadCache:
         sent = dict(scope["headers"])
         asked = sent.get(b"if-none-match", b"")
         key = (scope.get("user"), scope["method"], scope["path"], scope["query_string"], sent.get(b"accept"))
-        generation = workspace.generation
-        found = self._answers.find(key, generation)
-        if found is None:
-            answer = await self._asked(scope, receive, send)
-            if answer is None:
-                return
-            if answer.status != 200:
-                await _send(answer, answer.headers, send)
-                return
-            found = (b'"' + hashlib.sha256(answer.body).hexdigest()[:32].encode() + b'"', answer)
-            if workspace.generation == generation:
-                self._answers.keep(key, generation, *found)
+        async with self._answers.turn(key):  # who asks for the same at the same time waits for the first answer
+            generation = workspace.generation
+            found = self._answers.find(key, generation)
+            if found is None:
+                answer = await self._asked(scope, receive, send)
+                if answer is None:
+                    return
+                found = (b'"' + hashlib.sha256(answer.body).hexdigest()[:32].encode() + b'"', answer)
+                if answer.status == 200 and workspace.generation == generation:
+                    self._answers.keep(key, generation, *found)
+        if found[1].status != 200:
+            await _send(found[1], found[1].headers, send)
+            return
         tag, answer = found
         headers = [*answer.headers, (b"etag", tag)]
         if tag in asked:

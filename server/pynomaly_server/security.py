@@ -5,7 +5,7 @@ import re
 from typing import Any, cast
 
 import msgspec
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Send
 
 from pynomaly.errors import PynomalyError
 from pynomaly_server.errors import CsrfFailed, ForeignOrigin, UntrustedHost
@@ -54,7 +54,7 @@ class Secured:
         self._domains = tuple(host[1:].encode() for host in hosts if host.startswith("*."))
         self._origins = frozenset(origin.rstrip("/").lower().encode() for origin in start.allowed_origins)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
@@ -70,7 +70,7 @@ class Secured:
         else:
             await self._app(scope, receive, answer)
 
-    def _is_served(self, scope: Scope) -> bool:
+    def _is_served(self, scope: Any) -> bool:
         """Whether the one header Host names a host that is served: a name that was bent to this address is none."""
         named = [value for name, value in scope["headers"] if name == b"host"]
         if len(named) != 1:
@@ -78,7 +78,7 @@ class Secured:
         host = re.sub(rb":[0-9]*\Z", b"", named[0].lower()).rstrip(b".")
         return host in self._hosts or b"*" in self._hosts or bool(self._domains and host.endswith(self._domains))
 
-    def _is_preflight(self, scope: Scope, sent: dict[bytes, bytes]) -> bool:
+    def _is_preflight(self, scope: Any, sent: dict[bytes, bytes]) -> bool:
         return (
             scope["type"] == "http"
             and scope["method"] == "OPTIONS"
@@ -89,7 +89,7 @@ class Secured:
     def _allows(self, sent: dict[bytes, bytes]) -> bool:
         return bool(self._origins) and sent.get(b"origin", b"").lower() in self._origins
 
-    def _with_headers(self, scope: Scope, sent: dict[bytes, bytes], send: Send) -> Send:
+    def _with_headers(self, scope: Any, sent: dict[bytes, bytes], send: Send) -> Send:
         added = [*_ALWAYS, *([_TLS] if scope["scheme"] in ("https", "wss") else [])]
         if self._origins:
             added.append((b"vary", b"Origin"))
@@ -122,7 +122,7 @@ class SameSite:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] == "http" and scope["method"] in _SAFE:
             await self._app(scope, receive, send)
@@ -136,7 +136,7 @@ class SameSite:
         await self._app(scope, receive, send)
 
 
-def _check_origin(scope: Scope, sent: dict[bytes, bytes]) -> None:
+def _check_origin(scope: Any, sent: dict[bytes, bytes]) -> None:
     """Raise ForeignOrigin where the browser says that another site asks."""
     origin = sent.get(b"origin")
     is_ours = sent.get(b"sec-fetch-site", b"none") in _OURS
@@ -149,7 +149,7 @@ def _check_origin(scope: Scope, sent: dict[bytes, bytes]) -> None:
         raise ForeignOrigin("a page of another site asks for this", "open the console itself, or send a token")
 
 
-async def _checked(scope: Scope, sent: dict[bytes, bytes], receive: Receive, identity: Identity) -> Receive:
+async def _checked(scope: Any, sent: dict[bytes, bytes], receive: Receive, identity: Identity) -> Receive:
     """What the body is received by, once the token of the page was found in a header or in the form."""
     workspace: Workspace = scope["litestar_app"].state.workspace
     wanted = workspace.accounts.sessions.csrf_token(identity.credential_id).encode()
@@ -182,9 +182,9 @@ async def _peek(receive: Receive) -> tuple[bytes, Receive]:
     return start[:_PEEKED], again
 
 
-async def refuse(error: PynomalyError, scope: Scope, send: Send) -> None:
+async def refuse(error: PynomalyError, scope: Any, send: Send) -> None:
     """Answer with a problem where no handler does."""
-    cast("Any", scope).setdefault("state", {})["error_code"] = error.code
+    scope.setdefault("state", {})["error_code"] = error.code
     if scope["type"] == "websocket":
         await cast("Any", send)({"type": "websocket.close", "code": 4000 + error.status, "reason": error.code})
         return

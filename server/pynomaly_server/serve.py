@@ -69,6 +69,8 @@ def _config(workspace: Workspace, start: Start) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=bool(start.trusted_proxies),  # else anybody on this machine could name any address
+        forwarded_allow_ips=start.trusted_proxies,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(start.drain_seconds) + 5,
         ssl_certfile=start.tls_cert,

@@ -14,7 +14,8 @@ create or replace temp macro compare_detectors(
     with input as not materialized (
         from query(_source(
             source, features, exclude, label, key, null,
-            _comparison(algorithms, label, contamination, threshold, sample_rows, seed, parameters, features)
+            _comparison(algorithms, label, contamination, threshold, sample_rows, seed, parameters, features),
+            getvariable('pynomaly_user')
         ))
     ),
     keys as not materialized (

@@ -12,13 +12,13 @@ create or replace temp macro detect_anomalies(
     parameters := null, pipeline := null
 ) as table
     with _pynomaly_piped as materialized (
-        from query(_piped(source, pipeline, false))
+        from query(_piped(source, pipeline, false, getvariable('pynomaly_user')))
     ),
     input as not materialized (
         from query(_source(
             source, features, exclude, label, key, "by",
             _options(algorithm, combine, contamination, threshold, top_k, explain, sample_rows, seed, parameters, features, "by"),
-            pipeline
+            pipeline, getvariable('pynomaly_user')
         ))
     ),
     keys as not materialized (

@@ -8,14 +8,14 @@
 
 create or replace temp macro detectors() as table
     with latest as (
-        from query(_catalog('detectors')) as known
+        from query(_catalog('detectors', getvariable('pynomaly_user'))) as known
         qualify row_number() over (partition by known.name order by known.version desc) = 1
     )
     select * exclude (deleted) from latest where not deleted;
 
 create or replace temp macro _next_detector_version(detector) as table
     select (coalesce(max(known.version), 0) + 1)::integer as version
-    from query(_catalog('detectors')) as known
+    from query(_catalog('detectors', getvariable('pynomaly_user'))) as known
     where known.name = detector;
 
 create or replace temp macro define_detector(
@@ -29,7 +29,7 @@ create or replace temp macro define_detector(
             algorithm, combine, features, exclude, label, key, "by", contamination, threshold, top_k, explain, sample_rows,
             seed, parameters, pipeline
         )::json as options,
-        false as deleted, now() as created_at, _who(getvariable('pynomaly_user')) as created_by
+        false as deleted, now() as created_at, _who(_actor()) as created_by
     from _next_detector_version(detector);
 
 -- The options of one detector; an error where there is none of that name.
@@ -41,5 +41,5 @@ create or replace temp macro _detector(detector) as table
 create or replace temp macro remove_detector(detector) as table
     select
         ended.name, next.version, ended.options, true as deleted, now() as created_at,
-        _who(getvariable('pynomaly_user')) as created_by
+        _who(_actor()) as created_by
     from _detector(detector) as ended, _next_detector_version(detector) as next;

@@ -13,7 +13,8 @@ create or replace temp macro estimate_cost(
     with input as not materialized (
         from query(_source(
             source, features, exclude, label, key, null,
-            _options(algorithm, combine, null, null, null, explain, sample_rows, seed, parameters, features, null)
+            _options(algorithm, combine, null, null, null, explain, sample_rows, seed, parameters, features, null),
+            getvariable('pynomaly_user')
         ))
     ),
     total as materialized (

@@ -13,7 +13,7 @@
 -- A row for each score of a labelled row, the highest first, with what is at it and what is at it or above.
 create or replace temp macro _ranked_labels(source, label, score, flag, k) as table
     with given as materialized (
-        from query(_judged_rows(source, label, score, flag, k))
+        from query(_judged_rows(source, label, score, flag, k, getvariable('pynomaly_user')))
     ),
     rule as materialized (
         select
@@ -21,7 +21,8 @@ create or replace temp macro _ranked_labels(source, label, score, flag, k) as ta
             count(_pynomaly_flag) > 0 as has_flags,
             _anomaly_label(
                 source, count(*), any_value(_pynomaly_label_type), count(distinct _pynomaly_label),
-                min(_pynomaly_label), max(_pynomaly_label), count(*) filter (_pynomaly_flag not in (0, 1))
+                min(_pynomaly_label), max(_pynomaly_label), count(*) filter (_pynomaly_flag not in (0, 1)),
+                getvariable('pynomaly_user')
             ) as anomalous
         from given
     ),

@@ -8,7 +8,7 @@ create or replace temp macro explain_features(
     with input as not materialized (
         from query(_source(
             source, features, exclude, label, key, "by",
-            _options('auto', null, null, null, null, 0, sample_rows, seed, null, features, null)
+            _options('auto', null, null, null, null, 0, sample_rows, seed, null, features, null), getvariable('pynomaly_user')
         ))
     ),
     total as materialized (

@@ -12,13 +12,16 @@ create or replace temp macro explain_row(run, key) as table
         from _run_fit(run)
     ),
     saved as not materialized (
-        select results.anomaly_score from _run_results(run) as results where results.key = _run_key(run, key::varchar)
+        select results.anomaly_score from _run_results(run) as results
+        where results.key = _run_key(run, key::varchar, getvariable('pynomaly_user'))
     ),
     given as not materialized (
-        select _pynomaly_row from _run_model_rows(run) where _pynomaly_key = _run_key(run, key::varchar)
+        select _pynomaly_row from _run_model_rows(run)
+        where _pynomaly_key = _run_key(run, key::varchar, getvariable('pynomaly_user'))
     ),
     explained as materialized (
-        select _explanation(_pynomaly_fit.model, _pynomaly_row, saved.anomaly_score, _run_id(run)) as reasons
+        select _explanation(_pynomaly_fit.model, _pynomaly_row, saved.anomaly_score,
+            _run_id(run, getvariable('pynomaly_user'))) as reasons
         from saved
         left join given on true, chosen
     )
@@ -30,7 +33,7 @@ create or replace temp macro nearest_normal(run, key, k := 5) as table
     ),
     given as materialized (
         select _pynomaly_row
-        from (select _run_key(run, key::varchar) as wanted)
+        from (select _run_key(run, key::varchar, getvariable('pynomaly_user')) as wanted)
         left join _run_model_rows(run) on _pynomaly_key = wanted
     ),
     others as materialized (
@@ -44,19 +47,20 @@ create or replace temp macro nearest_normal(run, key, k := 5) as table
     sampled as not materialized (
         select _pynomaly_row
         from normal
-        where hash(_pynomaly_key) <= 18446744073709551615 * (65536 / greatest(_run_rows_scored(run), 65536))
+        where hash(_pynomaly_key)
+            <= 18446744073709551615 * (65536 / greatest(_run_rows_scored(run, getvariable('pynomaly_user')), 65536))
     ),
     made as materialized (
         select
             _nearness(
                 (select _pynomaly_fit.model from chosen), (select list(_pynomaly_row) from sampled),
-                (select any_value(_pynomaly_row) from given), _run_id(run)
+                (select any_value(_pynomaly_row) from given), _run_id(run, getvariable('pynomaly_user'))
             ) as nearness
     ),
     nearest as materialized (
         select _pynomaly_key, _pynomaly_row, nearness, _distance(nearness, _pynomaly_row) as distance
         from normal, made
-        where _pynomaly_key <> _run_key(run, key::varchar)
+        where _pynomaly_key <> _run_key(run, key::varchar, getvariable('pynomaly_user'))
         order by distance, _pynomaly_key
         limit _nearest_number(k)
     )

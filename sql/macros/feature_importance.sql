@@ -13,7 +13,7 @@ create or replace temp macro _flagged_by_model(model, version, source) as table
     ),
     scored as not materialized (
         select _pynomaly_row, _score(_pynomaly_fit.model, _pynomaly_row) as score, _pynomaly_fit.threshold as threshold
-        from query(_scored_source(source, model, version)), chosen
+        from query(_scored_source(source, model, version, getvariable('pynomaly_user'))), chosen
     ),
     flagged as not materialized (
         select _pynomaly_row from scored where score > threshold
@@ -34,7 +34,7 @@ create or replace temp macro _flagged_by_run(run) as table
 
 create or replace temp macro feature_importance(model, version := null, source := null) as table
     with flagged as not materialized (
-        from query(_flagged(model, version, source))
+        from query(_flagged(model, version, source, getvariable('pynomaly_user')))
     ),
     shared as not materialized (
         select _model_columns(handle) as features, _shares(handle, _pynomaly_row) as shares from flagged

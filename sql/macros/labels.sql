@@ -8,26 +8,26 @@
 create or replace temp macro label_row(run, key, label, note := null) as table
     with scored as materialized (
         select count(*) as n_rows, count(*) filter (where results.key = key::varchar) as n_named
-        from query(_catalog('results')) as results
-        where results.run_id = _run_id(run)::uuid
+        from query(_catalog('results', _run_id(run, getvariable('pynomaly_user')), getvariable('pynomaly_user'))) as results
+        where results.run_id = _run_id(run, getvariable('pynomaly_user'))::uuid
     ),
     before as materialized (
         select coalesce(max(said.number), 0) as number
-        from query(_catalog('labels')) as said
-        where said.run_id = _run_id(run)::uuid and said.key = key::varchar
+        from query(_catalog('labels', _run_id(run, getvariable('pynomaly_user')), getvariable('pynomaly_user'))) as said
+        where said.run_id = _run_id(run, getvariable('pynomaly_user'))::uuid and said.key = key::varchar
     )
     select
-        _run_id(run)::uuid as run_id,
-        _labelled_key(_seen_run(run, scored.n_rows), key::varchar, scored.n_named) as key,
+        _run_id(run, getvariable('pynomaly_user'))::uuid as run_id,
+        _labelled_key(_seen_run(run, scored.n_rows, getvariable('pynomaly_user')), key::varchar, scored.n_named) as key,
         (before.number + 1)::integer as number, _label(label) as label, note::varchar as note, now() as labelled_at,
-        _who(getvariable('pynomaly_user')) as labelled_by
+        _who(_actor()) as labelled_by
     from scored, before;
 
 create or replace temp macro labels_of(run) as table
     select said.key, said.label, said.note, said.number, said.labelled_at, said.labelled_by
-    from query(_catalog('labels')) as said
-    where said.run_id = _recorded_id(run)::uuid
+    from query(_catalog('labels', _recorded_id(run, getvariable('pynomaly_user')), getvariable('pynomaly_user'))) as said
+    where said.run_id = _recorded_id(run, getvariable('pynomaly_user'))::uuid
     qualify row_number() over (partition by said.key order by said.number desc) = 1
     union all -- no row, and an error where there is no such run
     select null, null, null, null, null, null
-    from (select _recorded_id(run) as id) where id is null;
+    from (select _recorded_id(run, getvariable('pynomaly_user')) as id) where id is null;

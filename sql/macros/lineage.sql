@@ -9,7 +9,7 @@
 
 create or replace temp macro lineage(object) as table
     with recursive steps as materialized (
-        from query(_catalog('lineage'))
+        from query(_catalog('lineage', getvariable('pynomaly_user')))
     ),
     starts as materialized (
         select
@@ -19,10 +19,10 @@ create or replace temp macro lineage(object) as table
                     (
                         select list(distinct seen.name)
                         from (select parent as name from steps union all select child from steps) as seen
-                        where list_contains(_object_names(object), seen.name)
+                        where list_contains(_object_names(object, getvariable('pynomaly_user')), seen.name)
                             or starts_with(seen.name, _versions_prefix(object))
                                 and regexp_full_match(seen.name[len(_versions_prefix(object)) + 1:], '\d+')
-                    )
+                    ), getvariable('pynomaly_user')
                 )
             ) as name
     ),

@@ -5,16 +5,16 @@
 --   from models() where stage = 'champion';
 
 create or replace temp macro runs() as table
-    from query(_catalog('runs'));
+    from query(_catalog('runs', getvariable('pynomaly_user')));
 
 create or replace temp macro models() as table
     select
         stored.name, stored.version, coalesce(latest.stage, 'draft') as stage,
         stored.* exclude (name, version, state, run_id)
-    from query(_catalog('models')) as stored
+    from query(_catalog('models', getvariable('pynomaly_user'))) as stored
     left join (
         select changes.name, changes.version, arg_max(changes.stage, changes.number) as stage
-        from query(_catalog('model_stages')) as changes
+        from query(_catalog('model_stages', getvariable('pynomaly_user'))) as changes
         group by all
     ) as latest using (name, version)
     where stored.run_id is null;
@@ -22,5 +22,5 @@ create or replace temp macro models() as table
 -- The left side of the join is always read, and the check with it.
 create or replace temp macro _run(run) as table
     select recorded.*
-    from (select _recorded_id(run)::uuid as id) as meant
-    left join query(_catalog('runs')) as recorded on recorded.id = meant.id;
+    from (select _recorded_id(run, getvariable('pynomaly_user'))::uuid as id) as meant
+    left join query(_catalog('runs', getvariable('pynomaly_user'))) as recorded on recorded.id = meant.id;

@@ -16,15 +16,24 @@ create or replace temp macro promote_model(model, version, stage := 'champion') 
         union all
         select
             2, _model_version(
-                model, version, (select list(known.name) from query(_catalog('models')) as known where known.run_id is null),
-                (select list(known.version) from query(_catalog('models')) as known where known.name = model), null
+                model, version,
+                (
+                    select list(known.name)
+                    from query(_catalog('models', getvariable('pynomaly_user'))) as known
+                    where known.run_id is null
+                ),
+                (
+                    select list(known.version)
+                    from query(_catalog('models', getvariable('pynomaly_user'))) as known
+                    where known.name = model
+                ), null
             ), _model_stage(stage)
     )
     select
         model as name,
         ((select coalesce(max(latest.number), 0) from latest) + row_number() over (order by place))::integer as number,
         changed.version as version, changed.stage as stage, now() as changed_at,
-        _who(getvariable('pynomaly_user')) as changed_by
+        _who(_actor()) as changed_by
     from changed;
 
 create or replace temp macro retire_model(model, version) as table
@@ -38,7 +47,7 @@ create or replace temp macro roll_back_model(model) as table
             model,
             (
                 select list(changes.version order by changes.number)
-                from query(_catalog('model_stages')) as changes
+                from query(_catalog('model_stages', getvariable('pynomaly_user'))) as changes
                 where changes.name = model and changes.stage = 'champion'
             )
         )

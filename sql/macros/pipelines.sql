@@ -12,11 +12,11 @@ create or replace temp macro define_pipeline(pipeline, steps) as table
         _pipeline_name(pipeline) as name,
         (
             select coalesce(max(stored.version), 0) + 1
-            from query(_catalog('pipelines')) as stored
+            from query(_catalog('pipelines', getvariable('pynomaly_user'))) as stored
             where stored.name = pipeline
         )::integer as version,
-        _checked_steps(steps) as steps, now() as created_at, _who(getvariable('pynomaly_user')) as created_by;
+        _checked_steps(steps) as steps, now() as created_at, _who(_actor()) as created_by;
 
 create or replace temp macro suggest_features(source, order_by := null, "by" := null) as table
     select unnest(_suggested(profiles, order_by, "by"), recursive := true)
-    from query(_profiled(source));
+    from query(_profiled(source, getvariable('pynomaly_user')));

@@ -9,7 +9,7 @@
 
 create or replace temp macro profile(source) as table
     with measured as (
-        from query(_profile(source))
+        from query(_profile(source, getvariable('pynomaly_user')))
     ),
     described as (
         select

@@ -14,7 +14,8 @@ create or replace temp macro project(run, n := 2) as table
     sampled as not materialized (
         select _pynomaly_row
         from _run_model_rows(run)
-        where hash(_pynomaly_key) <= 18446744073709551615 * (262144 / greatest(_run_rows_scored(run), 262144))
+        where hash(_pynomaly_key)
+            <= 18446744073709551615 * (262144 / greatest(_run_rows_scored(run, getvariable('pynomaly_user')), 262144))
     ),
     projected as materialized (
         select _projection(any_value(_pynomaly_fit.model), list(_pynomaly_row), n) as axes from sampled, chosen
@@ -25,6 +26,7 @@ create or replace temp macro project(run, n := 2) as table
         left join _run_model_rows(run) on results.key = _pynomaly_key
     )
     select
-        matched.key, _components(projected.axes.handle, matched._pynomaly_row, _run_id(run)) as components,
+        matched.key, _components(projected.axes.handle, matched._pynomaly_row,
+            _run_id(run, getvariable('pynomaly_user'))) as components,
         matched.anomaly_score, matched.is_anomaly, projected.axes.shares as variance_shares
     from matched, projected;

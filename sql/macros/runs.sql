@@ -8,7 +8,7 @@
 
 create or replace temp macro replay_run(run) as table
     with again as materialized (
-        from query(_replay(run))
+        from query(_replay(run, getvariable('pynomaly_user')))
     ),
     matched as (
         select
@@ -21,7 +21,7 @@ create or replace temp macro replay_run(run) as table
         full join again on saved.key = again.key
     )
     select
-        _seen_run(run, count(saved_key))::uuid as run_id,
+        _seen_run(run, count(saved_key), getvariable('pynomaly_user'))::uuid as run_id,
         not coalesce(bool_or(is_new or is_missing or score_changed or flag_changed or reasons_changed), false) as is_equal,
         count(*) as n_rows,
         count(*) filter (is_missing) as n_missing,
@@ -30,14 +30,15 @@ create or replace temp macro replay_run(run) as table
         count(*) filter (flag_changed and not is_new and not is_missing) as n_flags_changed,
         count(*) filter (reasons_changed and not is_new and not is_missing) as n_reasons_changed,
         max(change) as largest_change,
-        _changed_libraries(run) as changed_libraries
+        _changed_libraries(run, getvariable('pynomaly_user')) as changed_libraries
     from matched;
 
 create or replace temp macro diff_runs(a, b) as table
     with allowed as materialized (
         select
             _comparable(
-                _seen_run(a, (select count(*) from _run_results(a))), _seen_run(b, (select count(*) from _run_results(b)))
+                _seen_run(a, (select count(*) from _run_results(a)), getvariable('pynomaly_user')),
+                _seen_run(b, (select count(*) from _run_results(b)), getvariable('pynomaly_user')), getvariable('pynomaly_user')
             ) as is_allowed
     ),
     matched as (

@@ -15,7 +15,7 @@ create or replace temp macro score_anomalies(source, model, version := null, exp
     ),
     scored as not materialized (
         select input.*, _pynomaly_fit, _score(_pynomaly_fit.model, _pynomaly_row) as _pynomaly_score
-        from query(_scored_source(source, model, version)) as input, chosen
+        from query(_scored_source(source, model, version, getvariable('pynomaly_user'))) as input, chosen
     )
     select
         * exclude (
@@ -34,9 +34,12 @@ create or replace temp macro score_anomalies(source, model, version := null, exp
     from scored;
 
 create or replace temp macro anomaly_score(model, "row", version := null) as (
-    _row_score(model, version, "row", getvariable('pynomaly_cursor'), current_setting('threads'))
+    _row_score(model, version, "row", getvariable('pynomaly_cursor'), current_setting('threads'), getvariable('pynomaly_user'))
 );
 
 create or replace temp macro scored_row(model, "row", version := null, explain := 0) as (
-    _scored_row(model, version, "row", explain, getvariable('pynomaly_cursor'), current_setting('threads'))
+    _scored_row(
+        model, version, "row", explain, getvariable('pynomaly_cursor'), current_setting('threads'),
+        getvariable('pynomaly_user')
+    )
 );

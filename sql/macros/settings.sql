@@ -8,7 +8,7 @@ create or replace temp macro settings() as table
         select unnest(_settings(null), recursive := true)
     ),
     latest as (
-        from query(_catalog('settings')) as changes
+        from query(_catalog('settings', getvariable('pynomaly_user'))) as changes
         qualify row_number() over (partition by changes.name order by changes.number desc) = 1
     )
     select
@@ -20,11 +20,11 @@ create or replace temp macro settings() as table
 create or replace temp macro change_setting(setting, "value") as table
     with before as materialized (
         select coalesce(max(changes.number), 0) as number
-        from query(_catalog('settings')) as changes
+        from query(_catalog('settings', getvariable('pynomaly_user'))) as changes
         where changes.name = setting
     )
     select
         setting as name, (before.number + 1)::integer as number,
-        _setting_value(setting, "value"::varchar)::json as "value", now() as changed_at,
-        _who(getvariable('pynomaly_user')) as changed_by
+        _setting_value(setting, "value"::varchar, getvariable('pynomaly_user'))::json as "value", now() as changed_at,
+        _who(_actor()) as changed_by
     from before;

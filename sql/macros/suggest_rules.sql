@@ -19,7 +19,7 @@ create or replace temp macro _rule_bound(bound, type) as
 
 create or replace temp macro suggest_rules(source) as table
     with _pynomaly_exact as (
-        from query(_exact(source))
+        from query(_exact(source, getvariable('pynomaly_user')))
     ),
     described as (
         select *, row_number() over () as place from profile(source)

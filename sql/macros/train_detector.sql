@@ -12,13 +12,13 @@ create or replace temp macro train_detector(
     require_valid := false, pipeline := null
 ) as table
     with _pynomaly_gate as materialized (
-        from query(_gate(source, require_valid))
+        from query(_gate(source, require_valid, getvariable('pynomaly_user')))
     ),
     _pynomaly_pipeline as materialized (
-        from query(_kept_pipeline(source, pipeline))
+        from query(_kept_pipeline(source, pipeline, getvariable('pynomaly_user')))
     ),
     _pynomaly_piped as materialized (
-        from query(_piped(source, pipeline, true))
+        from query(_piped(source, pipeline, true, getvariable('pynomaly_user')))
     ),
     input as not materialized (
         from query(_source(
@@ -26,7 +26,7 @@ create or replace temp macro train_detector(
             _options(
                 algorithm, combine, contamination, threshold, null, 0, sample_rows, seed, parameters, features, null
             ),
-            pipeline
+            pipeline, getvariable('pynomaly_user')
         ))
     ),
     total as materialized (
@@ -55,8 +55,11 @@ create or replace temp macro train_detector(
     select
         _model_name(model) as name,
         (
-            select coalesce(max(stored.version), 0) + 1 from query(_catalog('models')) as stored where stored.name = model
+            select coalesce(max(stored.version), 0) + 1
+            from query(_catalog('models', getvariable('pynomaly_user'))) as stored
+            where stored.name = model
         )::integer as version,
-        _address(source) as source, fields.*, (select kept.pipeline from _pynomaly_pipeline as kept) as pipeline,
-        now() as created_at, _who(getvariable('pynomaly_user')) as created_by
+        _address(source, getvariable('pynomaly_user')) as source, fields.*,
+        (select kept.pipeline from _pynomaly_pipeline as kept) as pipeline,
+        now() as created_at, _who(_actor()) as created_by
     from fields;

@@ -13,35 +13,36 @@ create or replace temp macro vacuum_catalog(keep := null) as table
         select
             now() - _interval('keep', coalesce(keep::varchar, (
                 select value->>'$' from settings() where name = 'keep_results'
-            )))::interval as oldest
+            )), getvariable('pynomaly_user'))::interval as oldest
     ),
     stored as materialized (
         select results.run_id, count(*) as n_rows, (sum(strlen(results.key)) + 25 * count(*))::bigint as n_bytes
-        from query(_catalog('results')) as results
+        from query(_catalog('results', getvariable('pynomaly_user'))) as results
         group by results.run_id
     ),
     old as materialized (
         select runs.id
-        from query(_catalog('runs')) as runs, limits
+        from query(_catalog('runs', getvariable('pynomaly_user'))) as runs, limits
         where runs.saved and runs.started_at < limits.oldest
-            and runs.id not in (select labels.run_id from query(_catalog('labels')) as labels)
+            and runs.id not in (select labels.run_id from query(_catalog('labels', getvariable('pynomaly_user'))) as labels)
     ),
     models as materialized (
         select models.run_id, models.name, models.version, octet_length(models.state) as n_bytes
-        from query(_catalog('models')) as models
+        from query(_catalog('models', getvariable('pynomaly_user'))) as models
         semi join old on models.run_id = old.id
     ),
     needed as materialized (
         select models.run_id
         from models
-        join query(_catalog('runs')) as runs on runs.model = models.name and runs.model_version = models.version
+        join query(_catalog('runs', getvariable('pynomaly_user'))) as runs
+            on runs.model = models.name and runs.model_version = models.version
         where runs.kind = 'score' and runs.id not in (from old)
     ),
     gone as materialized (
         select id from old where id not in (from needed)
     ),
     files as materialized (
-        select unnest(_workspace_files(null), recursive := true)
+        select unnest(_workspace_files(null, getvariable('pynomaly_user')), recursive := true)
     ),
     mentioned as (
         select
@@ -50,7 +51,7 @@ create or replace temp macro vacuum_catalog(keep := null) as table
                 runs.id not in (from gone)
                 and (limits.oldest is null or runs.started_at >= limits.oldest or stored.run_id is not null)
             ) as is_live
-        from query(_catalog('runs')) as runs
+        from query(_catalog('runs', getvariable('pynomaly_user'))) as runs
         left join stored on runs.id = stored.run_id, limits
         where runs.snapshot is not null
         group by runs.snapshot
@@ -63,7 +64,8 @@ create or replace temp macro vacuum_catalog(keep := null) as table
         where not coalesce(mentioned.is_live, false)
             and to_timestamp(files.modified) < greatest(now() - to_days(1), mentioned.ended_at)
             and files.name not in (
-                select versions.snapshot || '.parquet' from query(_catalog('live_dataset_versions')) as versions
+                select versions.snapshot || '.parquet'
+                from query(_catalog('live_dataset_versions', getvariable('pynomaly_user'))) as versions
             )
     )
     select
@@ -76,7 +78,7 @@ create or replace temp macro vacuum_catalog(keep := null) as table
     from models
     where run_id in (from gone)
         and (name, version) not in (
-            select (stages.name, stages.version) from query(_catalog('model_stages')) as stages
+            select (stages.name, stages.version) from query(_catalog('model_stages', getvariable('pynomaly_user'))) as stages
         )
     union all
     select

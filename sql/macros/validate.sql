@@ -10,35 +10,37 @@
 -- Rules are structs, their JSON, or the name of a set; without them the newest set under the name of the source counts.
 
 create or replace temp macro validate(source, rules := null) as table
-    from query(_validation(source, rules));
+    from query(_validation(source, rules, getvariable('pynomaly_user')));
 
 create or replace temp macro set_rules(rule_set, rules) as table
     with given as materialized (
-        select _rule_rows(rule_set, rules) as found
+        select _rule_rows(rule_set, rules, getvariable('pynomaly_user')) as found
     )
     select
         rule_set as name,
         (
-            select coalesce(max(kept.version), 0) + 1 from query(_catalog('rules')) as kept where kept.name = rule_set
+            select coalesce(max(kept.version), 0) + 1 from query(_catalog('rules', getvariable('pynomaly_user'))) as kept
+            where kept.name = rule_set
         )::integer as version,
         generate_subscripts(found, 1)::integer as number,
         unnest(found, max_depth := 2),
-        now() as created_at, _who(getvariable('pynomaly_user')) as created_by
+        now() as created_at, _who(_actor()) as created_by
     from given;
 
 create or replace temp macro record_validation(source, rules := null) as table
     with _pynomaly_checked as materialized (
         select list(finding) as findings, count(*) filter (finding.severity = 'error') as n_errors
-        from query(_validation(source, rules)) as finding
+        from query(_validation(source, rules, getvariable('pynomaly_user'))) as finding
     ),
     _pynomaly_counted as materialized (
-        from query(_rows_of(source))
+        from query(_rows_of(source, getvariable('pynomaly_user')))
     ),
     meant as materialized (
-        select _meant_rules(source, rules) as found
+        select _meant_rules(source, rules, getvariable('pynomaly_user')) as found
     )
     select
-        uuid() as id, _address(source) as source, n_rows, n_errors = 0 as is_valid, found.rules::json as rules,
+        uuid() as id, _address(source, getvariable('pynomaly_user')) as source, n_rows,
+        n_errors = 0 as is_valid, found.rules::json as rules,
         found.name as rules_name, found.version::integer as rules_version, coalesce(findings, []) as findings,
-        now() as created_at, _who(getvariable('pynomaly_user')) as created_by
+        now() as created_at, _who(_actor()) as created_by
     from meant, _pynomaly_checked, _pynomaly_counted;

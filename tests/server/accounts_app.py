@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import msgspec
-from litestar import Litestar, get, post, websocket
+from litestar import Litestar, Request, get, post, websocket
 from litestar.connection import WebSocket
 from litestar.datastructures import State
 from litestar.di import Provide
@@ -27,9 +27,12 @@ from pynomaly_server.recognition import Recognition
 from pynomaly_server.requests import RequestLog
 from pynomaly_server.security import SameSite, Secured
 from pynomaly_server.served import provide_identity, provide_workspace
-from server.accounts_help import Clock, open_accounts
+from pynomaly_server.workspace import Workspace
+from server.accounts_help import PASSWORD, Clock, open_accounts
 
-SITE = "http://localhost:8808"
+API = "/api/v1"
+Client = TestClient[Litestar]
+SITE = "http://127.0.0.1:8808"
 
 
 @get("/health/live", permission=Permission.PUBLIC)
@@ -44,7 +47,7 @@ async def fails() -> str:
 
 
 @post("/form", permission=Permission.SIGNED_IN)
-async def form(request: Any) -> dict[str, str]:
+async def form(request: Request[Any, Any, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in (await request.form()).items() if isinstance(value, str)}
 
 
@@ -56,7 +59,7 @@ async def socket(socket: WebSocket[Any, Any, Any]) -> None:
 
 
 def make_app(accounts: Accounts, start: Start, options: dict[str, int], buckets: Buckets) -> Litestar:
-    workspace: Any = Served(accounts, options, start)
+    workspace = Served(accounts, options)
     app = Litestar(
         route_handlers=[
             AuthController, UsersController, RolesController, ApiKeysController, live, fails, form, socket,
@@ -75,12 +78,11 @@ def make_app(accounts: Accounts, start: Start, options: dict[str, int], buckets:
     return app
 
 
-class Served:
-    """What the handlers of the accounts want of a workspace."""
+class Served(Workspace):
+    """What the handlers of the accounts want of a workspace, without its database."""
 
-    def __init__(self, accounts: Accounts, options: dict[str, int], start: Start) -> None:
+    def __init__(self, accounts: Accounts, options: Any) -> None:
         self.accounts, self.options, self.is_draining = accounts, options, False
-        self.start = SimpleNamespace(start=start)
 
 
 class Site:
@@ -100,3 +102,25 @@ class Site:
         with TestClient(self.app, base_url=base, raise_server_exceptions=False) as client:
             client.follow_redirects = False
             yield client
+
+
+def tokens(client: Client, user: str = "ann", password: str = PASSWORD) -> dict[str, Any]:
+    answered = client.post(f"{API}/auth/sign-in", json={"user": user, "password": password})
+    assert answered.status_code == 200, answered.text
+    found: dict[str, Any] = answered.json()
+    return found
+
+
+def by(client: Client, user: str = "ann") -> dict[str, str]:
+    return {"Authorization": f"Bearer {tokens(client, user)['access_token']}"}
+
+
+def console(client: Client, user: str = "ann") -> dict[str, str]:
+    answered = client.post(f"{API}/auth/sign-in", json={"user": user, "password": PASSWORD, "session": True})
+    assert answered.status_code == 200, answered.text
+    return {"X-CSRF-Token": answered.json()["csrf_token"]}
+
+
+def code(answered: httpx.Response) -> tuple[int, str]:
+    assert answered.headers["content-type"] == "application/problem+json", answered.text
+    return answered.status_code, answered.json()["code"]

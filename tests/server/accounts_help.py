@@ -3,11 +3,14 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from argon2 import PasswordHasher
 
+from pynomaly_server import errors
 from pynomaly_server.accounts import Accounts
 from pynomaly_server.accounts.passwords import Passwords
 from pynomaly_server.accounts.records import User
+from pynomaly_server.identity import Identity
 
 PASSWORD = "correct horse battery"
 HERE = "192.0.2.1"
@@ -42,3 +45,20 @@ def add(accounts: Accounts, name: str, role: str = "user", password: str = PASSW
 
 def bearer(accounts: Accounts, user: User) -> str:
     return "Bearer " + accounts.grant_tokens(user).access_token
+
+
+def reopened(accounts: Accounts, tmp_path: Path, clock: Clock) -> Accounts:
+    """The same file in another process's place; the fixture closes what it made."""
+    accounts.close()
+    return open_accounts(tmp_path / "files", clock)
+
+
+def wrong(accounts: Accounts, name: str = "ann", address: str = HERE) -> None:
+    with pytest.raises(errors.Unauthenticated):
+        accounts.sign_in(name, "not the password", address)
+
+
+def who(accounts: Accounts, authorization: str | None = None, cookie: str | None = None) -> Identity:
+    found = accounts.identify(authorization, cookie)
+    assert found is not None
+    return found

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pynomaly import arrays, source, versions
+from pynomaly import access, arrays, snapshots, source, versions
 from pynomaly.errors import BadParameter, UnknownColumn, UnknownSource, did_you_mean
 from pynomaly.quoting import identifier, literal
 
@@ -26,12 +26,14 @@ class DatasetFunctions:
             progress.n_rows += len(args[0])
         return pa.repeat(pa.scalar(True), len(args[0]))
 
+    @access.by_user
     def address(self, *args: pa.Array) -> pa.Array:
         """(source) to the address of the version that it names; to itself where it is no dataset."""
         (name,) = arrays.constants(args)
         version = self._session.version(str(name))
         return arrays.texts([version.address if version is not None else name] * len(args[0]))
 
+    @access.by_user
     def dataset_name(self, *args: pa.Array) -> pa.Array:
         """(name) to itself; UnknownDataset where no dataset has it."""
         (name,) = arrays.constants(args)
@@ -39,6 +41,16 @@ class DatasetFunctions:
             versions.live(cursor, str(name))
         return args[0]
 
+    @access.by_user
+    def version_rows(self, *args: pa.Array) -> pa.Array:
+        """(dataset) to a SELECT of the rows of the version that is meant, each with its number."""
+        (name,) = arrays.constants(args)
+        with closing(self._session.lookup_cursor("")) as cursor:
+            version = versions.find(cursor, str(name)) or versions.live(cursor, str(name))[-1]
+        rows = source.numbered(snapshots.path_of(self._session.workspace, version.snapshot))
+        return arrays.texts([f"from {rows}"] * len(args[0]))
+
+    @access.by_user
     def version_changes(self, *args: pa.Array) -> pa.Array:
         """(a, b, key) to a SELECT of what differs between two sources, a row a change."""
         a, b, key = arrays.constants(args)

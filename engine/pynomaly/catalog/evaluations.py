@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pynomaly import arrays, source
+from pynomaly import access, arrays, source
 from pynomaly.catalog.runs import RunFunctions
 from pynomaly.errors import BadParameter, NotLabelled, UnknownColumn, did_you_mean
 from pynomaly.metrics import ANOMALY_LABEL, anomaly_label
@@ -27,6 +27,7 @@ class EvaluationFunctions:
         self._session = session
         self._runs = runs
 
+    @access.by_user
     def judged_rows(self, *args: pa.Array) -> pa.Array:
         """(source, label, score, flag, k) to the SELECT of each row's label, type of label, score and flag."""
         name, label, score, flag, k = arrays.constants(args)
@@ -49,6 +50,7 @@ class EvaluationFunctions:
             raise BadParameter("no label is named", "name the column that says what is true with `label`")
         return relation, columns
 
+    @access.by_user
     def anomaly_label(self, *args: pa.Array) -> pa.Array:
         """(source, n_rows, type, n_different, smallest, largest, n_strange_flags) to the label of an anomaly."""
         name, n_rows, type_, n_different, smallest, largest, n_strange_flags = arrays.constants(args)

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from pynomaly import arrays, options
+from pynomaly import access, arrays, options
 from pynomaly.cache import Entry
 from pynomaly.catalog.functions import CatalogFunctions
 from pynomaly.catalog.runs import RunFunctions
@@ -41,7 +41,7 @@ LANDED = "_frame_"  # how the engine calls sources that were given by value
 
 _RUN = """
 select r.n_rows, r.notes, m.features
-from pynomaly.runs as r left join pynomaly.models as m on m.name = r.model and m.version = r.model_version
+from pynomaly.runs as r left join {models} as m on m.name = r.model and m.version = r.model_version
 where r.id = ?
 """
 _KEY = "select count(*) from pynomaly.results where run_id = ? and key = ?"
@@ -113,6 +113,7 @@ class ExplanationFunctions:
             (self.estimate, sql_type(COST), True),
         )
 
+    @access.by_user
     def run_select(self, *args: pa.Array) -> pa.Array:
         """(run) to a SELECT of its rows as its model sees them, each with its key."""
         run = self._run(arrays.constants(args)[0])
@@ -125,16 +126,19 @@ class ExplanationFunctions:
         select = f"select _pynomaly_key, {row} as _pynomaly_row from {relation}"
         return arrays.texts([select] * len(args[0]))
 
+    @access.by_user
     def run_model(self, *args: pa.Array) -> pa.Array:
         """(run) to the name and the version of its model."""
         run = self._run(arrays.constants(args)[0])
         return pa.array([{"name": run.model, "version": run.version}] * len(args[0]), RUN_MODEL)
 
+    @access.by_user
     def run_rows_scored(self, *args: pa.Array) -> pa.Array:
         """(run) to the number of its rows."""
         n_rows = self._run(arrays.constants(args)[0]).n_rows
         return arrays.integers(np.full(len(args[0]), n_rows, np.int64))
 
+    @access.by_user
     def run_key(self, *args: pa.Array) -> pa.Array:
         """(run, key) to the key as text; UnknownKey where no result has it."""
         run, key = arrays.constants(args)
@@ -151,9 +155,9 @@ class ExplanationFunctions:
 
     def _run(self, run: object) -> SavedRun:
         """A run that can be asked; UnknownRun, RunNotSaved or ModelNotKept for another."""
-        found = self._runs.saved(run)
+        found, models = self._runs.saved(run), access.visible("models")
         with closing(self._session.lookup_cursor("")) as cursor:
-            n_rows, notes, features = cursor.execute(_RUN, [found.id]).fetchall()[0]
+            n_rows, notes, features = cursor.execute(_RUN.format(models=models), [found.id]).fetchall()[0]
         if found.model is None or found.model_version is None or features is None:
             why = next((note.partition(": ")[2] for note in notes if note.startswith("the model was not kept")), "")
             raise ModelNotKept(
@@ -221,6 +225,7 @@ class ExplanationFunctions:
         _refuse_gone(rows, args[2][0].as_py())
         return _lists(projected.components(rows))
 
+    @access.by_user
     def flagged(self, *args: pa.Array) -> pa.Array:
         """(model, version, source) to the SELECT of the rows that a model, or a run, has flagged."""
         model, version, source = arrays.constants(args)

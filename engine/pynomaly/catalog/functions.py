@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from pynomaly import arrays, options
+from pynomaly import access, arrays, options
 from pynomaly.algorithm import Floats
 from pynomaly.cache import Fitted
 from pynomaly.catalog import migrations
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from pynomaly.functions import Session
     from pynomaly.model import Model
 
-_VERSIONS = "select stored.version, stored.digest, {has_pipeline} from pynomaly.models as stored where stored.name = ?"
+_VERSIONS = "select stored.version, stored.digest, {has_pipeline} from {models} as stored where stored.name = ?"
 _CHAMPION = """
 select version from (
     select changes.version, arg_max(changes.stage, changes.number) as stage
-    from pynomaly.model_stages as changes where changes.name = ? group by all
+    from {stages} as changes where changes.name = ? group by all
 ) where stage = 'champion'
 """
-_NAMES = "select distinct stored.name from pynomaly.models as stored where stored.run_id is null"
+_NAMES = "select distinct stored.name from {models} as stored where stored.run_id is null"
 _STATE = "select stored.state from pynomaly.models as stored where stored.name = ? and stored.version = ?"
 PIPELINE = "pipeline"  # the column of a model's pipeline
 STAGES = ("draft", "staging", "champion", "retired")
@@ -72,9 +72,13 @@ class CatalogFunctions:
         self._has_pipelines = False
         self._known: set[str] = set()  # tables that were there; one that somebody drops is DuckDB's error
 
+    @access.by_user
     def catalog(self, *args: pa.Array) -> pa.Array:
-        """(table) to a SELECT of that table of the catalogue, without rows where there is no catalogue."""
-        (table,) = arrays.constants(args)
+        """(table) to a SELECT of that table of the catalogue, without rows where there is no catalogue.
+
+        (table, value) is for those of whom one model or run is read, and chooses it for a user who does not see all.
+        """
+        table, *chosen = arrays.constants(args)
         if self._session.is_blind():
             return arrays.texts([migrations.empty_select(table)] * len(args[0]))
         if not (known := table in self._known):
@@ -85,7 +89,8 @@ class CatalogFunctions:
             with closing(self._session.lookup_cursor("")) as cursor:
                 if not self._has_pipeline_column(cursor):
                     return arrays.texts([f"select *, null::json as {PIPELINE} from pynomaly.models"] * len(args[0]))
-        return arrays.texts([f"from pynomaly.{table}" if known else migrations.empty_select(table)] * len(args[0]))
+        select = f"from {access.visible(table, True, *chosen)}" if known else migrations.empty_select(table)
+        return arrays.texts([select] * len(args[0]))
 
     def who(self, *args: pa.Array) -> pa.Array:
         """(user) to who is at work."""
@@ -150,9 +155,12 @@ class CatalogFunctions:
             self._session.runs[run.as_py()].fitted.append(Fitted(entry, 0, []))
         return pa.array([{"model": handle, "threshold": entry.model.threshold}] * len(args[0]), FITTED)
 
+    @access.by_user
     def model_file(self, *args: pa.Array) -> pa.Array:
         """(file) to a SELECT of the model in it; SourceUnreadable for a file that holds none."""
         (file,) = arrays.constants(args)
+        if not access.is_vouched():
+            access.refuse_restricted("files cannot be named here")
         if not isinstance(file, str) or not Path(file).is_file():
             raise UnknownSource(f"file {file!r} does not exist", "give a file that was copied from export_model")
         try:
@@ -185,6 +193,7 @@ class CatalogFunctions:
         rows = zip(*(column.to_pylist() for column in args), strict=True)
         return arrays.texts([to_sql(restored(state, digest, 0), name) for state, digest, name in rows])
 
+    @access.by_user
     def row_score(self, *args: pa.Array) -> pa.Array:
         """(model, version, row, cursor, threads) to the score by a committed model, NULL for no opinion.
 
@@ -194,6 +203,7 @@ class CatalogFunctions:
         scores, _, _ = self._scored_rows(args[2], model, version, 0, cursor, threads)
         return arrays.floats(scores, np.isnan(scores))
 
+    @access.by_user
     def scored_row(self, *args: pa.Array) -> pa.Array:
         """(model, version, row, explain, cursor, threads) to score, flag and reasons by a committed model."""
         model, version, explain, cursor, threads = arrays.constants((*args[:2], *args[3:]))
@@ -208,9 +218,9 @@ class CatalogFunctions:
     ) -> tuple[Floats, pa.StructArray, "Model"]:
         """The scores of rows, the rows as the model sees them, and the model."""
         rows = arrays.contiguous(column)
-        if not pa.types.is_struct(rows.type):
-            raise BadParameter("the row is no struct", "give one with a field for each column that the model needs")
         _check_name(model)
+        if not pa.types.is_struct(rows.type):
+            raise BadParameter(f"the row is of type {rows.type}", "give a struct such as {'amount': 12.5}")
         work = Work(threads, self._session.stops.get(cursor, never()))
         with closing(self._session.lookup_cursor("")) as lookup:
             found = self.committed(lookup, model, version)
@@ -228,14 +238,16 @@ class CatalogFunctions:
     def committed(self, lookup: duckdb.DuckDBPyConnection, model: str, version: int | None) -> Committed:
         """The committed model that is meant."""
         _check_name(model)
-        known = []
+        models, known = access.visible("models"), []
         if self.has_catalog(lookup):
             has_pipeline = f"stored.{PIPELINE} is not null" if self._has_pipeline_column(lookup) else "false"
-            known = lookup.execute(_VERSIONS.format(has_pipeline=has_pipeline), [model]).fetchall()
+            known = lookup.execute(_VERSIONS.format(models=models, has_pipeline=has_pipeline), [model]).fetchall()
         versions = [row[0] for row in known]
-        promoted = lookup.execute(_CHAMPION, [model]).fetchall() if version is None and len(versions) > 1 else []
+        stages = access.visible("model_stages")
+        is_open = version is None and len(versions) > 1
+        promoted = lookup.execute(_CHAMPION.format(stages=stages), [model]).fetchall() if is_open else []
         champion = promoted[0][0] if promoted else None
-        names = lookup.execute(_NAMES).fetchall() if not known and self._is_there else []
+        names = lookup.execute(_NAMES.format(models=models)).fetchall() if not known and self._is_there else []
         chosen = _chosen(model, version, [row[0] for row in names], versions, champion)
         return Committed(*known[versions.index(chosen)])
 
@@ -254,11 +266,13 @@ class CatalogFunctions:
 
         return self._session.cache.keep((digest, explain, work.threads, id(work.stop)), load, work)
 
+    @access.by_user
     def model_pipeline(self, *args: pa.Array) -> pa.Array:
         """(model, version) to the pipeline of the committed model that is meant; NULL for none."""
         found = self.planned(*arrays.constants(args))
         return arrays.texts([found.pipeline if found else None] * len(args[0]))
 
+    @access.by_user
     def scored_source(self, *args: pa.Array) -> pa.Array:
         """(source, model, version) to the SELECT of a source with the columns that the model needs."""
         name, model, version = arrays.constants(args)

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from pynomaly import arrays, pipelines, source, suggestions
+from pynomaly import access, arrays, pipelines, source, suggestions
 from pynomaly.catalog.migrations import check_table
 from pynomaly.errors import BadParameter, NeedsHistory, UnknownPipeline, did_you_mean
 from pynomaly.feature_macros import COLUMN, MACROS
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 NUMBER = "_pynomaly_number"  # of a row among those that are scored together
 _MEANT = re.compile(r"(?P<name>.+?)(?:@(?P<version>\d+))?")
-_PIPELINES = "select version, steps from pynomaly.pipelines as stored where stored.name = ? order by version"
-_NAMES = "select distinct stored.name from pynomaly.pipelines as stored"
+_PIPELINES = "select version, steps from {pipelines} as stored where stored.name = ? order by version"
+_NAMES = "select distinct stored.name from {pipelines} as stored"
 
 
 class Piped(NamedTuple):
@@ -74,6 +74,7 @@ class PipelineFunctions:
         """(NULL) to every feature macro."""
         return pa.array([[macro.told() for macro in MACROS.values()]] * len(args[0]), pa.list_(FEATURE))
 
+    @access.by_user
     def featured(self, *args: pa.Array) -> pa.Array:
         """(source, macro, columns, parameters) to the SELECT of the source with the macro's columns."""
         name, macro, columns, parameters = arrays.constants(args)
@@ -103,6 +104,7 @@ class PipelineFunctions:
         offsets = arrays.integers(np.arange(0, shares.size + 1, buckets, dtype=np.int32), np.append(nulls, False))
         return pa.ListArray.from_arrays(offsets, arrays.floats(shares.ravel()))
 
+    @access.by_user
     def piped(self, *args: pa.Array) -> pa.Array:
         """(source, pipeline, is_kept) to the SELECT of the source with the pipeline's columns, PIPED in the query.
 
@@ -114,6 +116,7 @@ class PipelineFunctions:
         found = self._over(name, parse(self.defined(pipeline).steps))
         return arrays.texts([pipelines.select(found.relation, found.placed, KEPT if is_kept else None)] * len(args[0]))
 
+    @access.by_user
     def kept_pipeline(self, *args: pa.Array) -> pa.Array:
         """(source, pipeline) to the SELECT of the pipeline fitted to the source, as a model keeps it; NULL for none."""
         name, pipeline = arrays.constants(args)
@@ -181,9 +184,10 @@ class PipelineFunctions:
         if meant is None:
             raise BadParameter(f"the pipeline is {pipeline!r}", "give the name of a pipeline, or name@version")
         with closing(self._session.lookup_cursor("")) as cursor:
-            there = check_table(cursor, "pipelines")
-            known = dict(cursor.execute(_PIPELINES, [meant["name"]]).fetchall()) if there else {}
-            names = [row[0] for row in cursor.execute(_NAMES).fetchall()] if there else []
+            there, seen = check_table(cursor, "pipelines"), access.visible("pipelines")
+            select = _PIPELINES.format(pipelines=seen)
+            known = dict(cursor.execute(select, [meant["name"]]).fetchall()) if there else {}
+            names = [row[0] for row in cursor.execute(_NAMES.format(pipelines=seen)).fetchall()] if there else []
         if not known:
             near = did_you_mean(meant["name"], names)
             raise UnknownPipeline(f"there is no pipeline `{meant['name']}`", near or "define it, and commit, first")
@@ -193,11 +197,13 @@ class PipelineFunctions:
             raise UnknownPipeline(f"`{meant['name']}` has no version {version}", f"it has {versions}")
         return Pipeline(meant["name"], version, tuple(known[version]))
 
+    @access.by_user
     def pinned_pipeline(self, *args: pa.Array) -> pa.Array:
         """(pipeline) to its name with its version."""
         found = self.defined(arrays.constants(args)[0])
         return arrays.texts([f"{found.name}@{found.version}"] * len(args[0]))
 
+    @access.by_user
     def profiled(self, *args: pa.Array) -> pa.Array:
         """(source) to a SELECT of one list, what is to be known of each column before features are suggested."""
         name = arrays.constants(args)[0]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
-from pynomaly import arrays
+from pynomaly import access, arrays
 from pynomaly.catalog.validations import source_name
 from pynomaly.predicates import Place, predicate
 from pynomaly.quoting import identifier, literal
@@ -76,6 +76,7 @@ class ProfileFunctions:
         """Each function with what it returns in SQL, and whether it is volatile."""
         return [(self.profile, "varchar", False), (self.exact, "varchar", False)]
 
+    @access.by_user
     def profile(self, *args: pa.Array) -> pa.Array:
         """(source) to a SELECT of what is to be known of its columns, a row each."""
         name = source_name(arrays.constants(args)[0])
@@ -86,6 +87,7 @@ class ProfileFunctions:
         columns = [Column(place, column, type_) for place, (column, type_) in enumerate(types.items())]
         return arrays.texts([_few_at_once(columns, lambda group: _seen(relation, group))] * len(args[0]))
 
+    @access.by_user
     def exact(self, *args: pa.Array) -> pa.Array:
         """(source) to a SELECT of what a rule needs and a profile only estimates, a row a column."""
         name = source_name(arrays.constants(args)[0])

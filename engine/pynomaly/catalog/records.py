@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pynomaly import arrays, versions
+from pynomaly import access, arrays, versions
 from pynomaly.calls import OPTIONS
 from pynomaly.catalog import detectors, migrations
 from pynomaly.catalog.runs import RunFunctions
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 LABELS = ("anomaly", "normal")
 _OBJECTS = """
-select distinct stored.name from pynomaly.models as stored where stored.run_id is null
+select distinct stored.name from {models} as stored where stored.run_id is null
 union
-select distinct stored.source from pynomaly.models as stored
+select distinct stored.source from {models} as stored
 union
-select distinct recorded.source from pynomaly.runs as recorded
+select distinct recorded.source from {runs} as recorded
 """
 
 
@@ -56,6 +56,7 @@ class RecordFunctions:
             raise BadParameter(f"the label is {label!r}", "give 'anomaly' or 'normal'")
         return args[0]
 
+    @access.by_user
     def object_names(self, *args: pa.Array) -> pa.Array:
         """(object) to the names that it may have in pynomaly.lineage, versions of a model apart."""
         (given,) = arrays.constants(args)
@@ -75,12 +76,14 @@ class RecordFunctions:
         given = str(arrays.constants(args)[0])
         return arrays.texts([f"model:{given.removeprefix('model:')}@"] * len(args[0]))
 
+    @access.by_user
     def known_objects(self, *args: pa.Array) -> pa.Array:
         """(object, names) to the names; UnknownObject where there are none."""
         given, names = arrays.constants(args)
         if not names:
             with closing(self._session.lookup_cursor("")) as cursor:
-                known = cursor.execute(_OBJECTS).fetchall() if migrations.check_table(cursor, "runs") else []
+                objects = _OBJECTS.format(models=access.visible("models"), runs=access.visible("runs"))
+                known = cursor.execute(objects).fetchall() if migrations.check_table(cursor, "runs") else []
             near = did_you_mean(str(given), [str(row[0]) for row in known])
             raise UnknownObject(
                 f"nothing is called `{given}` in the catalogue",

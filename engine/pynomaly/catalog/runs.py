@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pyarrow as pa
 
-from pynomaly import arrays, registry
+from pynomaly import access, arrays, registry
 from pynomaly.calls import call, macro_call
 from pynomaly.catalog import models
 from pynomaly.catalog.migrations import check_table
@@ -87,15 +87,18 @@ class RunFunctions:
     def __init__(self, session: "Session") -> None:
         self._session = session
 
+    @access.by_user
     def run_id(self, *args: pa.Array) -> pa.Array:
         """(run) to the whole id of the run that is meant; UnknownRun, or RunNotSaved for one without results."""
         run = self.saved(arrays.constants(args)[0])
         return arrays.texts([run.id] * len(args[0]))
 
+    @access.by_user
     def recorded_id(self, *args: pa.Array) -> pa.Array:
         """(run) to the whole id of the run that is meant, saved or not; UnknownRun where there is none."""
         return arrays.texts([self.recorded(arrays.constants(args)[0]).id] * len(args[0]))
 
+    @access.by_user
     def run_source(self, *args: pa.Array) -> pa.Array:
         """(run) to a SELECT of the rows of its source, each with its key."""
         run = self.saved(arrays.constants(args)[0])
@@ -104,6 +107,7 @@ class RunFunctions:
         select = f"select {key_text(run.key_columns)} as _pynomaly_key, {rest} from {relation}"
         return arrays.texts([select] * len(args[0]))
 
+    @access.by_user
     def replay(self, *args: pa.Array) -> pa.Array:
         """(run) to a SELECT that runs it again and gives its results anew."""
         run = self.saved(arrays.constants(args)[0])
@@ -115,6 +119,7 @@ class RunFunctions:
         key = key_text(run.key_columns)
         return arrays.texts([f"select {key} as key, anomaly_score, is_anomaly, reasons from {again}"] * len(args[0]))
 
+    @access.by_user
     def changed_libraries(self, *args: pa.Array) -> pa.Array:
         """(run) to the libraries whose version is another one now."""
         run = self.saved(arrays.constants(args)[0])
@@ -124,6 +129,7 @@ class RunFunctions:
         ]
         return pa.array([changed] * len(args[0]), pa.list_(pa.string()))
 
+    @access.by_user
     def seen_run(self, *args: pa.Array) -> pa.Array:
         """(run, n_seen) to the id of a run of whose results so many were seen; RunNotSaved where all are too new."""
         run, n_seen = arrays.constants(args)
@@ -135,6 +141,7 @@ class RunFunctions:
             )
         return arrays.texts([found.id] * len(args[0]))
 
+    @access.by_user
     def comparable(self, *args: pa.Array) -> pa.Array:
         """(a, b) to TRUE; RunsNotComparable where their rows are told apart in different ways."""
         a, b = map(self.saved, arrays.constants(args))
@@ -184,7 +191,8 @@ class RunFunctions:
         with closing(self._session.lookup_cursor("")) as cursor:
             if not check_table(cursor, "runs"):
                 return None
-            rows = cursor.execute(f"select {_COLUMNS} from pynomaly.runs where {chosen} limit 2", [text]).fetchall()
+            select = f"select {_COLUMNS} from {access.visible('runs')} where {chosen} limit 2"
+            rows = cursor.execute(select, [text]).fetchall()
         return [_recorded(dict(zip(Recorded.__struct_fields__, row, strict=True))) for row in rows]
 
 

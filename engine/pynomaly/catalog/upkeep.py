@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pyarrow as pa
 
-from pynomaly import arrays
+from pynomaly import access, arrays
 from pynomaly.catalog import retention, settings
 from pynomaly.schema import SETTING, WORKSPACE_FILE
 
@@ -33,19 +33,24 @@ class UpkeepFunctions:
         ]
         return pa.array([known], pa.list_(SETTING))
 
+    @access.by_user
     def setting_value(self, *args: pa.Array) -> pa.Array:
         """(setting, value) to the value as JSON."""
+        access.refuse_restricted("settings can be changed by administrators alone")
         name, value = arrays.constants(args)
         with closing(self._session.lookup_cursor("")) as cursor:
             found = settings.checked(name, value, cursor)
         return arrays.texts([msgspec.json.encode(found).decode()] * len(args[0]))
 
+    @access.by_user
     def interval(self, *args: pa.Array) -> pa.Array:
         """(parameter, text) to a length of time; NULL for ever."""
         name, value = arrays.constants(args)
         with closing(self._session.lookup_cursor("")) as cursor:
             return arrays.texts([settings.interval(name, value, cursor)] * len(args[0]))
 
+    @access.by_user
     def workspace_files(self, *args: pa.Array) -> pa.Array:
         """(NULL) to the files of the workspace that snapshots are in."""
+        access.refuse_restricted("the files of the workspace are for administrators alone")
         return pa.array([retention.files(self._session.workspace)] * len(args[0]), pa.list_(WORKSPACE_FILE))

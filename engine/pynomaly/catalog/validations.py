@@ -8,7 +8,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from pynomaly import arrays, rules
+from pynomaly import access, arrays, confinement, rules
 from pynomaly.catalog import migrations
 from pynomaly.errors import BadParameter, UnknownColumn, UnknownRules, ValidationFailed, did_you_mean
 from pynomaly.predicates import Place, predicate, reads_again
@@ -31,7 +31,7 @@ where false
 """
 _NEWEST = """
 select kept.kind, kept.columns, kept.parameters::varchar, kept.severity, kept.version
-from pynomaly.rules as kept
+from {rules} as kept
 where kept.name = $name and kept.version = (select max(version) from pynomaly.rules where name = $name)
 order by kept.number
 """
@@ -62,11 +62,13 @@ class ValidationFunctions:
             (self.valid_source, "boolean", True),
         ]
 
+    @access.by_user
     def validation(self, *args: pa.Array) -> pa.Array:
         """(source, rules) to the SELECT of what breaks the rules, a row a finding."""
         source, given = arrays.constants(args)
         return arrays.texts([self._select(source_name(source), self.meant(source, given).rules)] * len(args[0]))
 
+    @access.by_user
     def rule_rows(self, *args: pa.Array) -> pa.Array:
         """(name, rules) to the rules as rows of `pynomaly.rules`; BadParameter for what cannot be kept."""
         name, given = arrays.constants(args)
@@ -76,9 +78,11 @@ class ValidationFunctions:
             found = rules.parse(given, cursor)
         if not found:
             raise BadParameter("there are no rules to keep", "give one or more; suggest_rules proposes some")
+        self._check_expressions(found)
         rows = [{**msgspec.structs.asdict(rule), "parameters": _json(rule.parameters)} for rule in found]
         return pa.array([rows] * len(args[0]), pa.list_(RULE_ROW))
 
+    @access.by_user
     def meant_rules(self, *args: pa.Array) -> pa.Array:
         """(source, rules) to the rules that a validation checks, as JSON, and the set that they are from."""
         source, given = arrays.constants(args)
@@ -86,12 +90,14 @@ class ValidationFunctions:
         told = {"name": found.name, "version": found.version, "rules": rules.encode(found.rules)}
         return pa.array([told] * len(args[0]), MEANT_RULES)
 
+    @access.by_user
     def rows_of(self, *args: pa.Array) -> pa.Array:
         """(source) to the SELECT that counts its rows."""
         (source,) = arrays.constants(args)
         relation = self._session.relation(source_name(source))
         return arrays.texts([f"select count(*) as n_rows from {relation}"] * len(args[0]))
 
+    @access.by_user
     def gate(self, *args: pa.Array) -> pa.Array:
         """(source, require_valid) to a SELECT of one row, which fails where the source has to be valid and is not."""
         source, required = arrays.constants(args)
@@ -128,8 +134,19 @@ class ValidationFunctions:
                 return Meant(rules.parse(given, cursor))
             return _stored(cursor, str(given) if given is not None else rules.set_name(str(source)), given is None)
 
+    def _check_expressions(self, asked: list[Rule]) -> None:
+        """Refuse what a restricted user may not have in a query, in the SQL that a rule has."""
+        if access.user() is None:
+            return
+        written = [rule.parameters["sql"] for rule in asked if rule.kind == "predicate"]
+        written += [f"null::{rule.parameters['type']}" for rule in asked if rule.kind == "type"]
+        with closing(self._session.lookup_cursor("")) as cursor:
+            for expression in written:
+                confinement.check_expression(cursor, expression)
+
     def _select(self, source: str, asked: list[Rule]) -> str:
         self._session.refuse_single_use(source)
+        self._check_expressions(asked)
         relation, types = self._session.resolved(source)
         if types is not None:
             _check_columns(asked, types)
@@ -196,12 +213,10 @@ def _finding(number: int, rule: Rule, condition: str) -> str:
 
 def _stored(cursor: duckdb.DuckDBPyConnection, name: str, by_source: bool) -> Meant:
     """The newest version of a set of rules; UnknownRules where no set has the name."""
-    there = migrations.check_table(cursor, "rules")
-    rows = cursor.execute(_NEWEST, {"name": name}).fetchall() if there else []
+    there, kept = migrations.check_table(cursor, "rules"), access.visible("rules")
+    rows = cursor.execute(_NEWEST.format(rules=kept), {"name": name}).fetchall() if there else []
     if not rows:
-        known = (
-            [row[0] for row in cursor.execute("select distinct name from pynomaly.rules").fetchall()] if there else []
-        )
+        known = [row[0] for row in cursor.execute(f"select distinct name from {kept}").fetchall()] if there else []
         mend = "" if by_source else did_you_mean(name, known)
         raise UnknownRules(
             f"no rules are kept for `{name}`", mend or "give `rules`, or keep some under that name with set_rules"

@@ -13,13 +13,14 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from pynomaly import frames, snapshots, urls, versions
+from pynomaly import access, frames, snapshots, urls, versions
 from pynomaly.cache import Progress
 from pynomaly.catalog.migrations import is_in_transaction, migrate
 from pynomaly.datasets import pointers
 from pynomaly.datasets.opened import Asked, Opened
 from pynomaly.datasets.opening import is_statement, opener
 from pynomaly.errors import (
+    AccessDenied,
     BadParameter,
     DatasetInUse,
     ReadOnlyDatabase,
@@ -44,6 +45,7 @@ WRITTEN = {  # how other files are written, by their suffix
     ".jsonl": "format json",
     ".ndjson": "format json",
 }
+SAMPLED_AT_ONCE, SAMPLED_BYTES = 1_000, 67_108_864
 SHOWN = 3  # bad rows that an error names
 _DATASET = "insert into pynomaly.datasets (name, number, source, options, n_versions, deleted, created_by) "
 _NEXT = "select ?, coalesce(max(number), 0) + 1, ?, ?, ?, ?, ? from pynomaly.datasets where name = ?"
@@ -77,6 +79,17 @@ class Landed(msgspec.Struct, frozen=True):
     bad: str | None
 
 
+class Sample(msgspec.Struct, frozen=True):
+    """The first rows of a source, its columns with their types, and how many of the rows read could not be.
+
+    That is None where a file of lines goes on after them.
+    """
+
+    rows: pa.Table
+    columns: dict[str, str]
+    n_bad: int | None
+
+
 class Datasets:
     """The datasets of an engine's database."""
 
@@ -98,10 +111,35 @@ class Datasets:
         """
         _check_name(name)
         self._make_ready()
-        source = str(source) if isinstance(source, Path) else source
-        with self._opened(source, options) as opened:
+        self._engine.check_owned("dataset", name)
+        is_file = isinstance(source, Path)
+        source = str(source) if isinstance(source, Path) else self._nameable(source)
+        with access.vouching() if is_file else contextlib.nullcontext(), self._opened(source, options) as opened:
+            if is_file and called and opened.bad:  # whoever named the file for somebody else says what they call it
+                opened.bad = f"select * replace ({literal(called)} as file) from ({opened.bad})"
             landed = self._land(opened, strict)
             return self._keep(name, urls.told(called or frames.called(source), options), options, landed)
+
+    def sample(self, source: str | Path, n_rows: int = 10_000, **options: Any) -> Sample:
+        """The first rows of a source with the types of its columns, as `add` would read them; nothing is kept.
+
+        `source` and `options` are as in `add`. Raises a PynomalyError.
+        """
+        is_file = isinstance(source, Path)
+        given = str(source) if is_file else self._nameable(source)
+        with access.vouching() if is_file else contextlib.nullcontext(), self._opened(given, options) as opened:
+            rows = opened.lenient or opened.rows
+            found = self._guard(lambda: _first(self._reader(rows, n_rows), n_rows))
+            types = self._guard(lambda: self._con.from_arrow(found).types)
+            columns = dict(zip(found.column_names, map(str, types), strict=True))
+            with contextlib.suppress(duckdb.CatalogException):  # DuckDB tells of them when it has read to the end
+                return Sample(found, columns, self._count(opened.bad))
+            return Sample(found, columns, None)
+
+    @property
+    def workspace(self) -> Path:
+        """The folder beside the database; WorkspaceMissing where there is none."""
+        return snapshots.folder_of(self._engine._session.workspace).parent
 
     def versions(self, name: str) -> list[Version]:
         """The versions of a dataset, the oldest first; UnknownDataset where there is none."""
@@ -141,6 +179,7 @@ class Datasets:
         with vacuum_catalog.
         """
         self._make_ready()
+        self._engine.check_owned("dataset", name)
         gone = self.versions(name)
         if (users := self.dependents(name)) and not force:
             more = f" and {len(users) - 10} more" if len(users) > 10 else ""
@@ -162,6 +201,12 @@ class Datasets:
         """The share of the source that the load in another thread has read, where DuckDB's progress bar is on."""
         return max(self._con.query_progress(), 0.0) / 100
 
+    def _reader(self, rows: str | pa.RecordBatchReader, n_rows: int) -> pa.RecordBatchReader:
+        if not isinstance(rows, str):
+            return rows
+        self._con.execute("select 1").fetchall()  # ends the statement by which the source was looked at
+        return self._con.sql(f"{rows} limit {n_rows}").to_arrow_reader(SAMPLED_AT_ONCE)
+
     @property
     def _con(self) -> duckdb.DuckDBPyConnection:
         return self._engine._con
@@ -176,6 +221,16 @@ class Datasets:
         snapshots.folder_of(self._engine._session.workspace)
         self._guard(lambda: migrate(self._con))
 
+    def _nameable(self, source: object) -> object:
+        """The source itself, or the statement that runs for it, where the user may name it; AccessDenied elsewhere."""
+        if self._engine._user is None or access.is_vouched() or not isinstance(source, str):
+            return source
+        if is_statement(source):
+            return self._engine.checked(source).sql
+        if opener(source) is not None:
+            raise AccessDenied("files and addresses cannot be named here", "upload the file")
+        return source
+
     @contextlib.contextmanager
     def _opened(self, source: object, options: dict[str, Any]) -> Iterator[Opened]:
         """The rows of a source; a reader by value is read as it comes."""
@@ -187,7 +242,8 @@ class Datasets:
             with self._selected(source, options) as opened:
                 yield opened
             return
-        with tempfile.TemporaryDirectory(prefix="pynomaly-") as folder, contextlib.ExitStack() as stack:
+        scratch = self._engine._session.scratch()
+        with tempfile.TemporaryDirectory(prefix="pynomaly-", dir=scratch) as folder, contextlib.ExitStack() as stack:
             address = str(source)
             asked = Asked(
                 urls.shown(address), options, self._con, Path(folder), address, lambda: bool(self._engine._stop[0])
@@ -276,7 +332,7 @@ class Datasets:
             return newest
         count = "select coalesce(max(version), 0) + 1 from pynomaly.dataset_versions where name = ?"
         number = int(self._engine.execute(count, [name]).fetchall()[0][0])
-        who = self._who()
+        who = self._engine.who()
         row = [name, number, landed.snapshot, msgspec.json.encode(landed.columns).decode(), landed.n_rows]
         row += [landed.n_bytes, landed.n_bad, source, newest.version if newest else None, who]
         with self._transaction():
@@ -289,11 +345,8 @@ class Datasets:
 
     def _change(self, name: str, source: str, options: dict[str, Any], n: int, deleted: bool = False) -> None:
         said = without_passwords(msgspec.json.encode(options, enc_hook=str).decode())
-        values = [name, source, said, n, deleted, self._who(), name]
+        values = [name, source, said, n, deleted, self._engine.who(), name]
         self._engine.execute(_DATASET + _NEXT, values).fetchall()
-
-    def _who(self) -> str:
-        return str(self._engine.execute("select _who(getvariable('pynomaly_user'))").fetchall()[0][0])
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -309,6 +362,19 @@ class Datasets:
             with contextlib.suppress(duckdb.Error):
                 self._con.execute("rollback")
             raise
+
+
+def _first(reader: pa.RecordBatchReader, n_rows: int) -> pa.Table:
+    """The first rows of a reader, fewer where they are very long."""
+    found: list[pa.RecordBatch] = []
+    n_bytes = 0
+    with reader:
+        for batch in reader:
+            found.append(batch)
+            n_bytes += batch.nbytes
+            if sum(map(len, found)) >= n_rows or n_bytes > SAMPLED_BYTES:
+                break
+    return pa.Table.from_batches(found, reader.schema).slice(0, n_rows)
 
 
 def _only_statement(con: duckdb.DuckDBPyConnection, source: str) -> str:

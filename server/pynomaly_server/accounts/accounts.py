@@ -55,6 +55,14 @@ class Accounts:
             return self._of_session(self.sessions.of_access(credential))
         return None if cookie is None else self._of_session(self.sessions.of_cookie(cookie))
 
+    def is_still(self, identity: Identity) -> bool:
+        """Whether a credential that was good is good now: a stream that stays open asks from time to time."""
+        user = self.users.find(identity.user)
+        if user is None or not user.is_present:
+            return False
+        is_key = identity.credential == "key"
+        return (self.keys if is_key else self.sessions).is_live(identity.credential_id)
+
     def sign_in(self, name: str, password: str, address: str) -> User:
         """The user with this password; every refusal costs and tells the same, whether or not there is such a user.
 

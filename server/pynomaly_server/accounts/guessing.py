@@ -50,8 +50,8 @@ class Guessing:
         with self._store.lock:
             now = self._clock()
             counted = [self._counted(subject, now) for subject in _subjects(user, address)]
+            self._failures.update({failures.subject: failures for failures in counted})  # before the disk can fail
             self._store.save(*counted)
-            self._failures.update({failures.subject: failures for failures in counted})
             if len(self._failures) > MOST:
                 self._forget(now)
 

@@ -1,7 +1,7 @@
 """API keys: a random secret for a program, worth some of what its user may do."""
 
 import secrets
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
@@ -13,6 +13,7 @@ from pynomaly_server.errors import TooManyKeys, Unauthenticated, UnknownKey
 
 MOST = 100  # live keys of one user
 MINUTE = timedelta(minutes=1)
+LONGEST = timedelta(days=3_653)
 
 
 class Keys:
@@ -25,14 +26,13 @@ class Keys:
     def make(self, user: str, name: str, scopes: list[str], expires_at: datetime | None) -> tuple[Key, str]:
         """A new key and its only appearance as a text."""
         now = self._clock()
-        if expires_at is not None and (expires_at.tzinfo is None or expires_at <= now):
-            raise BadParameter("`expires_at` is over, or has no time zone", "name a moment that is to come")
+        ends = None if expires_at is None else _moment(expires_at, now)
         with self._store.lock:
             if len(self.of(user)) >= MOST:
                 raise TooManyKeys(f"{user!r} has {MOST} keys", "revoke one first")
             identifier = secrets.token_hex(8)
             plain = f"{secret.KEY}{identifier}_{secrets.token_hex(32)}"
-            key = Key(identifier, user, name, secret.digest(plain), sorted(set(scopes)), now, expires_at)
+            key = Key(identifier, user, name, secret.digest(plain), sorted(set(scopes)), now, ends)
             self._keep(key)
         return key, plain
 
@@ -45,10 +45,16 @@ class Keys:
         if key.expires_at is not None and now >= key.expires_at:
             raise Unauthenticated("the API key is over", "make another one")
         if key.last_used_at is None or now - key.last_used_at >= MINUTE:
-            with self._store.lock:
-                if key.id in self._keys:
-                    self._keep(replace(key, last_used_at=now))
+            with self._store.if_free() as is_free:
+                if is_free and key.id in self._keys:  # it may have been revoked since
+                    self._keys[key.id] = replace(key, last_used_at=now)
+                    self._store.note(self._keys[key.id])
         return key
+
+    def is_live(self, identifier: str) -> bool:
+        """Whether a key is neither revoked nor over."""
+        key = self._keys.get(identifier)
+        return key is not None and (key.expires_at is None or self._clock() < key.expires_at)
 
     def of(self, user: str) -> list[Key]:
         """The keys of a user that are not revoked, by id."""
@@ -72,3 +78,12 @@ class Keys:
     def _keep(self, key: Key) -> None:
         self._store.save(key)
         self._keys[key.id] = key
+
+
+def _moment(given: datetime, now: datetime) -> datetime:
+    """A moment to come, in UTC; a year beyond what a calendar has would be read back by nobody."""
+    if given.tzinfo is None or not now < given <= now + LONGEST:
+        raise BadParameter(
+            "`expires_at` is over, more than ten years away, or has no time zone", "name a moment in between"
+        )
+    return given.astimezone(UTC)

@@ -82,9 +82,10 @@ class Sessions:
         if session is None or self._is_over(session):
             raise Unauthenticated("the session is over", "sign in again")
         if self._clock() - session.used_at >= MINUTE:
-            with self._store.lock:
-                if session.id in self._live:
-                    self._keep(replace(session, used_at=self._clock()))
+            with self._store.if_free() as is_free:
+                if is_free and session.id in self._live:  # it may have ended since
+                    self._live[session.id] = replace(session, used_at=self._clock())
+                    self._store.note(self._live[session.id])
         return session
 
     def csrf_token(self, session: str) -> str:
@@ -93,24 +94,33 @@ class Sessions:
 
     def end(self, session: str, because: str) -> None:
         """End one sign-in: its cookie, its refresh token and its access tokens are worth nothing at once."""
-        with self._store.lock:
-            found = self._live.pop(session, None)
-            if found is not None:
-                self._by_cookie.pop(found.digest, None)
-                self._store.save(replace(found, ended_at=self._clock(), ended_because=because))
+        self._end([session], because)
 
     def end_of(self, user: str, because: str) -> None:
         """End every sign-in of a user."""
         with self._store.lock:
-            for session in [item for item in self._live.values() if item.user_name == user]:
-                self.end(session.id, because)
+            self._end([item.id for item in self._live.values() if item.user_name == user], because)
+
+    def is_live(self, session: str) -> bool:
+        """Whether a sign-in is live: what stays open for long asks again and again."""
+        found = self._live.get(session)
+        return found is not None and not self._is_over(found)
 
     def sweep(self) -> None:
         """End what is over, and forget what ended a refresh token's life ago."""
         with self._store.lock:
-            for session in [item for item in self._live.values() if self._is_over(item)]:
-                self.end(session.id, "it was over")
+            self._end([item.id for item in self._live.values() if self._is_over(item)], "it was over")
             self._store.delete(Session, "ended_at < ?", (self._clock() - REFRESH,))
+
+    def _end(self, sessions: list[str], because: str) -> None:
+        """End sign-ins: in memory first, so that they are worth nothing whatever becomes of the file."""
+        with self._store.lock:
+            ended = [self._live.pop(session) for session in sessions if session in self._live]
+            for session in ended:
+                self._by_cookie.pop(session.digest, None)
+            if ended:
+                now = self._clock()
+                self._store.save(*(replace(session, ended_at=now, ended_because=because) for session in ended))
 
     def _open(self, user: str, kind: str, digest: str, life: timedelta) -> Session:
         now = self._clock()

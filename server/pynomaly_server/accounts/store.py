@@ -1,9 +1,9 @@
 """The file of the accounts: one DuckDB instance of its own, one connection, one lock."""
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,7 +52,7 @@ class Store:
         with self.lock:
             self._con.close()
 
-    @contextmanager
+    @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing of what is saved inside; no other thread saves meanwhile."""
         with self.lock:
@@ -80,6 +80,21 @@ class Store:
         values = [_written(name, getattr(record, name)) for record in records for name in fields]
         with self.lock:
             self._con.execute(f"insert or replace into {_table(kind)} ({columns}) values {rows}", values)
+
+    @contextlib.contextmanager
+    def if_free(self) -> Iterator[bool]:
+        """Whether nobody else is writing: what a request only notes must not keep it waiting."""
+        is_free = self.lock.acquire(blocking=False)
+        try:
+            yield is_free
+        finally:
+            if is_free:
+                self.lock.release()
+
+    def note(self, record: msgspec.Struct) -> None:
+        """Write a record that nothing depends on: a full disk keeps nobody out."""
+        with contextlib.suppress(duckdb.Error):
+            self.save(record)
 
     def delete(self, kind: type[Record], where: str, values: tuple[object, ...] = ()) -> None:
         """Remove rows of a table."""

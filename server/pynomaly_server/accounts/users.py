@@ -66,17 +66,16 @@ class Users:
             before = self.get(name)
             after = replace(before, **changes)
             self._check_administrators(before, after)
-            kept = self._keep(after)
-            if after.disabled and not before.disabled:
+            if after.disabled:
                 self._sessions.end_of(after.name, "the user was disabled")
-            return kept
+            return self._keep(after)
 
     def set_password(self, name: str, password: str) -> User:
         """Give a user another password, as a digest, and end all sign-ins."""
         with self._store.lock:
-            user = self._keep(replace(self.get(name), password=password))
+            user = replace(self.get(name), password=password)
             self._sessions.end_of(user.name, "the password was changed")
-            return user
+            return self._keep(user)
 
     def renew_password(self, verified: User, password: str) -> User:
         """The same password with the costs of today, unless the user changed meanwhile."""
@@ -91,8 +90,8 @@ class Users:
             before = self.get(name)
             after = replace(before, deleted_at=self._clock(), password=None, disabled=True, settings={})
             self._check_administrators(before, after)
-            self._keep(after)
             self._sessions.end_of(before.name, "the user was removed")
+            self._keep(after)
 
     def has_administrator(self) -> bool:
         """Whether anybody can administer the server."""

@@ -10,6 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from pynomaly_server import keyset
 from pynomaly_server.accounts.accounts import signed_in_only
 from pynomaly_server.accounts.records import Key
+from pynomaly_server.api.users import DisplayName
 from pynomaly_server.errors import Forbidden
 from pynomaly_server.identity import Identity
 from pynomaly_server.permissions import Permission
@@ -41,9 +42,9 @@ class ApiKeyPage(msgspec.Struct):
 class NewKey(msgspec.Struct, forbid_unknown_fields=True):
     """A key to make; it ends after 90 days unless `expires_at` says otherwise, and never where that is null."""
 
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    name: DisplayName
     scopes: Annotated[list[str], msgspec.Meta(min_length=1, max_length=100)]
-    expires_at: datetime | None | msgspec.UnsetType = msgspec.UNSET
+    expires_at: datetime | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class MadeKey(ApiKey):
@@ -86,8 +87,8 @@ class ApiKeysController(Controller):
         self,
         identity: Caller,
         workspace: Place,
-        id: FromPath[str],
-        user: FromQuery[str | None] = None,  # noqa: A002
+        id: FromPath[str],  # noqa: A002
+        user: FromQuery[str | None] = None,
     ) -> None:
         """Revoke a key at once; a key may revoke itself, and who manages users may name another `user`."""
         owner = _owner(identity, workspace, user)

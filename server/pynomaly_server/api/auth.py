@@ -1,22 +1,29 @@
 """Signing in and out, and one's own account."""
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from functools import partial
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
+from anyio import CapacityLimiter, to_thread
 from litestar import Controller, Request, Response, get, patch, post, put
 from litestar.params import JSONBody
 
 from pynomaly_server import cookies
 from pynomaly_server.accounts import Accounts
 from pynomaly_server.accounts.accounts import signed_in_only
+from pynomaly_server.accounts.passwords import AT_ONCE, WAITING
 from pynomaly_server.accounts.records import User
 from pynomaly_server.accounts.sessions import Tokens
+from pynomaly_server.api.users import DisplayName
 from pynomaly_server.errors import RefreshReused, Unauthenticated
 from pynomaly_server.permissions import Permission
 from pynomaly_server.served import Caller, Place
 
 Asked = Request[Any, Any, Any]
+Done = TypeVar("Done")
+_THREADS = CapacityLimiter(AT_ONCE + WAITING + 8)  # more than may wait, so that who comes too late is told at once
 
 
 class SignIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -79,7 +86,7 @@ class Me(msgspec.Struct):
 class MyChanges(msgspec.Struct, forbid_unknown_fields=True):
     """What somebody changes of the own account; what is left out stays."""
 
-    display_name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] | msgspec.UnsetType = msgspec.UNSET
+    display_name: DisplayName | msgspec.UnsetType = msgspec.UNSET
     settings: Preferences | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -89,22 +96,22 @@ class AuthController(Controller):
     path = "/api/v1/auth"
     tags = ["accounts"]
 
-    @post("/sign-in", permission=Permission.PUBLIC, status_code=200, elsewhere=True, secret=True, sync_to_thread=True,
-          statuses=(401, 403))  # fmt: skip
-    def sign_in(self, request: Asked, workspace: Place, data: JSONBody[SignIn]) -> Response[Tokens | ConsoleSession]:
+    @post("/sign-in", permission=Permission.PUBLIC, status_code=200, elsewhere=True, secret=True, statuses=(401, 403))
+    async def sign_in(
+        self, request: Asked, workspace: Place, data: JSONBody[SignIn]
+    ) -> Response[Tokens | ConsoleSession]:
         """Sign in with a password, for an access token and a refresh token, or for a cookie."""
         known = workspace.accounts.users.find(data.user)
         audited(request, known.name if known is not None else None)
-        user = workspace.accounts.sign_in(data.user, data.password, address(request))
+        user = await costly(workspace.accounts.sign_in, data.user, data.password, address(request))
         return entered(request, workspace.accounts, user, data.session)
 
-    @post("/link", permission=Permission.PUBLIC, status_code=200, elsewhere=True, secret=True, sync_to_thread=True,
-          statuses=(401, 403))  # fmt: skip
-    def redeem_link(
+    @post("/link", permission=Permission.PUBLIC, status_code=200, elsewhere=True, secret=True, statuses=(401, 403))
+    async def redeem_link(
         self, request: Asked, workspace: Place, data: JSONBody[Redeem]
     ) -> Response[Tokens | ConsoleSession]:
         """Choose a password with a sign-in link, and sign in; the first link makes the first administrator."""
-        user = workspace.accounts.redeem(data.token, data.password, data.user)
+        user = await costly(workspace.accounts.redeem, data.token, data.password, data.user)
         audited(request, user.name)
         return entered(request, workspace.accounts, user, data.session)
 
@@ -150,15 +157,19 @@ class AuthController(Controller):
         user = workspace.accounts.users.change(identity.user, **changes)
         return msgspec.convert(user.settings, Preferences)
 
-    @put("/password", permission=Permission.SIGNED_IN, status_code=204, elsewhere=True, sync_to_thread=True,
-         statuses=(403,))  # fmt: skip
-    def change_password(
+    @put("/password", permission=Permission.SIGNED_IN, status_code=204, elsewhere=True, statuses=(403,))
+    async def change_password(
         self, request: Asked, identity: Caller, workspace: Place, data: JSONBody[NewPassword]
     ) -> Response[None]:
         """Set another password; every sign-in ends, this one too, and API keys stay."""
-        given = (data.current_password, data.new_password)
-        workspace.accounts.change_password(identity, *given, address(request))
+        given = (data.current_password, data.new_password, address(request))
+        await costly(workspace.accounts.change_password, identity, *given)
         return Response(None, status_code=204, cookies=[cookies.cookie(request.scope, None)])
+
+
+async def costly(work: Callable[..., Done], *given: Any) -> Done:
+    """Do what computes a digest of a password in a thread apart: guessing takes no thread from other requests."""
+    return await to_thread.run_sync(partial(work, *given), limiter=_THREADS)
 
 
 def entered(request: Asked, accounts: Accounts, user: User, wants_session: bool) -> Response[Tokens | ConsoleSession]:

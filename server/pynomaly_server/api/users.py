@@ -15,7 +15,9 @@ from pynomaly_server.identity import Identity
 from pynomaly_server.permissions import ROLES, Permission
 from pynomaly_server.served import Caller, Place
 
-DisplayName = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+# Neither what cannot be seen nor what turns the direction of a text round.
+_VISIBLE = r"^[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+$"
+DisplayName = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=_VISIBLE)]
 Limit = Annotated[int, QueryParameter(ge=1, le=1000)]
 
 

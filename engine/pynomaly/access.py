@@ -1,0 +1,188 @@
+"""Who sees what of the catalogue: a restricted user sees what is theirs and what is shared with them.
+
+Names inside strings are looked up by functions of DuckDB, in whatever thread runs the query. Each of them takes the
+user as its last argument, who is at work here while the function is (`by_user`); the engine's methods act for theirs.
+"""
+
+import contextlib
+import re
+import threading
+from collections.abc import Callable, Iterator
+from functools import cache, wraps
+from typing import Any, TypeVar
+
+import duckdb
+import pyarrow as pa
+
+from pynomaly.errors import AccessDenied, BadParameter, Conflict, InternalFailure
+from pynomaly.quoting import identifier, literal
+
+KINDS = ("dataset", "model", "detector")  # what can be shared
+_BARRIER = "limit 4611686018427387903"  # a filter of the caller, which may fail and tell, stays above it
+_ORDER = {"dataset": "number", "model": "version", "detector": "version", "pipeline": "version", "rules": "version"}
+_TABLES = {"dataset": "datasets", "model": "models", "detector": "detectors", "pipeline": "pipelines", "rules": "rules"}
+_BY_NAME = {
+    "datasets": "dataset",
+    "dataset_versions": "dataset",
+    "live_dataset_versions": "dataset",
+    "quarantine": "dataset",
+    "models": "model",
+    "model_stages": "model",
+    "detectors": "detector",
+    "pipelines": "pipeline",
+    "rules": "rules",
+}
+_BY_PERSON = {
+    "runs": "created_by",
+    "validations": "created_by",
+    "jobs": "created_by",
+    "queries": "created_by",
+    "audit": "who",
+}
+_BY_RUN = ("results", "labels")
+_FOR_ALL = ("settings", "migrations")
+_COLUMN = {"models": "name", "model_stages": "name", "results": "run_id", "labels": "run_id"}
+_at_work = threading.local()
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@contextlib.contextmanager
+def acting(user: str | None) -> Iterator[None]:
+    """A block in which this thread looks names up for a user; None sees everything."""
+    before = getattr(_at_work, "users", ())
+    _at_work.users = (*before, user)
+    try:
+        yield
+    finally:
+        _at_work.users = before
+
+
+def user() -> str | None:
+    """For whom this thread looks names up; None for somebody who sees everything."""
+    users: tuple[str | None, ...] = getattr(_at_work, "users", ())
+    if not users:  # whoever forgets to say is refused
+        raise InternalFailure("a name is looked up for nobody", "report it with the statement")
+    return users[-1]
+
+
+@contextlib.contextmanager
+def vouching() -> Iterator[None]:
+    """A block in which this thread reads files that the caller, and not the user, has named."""
+    before, _at_work.is_vouched = is_vouched(), True
+    try:
+        yield
+    finally:
+        _at_work.is_vouched = before
+
+
+def is_vouched() -> bool:
+    """Whether this thread is in such a block."""
+    return getattr(_at_work, "is_vouched", False)
+
+
+def by_user(function: Function) -> Function:
+    """A function of a macro whose last argument is the user for whom it looks names up."""
+
+    @wraps(function)
+    def call(self: object, *args: pa.Array) -> pa.Array:
+        with acting(args[-1][0].as_py()):
+            return function(self, *args[:-1])
+
+    call.is_by_user = True  # type: ignore[attr-defined]
+    return call  # type: ignore[return-value]
+
+
+def refuse_restricted(what: str) -> None:
+    """Raise AccessDenied unless the user at work sees everything."""
+    if user() is not None:
+        raise AccessDenied(what, "ask an administrator")
+
+
+def visible(table: str, barrier: bool = False, value: str | None = None) -> str:
+    """A table or view of the catalogue as it stands in FROM, with the rows that the user at work sees.
+
+    With `barrier` no condition of the query is looked at before; `value` chooses a model or a run already below it.
+    """
+    who = user()
+    if who is None:
+        return f"pynomaly.{table}"
+    if table == "lineage":
+        rows = re.sub(r"pynomaly\.(\w+)", lambda found: f"{visible(found[1])} as {found[1]}", _lineage())
+    else:
+        chosen = f" and {_COLUMN[table]} = {literal(value)}" if value is not None else ""
+        rows = f"select * from pynomaly.{table} where {_condition(table, who)}{chosen}"
+    return f"({rows} {_BARRIER})" if barrier else f"({rows})"
+
+
+def _condition(table: str, who: str) -> str:
+    if table in _FOR_ALL:
+        return "true"
+    if table in _BY_NAME:
+        return f"name in ({_names(_BY_NAME[table], who)})"
+    if table in _BY_RUN:
+        return f"run_id in (select id from pynomaly.runs where created_by = {literal(who)})"
+    if table in _BY_PERSON:
+        return f"{_BY_PERSON[table]} = {literal(who)}"
+    if table == "shares":
+        return f"created_by = {literal(who)} or grantee in ({literal(who)}, '*')"
+    return "false"
+
+
+def _owners(kind: str) -> str:
+    """The SELECT of the names of a kind with their owners: a name is whose first row has it, even when it is gone."""
+    return f"select name, arg_min(created_by, {_ORDER[kind]}) as owner from pynomaly.{_TABLES[kind]} group by name"
+
+
+def _names(kind: str, who: str) -> str:
+    """The SELECT of the names of a kind that a user sees."""
+    own = f"select name from ({_owners(kind)}) where owner = {literal(who)}"
+    if kind not in KINDS:
+        return own
+    return (
+        f"{own} union all select name from pynomaly.shares where kind = {literal(kind)} "
+        f"and grantee in ({literal(who)}, '*') group by name, grantee having not arg_max(revoked, number)"
+    )
+
+
+@cache
+def _lineage() -> str:
+    """The SELECT of the view of lineage."""
+    from pynomaly.catalog.migrations import tables
+
+    return tables()["lineage"].partition(" AS ")[2].rstrip("; \n")
+
+
+def owner(con: duckdb.DuckDBPyConnection, kind: str, name: str) -> str | None:
+    """Who has the name of a dataset, model, detector, pipeline or set of rules; None for a free one."""
+    rows = con.execute(f"select owner from ({_owners(kind)}) where name = ?", [name]).fetchall()
+    return str(rows[0][0]) if rows else None
+
+
+def is_visible(con: duckdb.DuckDBPyConnection, kind: str, name: str) -> bool:
+    """Whether the user at work sees what has a name."""
+    who = user()
+    names = _owners(kind) if who is None else _names(kind, who)
+    return con.execute(f"select 1 from ({names}) where name = ?", [name]).fetchall() != []
+
+
+def check_owned(con: duckdb.DuckDBPyConnection, kind: str, name: object) -> None:
+    """Refuse the user at work a change under a name that is somebody else's: Conflict where they do not see it."""
+    who = user()
+    if who is None or not isinstance(name, str) or (found := owner(con, kind, name)) in (None, who):
+        return
+    if is_visible(con, kind, name):
+        raise AccessDenied(f"{kind} `{name}` belongs to {found}", "keep yours under another name")
+    raise Conflict(f"the name `{name}` is taken", "choose another one")
+
+
+def check_kind(kind: object) -> str:
+    """The kind itself; BadParameter for what cannot be shared."""
+    if kind not in KINDS:
+        raise BadParameter(f"{kind!r} cannot be shared", f"give one of {', '.join(f'`{name}`' for name in KINDS)}")
+    return str(kind)
+
+
+def qualified(*parts: str) -> str:
+    """The quoted name of a table in its database and schema."""
+    return ".".join(map(identifier, parts))
