@@ -50,7 +50,7 @@ class Detecting:
     _watched: Callable[..., AbstractContextManager[object]]
     check_owned: Callable[[str, object], None]
 
-    def detect(self, source: object, save: bool = False, run_id: str | None = None, **options: Any) -> Result:
+    def detect(self, source: object, save: bool = False, run_id: Any = None, **options: Any) -> Result:
         """Detect anomalies in a source and return the scored rows with the verdict.
 
         `source` is a table, view, frame variable or file by name, or a frame, 2-D array or list of records by

@@ -113,6 +113,11 @@ class Jobs:
         work = self._works.get(job)
         return work.live() if work is not None else None
 
+    def counts(self) -> dict[str, int]:
+        """How many jobs wait and run."""
+        with self._changed:
+            return {"queued": len(self._waiting), "running": self._waiting.running.total()}
+
     async def wait(self, job: str, seconds: float) -> bool:
         """Whether a job ends within so many seconds."""
         until = time.monotonic() + seconds
