@@ -27,15 +27,21 @@ _ALWAYS = (
     (b"x-frame-options", b"DENY"),
     (b"content-security-policy", POLICY.encode()),
     (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),  # holds for what is embedded; CORS opens reading by script
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 )
-_TLS = (b"strict-transport-security", b"max-age=31536000")
+_UNDER_TLS = (*_ALWAYS, (b"strict-transport-security", b"max-age=31536000"))
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _ANY_ADDRESS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104
 _ASKED = b"GET, POST, PUT, PATCH, DELETE"
 _SENT = b"Authorization, Content-Type, Accept, Idempotency-Key, If-Match, If-None-Match, Prefer, X-Request-Id"
 _READABLE = b"Location, Link, ETag, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id, Content-Disposition"
+_FOR_OTHERS = (
+    (b"access-control-expose-headers", _READABLE),
+    (b"access-control-allow-methods", _ASKED),
+    (b"access-control-allow-headers", _SENT),
+    (b"access-control-max-age", b"600"),
+)
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OURS = frozenset({b"same-origin", b"none"})
 _PEEKED = 65_536  # bytes of a form that are looked through for the token
@@ -90,23 +96,20 @@ class Secured:
         return bool(self._origins) and sent.get(b"origin", b"").lower() in self._origins
 
     def _with_headers(self, scope: Any, sent: dict[bytes, bytes], send: Send) -> Send:
-        added = [*_ALWAYS, *([_TLS] if scope["scheme"] in ("https", "wss") else [])]
-        if self._origins:
-            added.append((b"vary", b"Origin"))
+        added = _UNDER_TLS if scope["scheme"] in ("https", "wss") else _ALWAYS
         if self._allows(sent):
-            added += [(b"access-control-allow-origin", sent[b"origin"]), (b"access-control-expose-headers", _READABLE)]
-            added += [(b"access-control-allow-methods", _ASKED), (b"access-control-allow-headers", _SENT)]
-            added += [(b"access-control-max-age", b"600"), (b"cross-origin-resource-policy", b"cross-origin")]
+            added = (*_FOR_OTHERS, (b"access-control-allow-origin", sent[b"origin"]), *added)
         is_private = b"authorization" in sent or b"cookie" in sent or scope["path"].startswith("/api/")
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = list(message["headers"])
                 there = {name.lower() for name, _ in headers}
-                headers += [pair for pair in dict(added).items() if pair[0] not in there or pair[0] == b"vary"]
+                headers += [pair for pair in added if pair[0] not in there]
+                if self._origins:
+                    headers.append((b"vary", b"Origin"))
                 if is_private and b"cache-control" not in there:
-                    kept = b"private, no-cache" if b"etag" in there else b"no-store"
-                    headers.append((b"cache-control", kept))
+                    headers.append((b"cache-control", b"private, no-cache" if b"etag" in there else b"no-store"))
                 message["headers"] = headers
             await send(message)
 

@@ -75,8 +75,10 @@ def test_training_and_its_end_are_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["compare", "evaluate", "validate", "profile", "score", "replay"])
 def test_every_other_kind(tmp_path: Path, kind: str) -> None:
     with working(tmp_path, PARTS) as place:
-        place.engine.train("watch", "parts", algorithm="mad")
-        run = place.engine.detect("parts", key="part", save=True).run_id
+        his = place.engine.cursor()
+        his.act_as("bob", sees_all=False)
+        his.train("watch", "parts", algorithm="mad")
+        run = his.detect("parts", key="part", save=True).run_id
         place.engine.execute("create table judged as select *, part = 400 as odd from detect_anomalies('parts')")
         requests: dict[str, dict[str, Any]] = {
             "compare": {"source": "parts", "algorithms": ["mad", "iqr"]},
