@@ -84,11 +84,10 @@ class Macros:
         return is_unknown and len(self._there) < len(library().text)
 
     def _create(self, files: set[Path]) -> None:
-        """Create the macros of files, without a look at the catalogue: DuckDB binds them again where they are used.
-
-        What would fail here would abort the transaction that is open, and whoever calls what reads it is told there.
-        """
-        with self._blindly():
-            for path in sorted(files):
+        for path in sorted(files):
+            try:
                 self._con.execute(library().text[path])
-                self._there.add(path)
+            except (duckdb.BinderException, duckdb.CatalogException, duckdb.InvalidInputException):
+                with self._blindly():  # the catalogue lacks a part: whoever calls what reads it is told
+                    self._con.execute(library().text[path])
+            self._there.add(path)

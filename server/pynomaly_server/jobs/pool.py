@@ -108,15 +108,16 @@ class Jobs:
             raise UnknownJob(f"there is no job `{job}`", "GET /api/v1/jobs lists yours")
         return found
 
+    def counts(self) -> dict[str, int]:
+        """How many jobs wait and run."""
+        with self._changed:
+            n_waiting = len(self._waiting)
+            return {"queued": n_waiting, "running": len(self._works) - n_waiting}
+
     def live(self, job: str) -> Live | None:
         """How far a job is; None where it does not run."""
         work = self._works.get(job)
         return work.live() if work is not None else None
-
-    def counts(self) -> dict[str, int]:
-        """How many jobs wait and run."""
-        with self._changed:
-            return {"queued": len(self._waiting), "running": self._waiting.running.total()}
 
     async def wait(self, job: str, seconds: float) -> bool:
         """Whether a job ends within so many seconds."""
