@@ -41,6 +41,7 @@ class Detecting:
     expanded: Callable[[dict[str, Any]], dict[str, Any]]
     pinned_pipeline: Callable[[str], str]
     _guard: Callable[..., Any]
+    _ask: Callable[..., Any]
     _copied: Callable[..., Any]
     _kept: Callable[[str], ModelRow]
     _relate: Callable[[pa.Table], duckdb.DuckDBPyRelation]
@@ -49,7 +50,7 @@ class Detecting:
     _watched: Callable[..., AbstractContextManager[object]]
     check_owned: Callable[[str, object], None]
 
-    def detect(self, source: object, save: bool = False, run_id: str | None = None, **options: Any) -> Result:
+    def detect(self, source: object, save: bool = False, run_id: Any = None, **options: Any) -> Result:
         """Detect anomalies in a source and return the scored rows with the verdict.
 
         `source` is a table, view, frame variable or file by name, or a frame, 2-D array or list of records by
@@ -145,7 +146,10 @@ class Detecting:
         name = f"_rows_{id(table)}"  # on this connection alone: nothing else reads it
         self._guard(lambda: self._con.register(name, table))
         try:
-            found = self.sql(f"select {call(name)} as scored from {name}").arrow().column(0).combine_chunks()
+            statement = f"select {call(name)} as scored from {name}"
+            with self._watched(lambda: statement):
+                rows = self._ask(statement, lambda: self._con.sql(statement).to_arrow_table())
+            found = rows.column(0).combine_chunks()
         finally:
             with contextlib.suppress(duckdb.Error):
                 self._con.unregister(name)

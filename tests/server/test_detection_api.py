@@ -87,7 +87,8 @@ def test_a_batch_is_a_job_each(team: Team) -> None:
     assert {item["id"] for item in listed} == {item["id"] for item in told["items"]}
     assert {item["batch"] for item in listed} == {told["batch"]}
     assert team.cleo.get(answer.headers["location"]).json()["items"] == []
-    for wrong in ([], "parts", None):
+    wrongs: list[Any] = [[], "parts", None]
+    for wrong in wrongs:
         assert team.ben.post("/api/v1/detection/batch", json={"datasets": wrong}).status_code == 422
     assert team.ben.post("/api/v1/detection/batch", json={"datasets": ["parts", 1]}).status_code == 422
 

@@ -107,7 +107,7 @@ def test_one_row_is_answered_as_one(team: Team) -> None:
 @pytest.mark.parametrize("form", ["json", "columns", "ndjson", "csv", "arrow", "parquet"])
 def test_rows_of_every_form_score_alike(team: Team, form: str) -> None:
     table = team.workspace.engine.sql("from parts limit 50").arrow()
-    expected = team.workspace.engine.score_rows(table, "watch")["anomaly_score"].to_pylist()  # type: ignore[call-overload]
+    expected = team.workspace.engine.score_rows(table, "watch")["anomaly_score"].to_pylist()
     rows = [{**row, "made_at": row["made_at"].isoformat()} for row in table.to_pylist()]
     sink = io.BytesIO()
     if form == "arrow":

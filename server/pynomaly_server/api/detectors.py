@@ -49,7 +49,7 @@ class DetectorsController(Controller):
             raise Conflict(f"there is a detector `{name}`", "PUT its next version, or take another name")
         return _defined(db, name, options, 201)
 
-    @get("/{name:str}", permission=Permission.READ, cached=True, sync_to_thread=True)
+    @get("/{name:str}", permission=Permission.READ, sync_to_thread=True)
     def get_detector(self, db: Db, name: FromPath[str]) -> Response[Detector]:
         """One detector; its ETag is what a change must name."""
         return _answer(_found(db, name))

@@ -178,12 +178,14 @@ class ModelsController(Controller):
         body=schemas.posted_rows,
         status_code=200,
         statuses=(406,),
+        changes_nothing=True,
         sync_to_thread=True,
     )
     def score_rows(
         self,
         request: Request[Any, Any, Any],
-        db: Db,
+        workspace: Place,
+        identity: Caller,
         name: FromPath[str],
         body: RawBody,
         version: Version = None,
@@ -197,12 +199,9 @@ class ModelsController(Controller):
         sent = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
         row = _row(body) if sent == JSON else None
         if row is not None and formats.wanted(request).name == "json":
-            scored = db.score_rows(row, name, version, explain)
-            ROWS_SCORED.inc()
-            return Response(_encoded(scored), media_type=JSON)
-        table = bodies.read_body(sent, body)
-        scored = db.score_rows(table, name, version, explain)
-        ROWS_SCORED.inc(table.num_rows)
+            scored = _scored(workspace, identity, row, name, version, explain)
+            return Response(_ENCODER.encode(scored), media_type=JSON)
+        scored = _scored(workspace, identity, bodies.read_body(sent, body), name, version, explain)
         return formats.respond(request, scored, f"{name}-scores")
 
 
@@ -220,8 +219,12 @@ def _row(body: bytes) -> dict[str, Any] | None:
         return None  # columns, nested values, no JSON: told by who reads every form
 
 
-def _encoded(scored: dict[str, Any]) -> bytes:
-    return _ENCODER.encode(scored)
+def _scored(workspace: Workspace, identity: Identity, given: Any, name: str, version: int | None, explain: int) -> Any:
+    """The rows with their scores; the cursor is taken here, since a dependency would cost two more threads."""
+    with workspace.acting(identity) as db:
+        scored = db.score_rows(given, name, version, explain)
+    ROWS_SCORED.inc(1 if isinstance(given, dict) else given.num_rows)
+    return scored
 
 
 def _version(db: Engine, name: str, version: int | None) -> dict[str, Any]:
