@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from pynomaly.errors import AccessDenied, BadParameter, Conflict, InternalFailure
+from pynomaly.paths import migration_files
 from pynomaly.quoting import identifier, literal
 
 KINDS = ("dataset", "model", "detector")  # what can be shared
@@ -42,6 +43,7 @@ _BY_PERSON = {
 _BY_RUN = ("results", "labels")
 _FOR_ALL = ("settings", "migrations")
 _COLUMN = {"models": "name", "model_stages": "name", "results": "run_id", "labels": "run_id"}
+_VIEW = re.compile(r"create (?:or replace )?view pynomaly\.lineage as\n(.*?);", re.DOTALL)
 _at_work = threading.local()
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -148,9 +150,8 @@ def _names(kind: str, who: str) -> str:
 @cache
 def _lineage() -> str:
     """The SELECT of the view of lineage."""
-    from pynomaly.catalog.migrations import tables
-
-    return tables()["lineage"].partition(" AS ")[2].rstrip("; \n")
+    texts: Iterator[str] = (path.read_text(encoding="utf-8") for path in migration_files())
+    return str([select for text in texts for select in _VIEW.findall(text)][-1])
 
 
 def owner(con: duckdb.DuckDBPyConnection, kind: str, name: str) -> str | None:
