@@ -641,3 +641,14 @@ def test_the_user_is_put_back_after_a_block() -> None:
         with access.acting(None):
             assert access.user() is None
         assert access.user() == "a"
+
+
+@pytest.mark.parametrize("sees_all", [True, False])
+def test_every_macro_binds_for_everybody(tmp_path: Path, sees_all: bool) -> None:
+    with pynomaly.connect(tmp_path / "w.duckdb", confined=True) as engine:
+        cursor = engine.cursor()
+        cursor.act_as("ben", sees_all)
+        cursor.execute("begin")
+        for sql in library().text.values():  # where one fails to bind, the transaction is lost
+            cursor._con.execute(sql)
+        cursor.execute("rollback")

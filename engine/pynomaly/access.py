@@ -116,38 +116,41 @@ def visible(table: str, barrier: bool = False, value: str | None = None) -> str:
     if table == "lineage":
         rows = re.sub(r"pynomaly\.(\w+)", lambda found: f"{visible(found[1])} as {found[1]}", _lineage())
     else:
-        chosen = f" and {_COLUMN[table]} = {literal(value)}" if value is not None else ""
-        rows = f"select * from pynomaly.{table} where {_condition(table, who)}{chosen}"
+        chosen = f" and seen.{_COLUMN[table]} = {literal(value)}" if value is not None else ""
+        rows = f"select * from pynomaly.{table} as seen where {_condition(table, who)}{chosen}"
     return f"({rows} {_BARRIER})" if barrier else f"({rows})"
 
 
 def _condition(table: str, who: str) -> str:
+    """Which rows of a table, called `seen`, a user sees; every column is qualified, as macros have parameters."""
     if table in _FOR_ALL:
         return "true"
     if table in _BY_NAME:
-        return f"name in ({_names(_BY_NAME[table], who)})"
+        return f"seen.name in ({_names(_BY_NAME[table], who)})"
     if table in _BY_RUN:
-        return f"run_id in (select id from pynomaly.runs where created_by = {literal(who)})"
+        return f"seen.run_id in (select made.id from pynomaly.runs as made where made.created_by = {literal(who)})"
     if table in _BY_PERSON:
-        return f"{_BY_PERSON[table]} = {literal(who)}"
+        return f"seen.{_BY_PERSON[table]} = {literal(who)}"
     if table == "shares":
-        return f"created_by = {literal(who)} or grantee in ({literal(who)}, '*')"
+        return f"(seen.created_by = {literal(who)} or seen.grantee in ({literal(who)}, '*'))"
     return "false"
 
 
 def _owners(kind: str) -> str:
     """The SELECT of the names of a kind with their owners: a name is whose first row has it, even when it is gone."""
-    return f"select name, arg_min(created_by, {_ORDER[kind]}) as owner from pynomaly.{_TABLES[kind]} group by name"
+    first = f"arg_min(held.created_by, held.{_ORDER[kind]})"
+    return f"select held.name, {first} as owner from pynomaly.{_TABLES[kind]} as held group by held.name"
 
 
 def _names(kind: str, who: str) -> str:
     """The SELECT of the names of a kind that a user sees."""
-    own = f"select name from ({_owners(kind)}) where owner = {literal(who)}"
+    own = f"select owned.name from ({_owners(kind)}) as owned where owned.owner = {literal(who)}"
     if kind not in KINDS:
         return own
     return (
-        f"{own} union all select name from pynomaly.shares where kind = {literal(kind)} "
-        f"and grantee in ({literal(who)}, '*') group by name, grantee having not arg_max(revoked, number)"
+        f"{own} union all select given.name from pynomaly.shares as given where given.kind = {literal(kind)} "
+        f"and given.grantee in ({literal(who)}, '*') group by given.name, given.grantee "
+        "having not arg_max(given.revoked, given.number)"
     )
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pynomaly import arrays
 from pynomaly.algorithm import Flags, Floats
+from pynomaly.errors import UnknownColumn
 
 Ints = NDArray[np.int64]
 
@@ -186,6 +187,19 @@ def _moment_words(array: pa.Array) -> list[str | None]:
     seconds, micros, gaps = moments(array)
     texts = [moment_text(s, m) for s, m in zip(seconds.tolist(), micros.tolist(), strict=True)]
     return [None if gap else text for gap, text in zip(gaps, texts, strict=True)]
+
+
+def as_moments(texts: pa.Array, name: str) -> pa.Array:
+    """Times written as ISO 8601, with an offset or without one; UnknownColumn where a text is none."""
+    for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC")):
+        try:
+            return _texts(texts).cast(kind)
+        except pa.ArrowInvalid:
+            continue
+    raise UnknownColumn(
+        f"column `{name}` has a text that is no time, and was a time when the model was fitted",
+        "write times as 2026-11-21T09:30:00Z, all of them with an offset or none",
+    )
 
 
 def number_text(value: float) -> str:

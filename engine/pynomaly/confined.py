@@ -4,10 +4,10 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import msgspec
 import pyarrow as pa
 
 from pynomaly import confinement, snapshots, writing
@@ -32,7 +32,6 @@ class Confined:
     _macros: "Macros"
     _guard: Callable[..., Any]
     _interrupt: Callable[[], None]
-    _watched: Callable[..., AbstractContextManager[Any]]
 
     def checked(self, sql: str, may_write: bool = False) -> Checked:
         """One SELECT as it may run for the user of this engine; AccessDenied where it may not.
@@ -60,19 +59,41 @@ class Confined:
         """
         if type(limit) is not int or limit < 0 or not seconds > 0:
             raise BadParameter(f"`limit` is {limit!r} and `seconds` {seconds!r}", "give numbers above 0")
-        with self._asked_in(request_id), self._watched(lambda: sql):
+        with self.asking(sql, request_id) as query:
             may_run = self.checked(sql)
             if self._guard(lambda: is_in_transaction(self._con)):
                 raise BadParameter("a transaction is open", "end it first")
             self._guard(lambda: self._macros.provide(sql))
             with self._ends_after(seconds):
-                try:
-                    return self._found(may_run.sql, limit)
-                except PynomalyError as error:
-                    if not self._macros.lacks(error):  # which a view may name
-                        raise
-                self._guard(self._macros.provide_all)
-                return self._found(may_run.sql, limit)
+                found = self._found_with_macros(may_run.sql, limit)
+            return msgspec.structs.replace(found, query=query)
+
+    @contextlib.contextmanager
+    def asking(self, sql: str, request_id: str | None = None) -> Iterator[str | None]:
+        """A block whose statement the log keeps, under the id that is given; None where there is no log."""
+        log = self._session.asked or self._session.log
+        with self._asked_in(request_id):
+            if log is None:
+                yield None
+                return
+            with log.watching(self._con.execute, lambda: sql) as statement:
+                yield None if statement is None else statement.id
+
+    def write_log(self) -> None:
+        """Write the statements that wait to be logged."""
+        for log in (self._session.asked, self._session.log):
+            if log is not None:
+                log.flush()
+
+    def _found_with_macros(self, sql: str, limit: int) -> Found:
+        """What a statement finds, with every macro where a view that it names needs more than were there."""
+        try:
+            return self._found(sql, limit)
+        except PynomalyError as error:
+            if not self._macros.lacks(error):
+                raise
+        self._guard(self._macros.provide_all)
+        return self._found(sql, limit)
 
     def _found(self, sql: str, limit: int) -> Found:
         started = time.perf_counter()

@@ -15,10 +15,10 @@ from pynomaly.calls import TRAINING_OPTIONS, call, compare_call, macro_call, sco
 from pynomaly.catalog.migrations import migrate
 from pynomaly.ctrl_c import held
 from pynomaly.errors import PynomalyError, ReadOnlyDatabase
-from pynomaly.quoting import literal
+from pynomaly.quoting import Name, literal
 from pynomaly.result import Comparison, ModelRow, Query, Result, Rows
 from pynomaly.runs import Run
-from pynomaly.source import PLACE, SNAPSHOT
+from pynomaly.source import PLACE, SNAPSHOT, refuse_result_columns
 from pynomaly.translate import translate
 from pynomaly.validating import named_rules
 
@@ -41,6 +41,7 @@ class Detecting:
     expanded: Callable[[dict[str, Any]], dict[str, Any]]
     pinned_pipeline: Callable[[str], str]
     _guard: Callable[..., Any]
+    _copied: Callable[..., Any]
     _kept: Callable[[str], ModelRow]
     _relate: Callable[[pa.Table], duckdb.DuckDBPyRelation]
     _as_name: Callable[[object], AbstractContextManager[str]]
@@ -48,16 +49,17 @@ class Detecting:
     _watched: Callable[..., AbstractContextManager[object]]
     check_owned: Callable[[str, object], None]
 
-    def detect(self, source: object, save: bool = False, **options: Any) -> Result:
+    def detect(self, source: object, save: bool = False, run_id: str | None = None, **options: Any) -> Result:
         """Detect anomalies in a source and return the scored rows with the verdict.
 
         `source` is a table, view, frame variable or file by name, or a frame, 2-D array or list of records by
         value. `save` keeps the scored rows and the model in the catalogue, and without a `key` a snapshot of the
-        source. `options` are the parameters of the macro `detect_anomalies`, and `detector` the name of stored ones
-        that the others go before. Raises a PynomalyError.
+        source. `run_id` is the id that the run shall have, a UUID that no run has yet. `options` are the parameters of
+        the macro `detect_anomalies`, and `detector` the name of stored ones that the others go before. Raises a
+        PynomalyError.
         """
         options = self.expanded(options)
-        run = Run("detect", frames.called(source), options, save)
+        run = Run("detect", frames.called(source), options, save, run_id)
         with self._as_name(source) as name, self.recorded(run):
             run.sql = f"select * from {call(run.source, **options)}"
             name = self._pinned(name, run)
@@ -98,14 +100,15 @@ class Detecting:
         explain: int = 0,
         key: str | Sequence[str] | None = None,
         save: bool = False,
+        run_id: str | None = None,
     ) -> Result:
         """Score a source with a trained model and return the rows with the verdict.
 
-        Without a version the champion scores, or the newest where none was promoted. `source` and `save` are as in
-        `detect`, `key` names the columns that identify a row. Raises a PynomalyError.
+        Without a version the champion scores, or the newest where none was promoted. `source`, `save` and `run_id` are
+        as in `detect`, `key` names the columns that identify a row. Raises a PynomalyError.
         """
         options: dict[str, Any] = {"version": version, "explain": explain}
-        run = Run("score", frames.called(source), {"model": model, "key": key, **options}, save)
+        run = Run("score", frames.called(source), {"model": model, "key": key, **options}, save, run_id)
 
         def statement(read: str) -> str:
             return f"from {score_call(read, model, **options)}"
@@ -117,6 +120,38 @@ class Detecting:
             run.model, run.sql = (model, options["version"]), statement(run.source)
             self._run(run, name, lambda read, _: statement(read))
         return Result(run.found, run.verdict, run.id, self._relate)
+
+    def score_rows(
+        self, rows: object, model: str, version: int | None = None, explain: int = 0
+    ) -> pa.Table | dict[str, Any]:
+        """Score rows given by value, each by itself and without a run: the rows with score, flag and reasons.
+
+        One row is a dictionary and comes back as one; several are data as in `detect`, and keep their order. A time may
+        be given as text (ISO 8601). Raises a PynomalyError.
+        """
+        given = {"version": version, "explain": explain}
+        if isinstance(rows, dict):
+            refuse_result_columns(rows)
+            call = macro_call("scored_row", tuple(given), (model, Name("$row")), given)
+            found = self.execute(f"select {call}", {"row": rows}).fetchall()[0][0]
+            return {**rows, **found}
+        table = frames.landed(rows)
+        table = table if isinstance(table, pa.Table) else pa.table(table)
+        refuse_result_columns(table.column_names)
+        return self._scored(table, lambda name: macro_call("scored_row", tuple(given), (model, Name(name)), given))
+
+    def _scored(self, table: pa.Table, call: Callable[[str], str]) -> pa.Table:
+        """A table with the fields of what a scalar macro gives for each of its rows."""
+        name = f"_rows_{id(table)}"  # on this connection alone: nothing else reads it
+        self._guard(lambda: self._con.register(name, table))
+        try:
+            found = self.sql(f"select {call(name)} as scored from {name}").arrow().column(0).combine_chunks()
+        finally:
+            with contextlib.suppress(duckdb.Error):
+                self._con.unregister(name)
+        for field, column in zip(found.type, found.flatten(), strict=True):
+            table = table.append_column(field, column)
+        return table
 
     def version_of(self, model: str, version: int | None = None) -> int:
         """The version of a model that scores: the one named, the champion, or the newest where none was promoted."""
@@ -130,7 +165,7 @@ class Detecting:
             name, key = f"{SNAPSHOT}{run.snapshot}", {"key": PLACE}
         elif run.save and not run.key:
             select = f"from {self._guard(lambda: self._session.relation(name))}"
-            run.snapshot = self._guard(lambda: snapshots.write(self._con, select, self._session.workspace))
+            run.snapshot = self._copied(lambda: snapshots.write(self._con, select, self._session.workspace))
             run.progress.snapshot = run.snapshot
             name, key = SNAPSHOT + run.snapshot, {"key": PLACE}
         run.rows = self.sql(f"{runs.keyed(run)} {statement(name, key)}").arrow()

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import re
+import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -72,8 +73,12 @@ def connect(
     folder = _folder(workspace)
     given = {"memory_limit": memory_limit, "threads": threads}
     config: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    # A log that a killed process left is replayed before DuckDB knows that it has its own functions built in: it would
+    # try to fetch them, and fail.
+    config |= {"python_scan_all_frames": True, "autoinstall_known_extensions": False}
     try:
-        con = duckdb.connect(str(path), read_only=read_only, config={**config, "python_scan_all_frames": True})
+        con = duckdb.connect(str(path), read_only=read_only, config=config)
+        con.execute("set autoinstall_known_extensions = true")
     except duckdb.Error as error:
         raise _connect_error(error, str(path)) from None
     try:
@@ -88,6 +93,8 @@ def connect(
     engine = Engine(con, session, owns=True)
     if not read_only and (is_on(con) if query_log is None else query_log):
         session.log = QueryLog(con)
+    if confined and not read_only:
+        session.asked = QueryLog(con)
     return engine
 
 
@@ -157,6 +164,8 @@ class Engine(Detecting, Commands, Confined):
         self._parent = parent
         self._progress: Progress | None = None
         self._user: str | None = None
+        self._is_copying = False
+        self._interrupting = threading.RLock()  # a signal may come while it is held
         session.cursors.add(self)
         self._stop = self._stoppable()
         self._macros = Macros(con, session.blindly)
@@ -183,7 +192,12 @@ class Engine(Detecting, Commands, Confined):
         with self._watched(lambda: sql):
             if self._aborted and _COMMIT.search(sql):
                 self._undo()
-            self._ask(sql, lambda: self._con.execute(sql, parameters))
+            try:
+                self._ask(sql, lambda: self._con.execute(sql, parameters))
+            except PynomalyError:
+                if _COMMIT.search(sql):  # a commit that fails undoes everything
+                    self._macros.forget()
+                raise
         if _ROLLBACK.search(sql):
             self._aborted = False
             self._macros.forget()
@@ -321,8 +335,18 @@ class Engine(Detecting, Commands, Confined):
         self._stop[0] = 1
         if self._progress is not None:
             self._progress.is_stopped = True
-        with contextlib.suppress(duckdb.Error):
-            self._con.interrupt()
+        with self._interrupting, contextlib.suppress(duckdb.Error):
+            if not self._is_copying:
+                self._con.interrupt()
+
+    def _copied(self, action: Callable[[], T]) -> T:
+        """Run a COPY, which an interrupt would not end but hang now and then; what comes after it is stopped."""
+        with self._interrupting:
+            self._is_copying = True
+        try:
+            return self._guard(action)
+        finally:
+            self._is_copying = False
 
     def _guard(self, action: Callable[[], T]) -> T:
         """Run an action of DuckDB and translate what it raises."""

@@ -1,5 +1,6 @@
 """The features of one column: how they are made from its values, and what is usual in them, in words."""
 
+from collections.abc import Iterable
 from functools import cached_property
 
 import msgspec
@@ -9,8 +10,10 @@ import pyarrow as pa
 from pynomaly.algorithm import Flags, Floats
 from pynomaly.columns import (
     Moments,
+    as_moments,
     clock_text,
     codes,
+    family,
     moment_text,
     moments,
     number_text,
@@ -178,3 +181,15 @@ def time_features(found: Moments, offset: int) -> dict[str, Floats]:
 
 def _percent(share: float) -> str:
     return f"{100.0 * share:.0f} %" if share >= 0.005 else "under 1 %"
+
+
+def timed(fitted: Iterable[Column], rows: pa.StructArray) -> pa.StructArray:
+    """Rows whose texts are times where the fitted columns were: JSON has no other way to tell them."""
+    meant = {column.name.lower() for column in fitted if column.kind == "time"}
+    places = [i for i, field in enumerate(rows.type) if field.name.lower() in meant and family(field.type) == "text"]
+    if not places:
+        return rows
+    columns = rows.flatten()
+    for place in places:
+        columns[place] = as_moments(columns[place], rows.type[place].name)
+    return pa.StructArray.from_arrays(columns, names=[field.name for field in rows.type])

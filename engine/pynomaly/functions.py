@@ -21,13 +21,14 @@ from pynomaly.encoding import LeftOut, fit_encoder
 from pynomaly.errors import BadParameter, KeyNotUnique, NoUsableColumn, TooFewRows
 from pynomaly.garbage import uncollected
 from pynomaly.options import MINIMUM_ROWS, Options
-from pynomaly.reasons import REASON, no_reasons, reasons
+from pynomaly.reasons import no_reasons, reasons
 from pynomaly.schema import (
     ALGORITHM,
     COMPARED,
     DESCRIPTION,
     FITTED,
     PARAMETER,
+    REASON,
     RULE,
 )
 from pynomaly.versions import Version

@@ -9,6 +9,7 @@ import logging
 import re
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -45,7 +46,7 @@ union select stored.name from pynomaly.models as stored where stored.run_id is n
 _INSERT = """
 insert into pynomaly.queries by name
 select
-    uuid() as id, unnest($sql::varchar[]) as sql, unnest($objects::varchar[][]) as objects,
+    unnest($id::uuid[]) as id, unnest($sql::varchar[]) as sql, unnest($objects::varchar[][]) as objects,
     unnest($seconds::double[]) as seconds, unnest($status::varchar[]) as status,
     unnest($error_code::varchar[]) as error_code, unnest($error::varchar[]) as error,
     now() - to_microseconds(unnest($age::bigint[])) as started_at, unnest($created_by::varchar[]) as created_by,
@@ -65,6 +66,7 @@ class Statement(msgspec.Struct):
     error_code: str | None = None
     error: str | None = None
     is_kept: bool = True
+    id: str = msgspec.field(default_factory=lambda: str(uuid.uuid4()))
 
     def end(self, error: BaseException | None = None) -> None:
         """Stop the clock; `error` is what ended the statement, if it did not succeed."""
@@ -155,7 +157,7 @@ class QueryLog:
         known = {str(row[0]).lower(): str(row[0]) for row in self._con.execute(_KNOWN).fetchall()}
         columns: dict[str, list[Any]] = {
             name: [getattr(statement, name) for statement in waiting]
-            for name in ("sql", "seconds", "status", "error_code", "error", "created_by", "request_id")
+            for name in ("id", "sql", "seconds", "status", "error_code", "error", "created_by", "request_id")
         }
         now = time.monotonic()
         columns["age"] = [int(1e6 * (now - statement.started)) for statement in waiting]

@@ -1,6 +1,12 @@
 """The one way that a name or a text from outside becomes SQL."""
 
 
+class Name(str):
+    """A name that stands in SQL as it is, beside values that are quoted: one that we made."""
+
+    __slots__ = ()
+
+
 def identifier(name: str) -> str:
     """A name as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
@@ -13,6 +19,8 @@ def literal(value: object) -> str:
             return "null"
         case bool():
             return "true" if value else "false"
+        case Name():
+            return str(value)
         case int():
             return str(value)
         case float():

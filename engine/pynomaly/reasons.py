@@ -10,13 +10,10 @@ import pyarrow as pa
 
 from pynomaly import arrays
 from pynomaly.algorithm import Floats
+from pynomaly.schema import REASON
 
 if TYPE_CHECKING:  # the model imports the kernels, which are slow to load
     from pynomaly.model import Model
-
-REASON = pa.struct(
-    [("feature", pa.string()), ("value", pa.string()), ("expected", pa.string()), ("contribution", pa.float64())]
-)
 
 
 def reasons(model: Model, rows: pa.StructArray, scores: Floats) -> pa.ListArray:

@@ -18,14 +18,15 @@ from pynomaly.catalog.runs import RunFunctions
 from pynomaly.catalog.upkeep import UpkeepFunctions
 from pynomaly.catalog.validations import ValidationFunctions
 from pynomaly.functions import Functions, Session
-from pynomaly.reasons import REASON
 from pynomaly.schema import (
     ALGORITHM,
     COMPARED,
     DESCRIPTION,
     FITTED,
     PARAMETER,
+    REASON,
     RULE,
+    SCORED,
     SETTING,
     TRAINED,
     WORKSPACE_FILE,
@@ -68,6 +69,7 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (catalog.checked_model, "varchar", False),
         (catalog.detector_sql, "varchar", False),
         (catalog.row_score, "double", True),
+        (catalog.scored_row, sql_type(SCORED), True),
         (catalog.load_model, sql_type(FITTED), True),
         (catalog.model_pipeline, "varchar", False),
         (catalog.scored_source, "varchar", False),
@@ -80,6 +82,7 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (datasets.loaded, "boolean", True),
         (datasets.address, "varchar", False),
         (datasets.dataset_name, "varchar", False),
+        (datasets.version_rows, "varchar", False),
         (datasets.version_changes, "varchar", False),
         (evaluations.judged_rows, "varchar", False),
         (evaluations.anomaly_label, "double", False),

@@ -34,6 +34,7 @@ class Found(msgspec.Struct, frozen=True):
     columns: list[tuple[str, str]]
     has_more: bool
     seconds: float
+    query: str | None = None  # its id in the log
 
     @property
     def n_rows(self) -> int:

@@ -29,9 +29,14 @@ class Run:
     """One detection or scoring, while it goes on and when it has ended; one without a kind is not recorded."""
 
     def __init__(
-        self, kind: str | None = None, source: str = "", asked: dict[str, Any] | None = None, save: bool = False
+        self,
+        kind: str | None = None,
+        source: str = "",
+        asked: dict[str, Any] | None = None,
+        save: bool = False,
+        id: str | None = None,  # noqa: A002 - what it is
     ) -> None:
-        self.id = str(uuid.uuid4())
+        self.id = id or str(uuid.uuid4())
         self.kind = kind
         self.source = source
         self.asked = msgspec.to_builtins(asked or {}, enc_hook=_plain)

@@ -4,6 +4,9 @@ import pyarrow as pa
 
 from pynomaly.quoting import identifier
 
+REASON = pa.struct(
+    [("feature", pa.string()), ("value", pa.string()), ("expected", pa.string()), ("contribution", pa.float64())]
+)
 FITTED = pa.struct([("model", pa.int64()), ("threshold", pa.float64())])
 DESCRIPTION = pa.struct(
     [("column", pa.string()), ("used", pa.bool_()), ("encoding", pa.string()), ("why", pa.string())]
@@ -49,6 +52,7 @@ RULE_ROW = pa.struct(
         ("severity", pa.string()),
     ]
 )
+SCORED = pa.struct([("anomaly_score", pa.float64()), ("is_anomaly", pa.bool_()), ("reasons", pa.list_(REASON))])
 MEANT_RULES = pa.struct([("name", pa.string()), ("version", pa.int64()), ("rules", pa.string())])
 COMPARED = pa.struct(
     [

@@ -43,7 +43,8 @@ class Session:
         self.read_only, beside = _place(con)
         self.records = records and beside is not None and not self.read_only  # every run, and not only the saved ones
         self.workspace = workspace or beside
-        self.log: QueryLog | None = None
+        self.log: QueryLog | None = None  # of every statement
+        self.asked: QueryLog | None = None  # of those that users of a server wrote
         self.id = uuid.uuid4().hex
         self.cache = ModelCache()
         self.runs: dict[str, Progress] = {}
@@ -188,8 +189,9 @@ class Session:
 
     def close(self) -> None:
         """Let go of the lookup connection and the models, once the log is written."""
-        if self.log is not None:
-            self.log.close()
+        for log in (self.log, self.asked):
+            if log is not None:
+                log.close()
         self.frames.clear()
         self.frame_users.clear()
         self.runs.clear()

@@ -151,7 +151,10 @@ def of_version(source: str, version: versions.Version, workspace: Path | None) -
 
 def numbered(snapshot: Path) -> str:
     """The rows of a snapshot with their numbers, as they stand in FROM."""
-    return f"(select *, file_row_number + 1 as {PLACE} from read_parquet({literal(str(snapshot))}))"
+    # DuckDB 2.0 fails, of a small file, where the number is filtered and the first rows by it are wanted: its filter for
+    # these takes the number for a column of the file, unless another one takes part in it.
+    number = "file_row_number + 1 + 0 * file_index"
+    return f"(select *, {number} as {PLACE} from read_parquet({literal(str(snapshot))}))"
 
 
 def is_relation(cursor: duckdb.DuckDBPyConnection, source: str) -> bool:
@@ -267,6 +270,13 @@ def _refuse_result_columns(columns: Iterable[str], is_snapshot: bool) -> None:
     taken = [known[name] for name in RESULT_COLUMNS if name in known]
     if taken:
         raise result_column_exists(taken)
+
+
+def refuse_result_columns(names: Iterable[str]) -> None:
+    """Raise ResultColumnExists for rows given by value that have a column of the result."""
+    taken = [name for name in names if name.lower() in RESULT_COLUMNS]
+    if taken:
+        raise ResultColumnExists(f"the rows have {', '.join(f'`{name}`' for name in taken)} already", "leave it out")
 
 
 def result_column_exists(taken: list[str]) -> PynomalyError:

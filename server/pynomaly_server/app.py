@@ -10,6 +10,7 @@ from typing import Any
 from litestar import Controller, Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins.jinja import JinjaTemplateEngine
@@ -24,9 +25,11 @@ from pynomaly_server.idempotency import Idempotency
 from pynomaly_server.permissions import Permission, permitted
 from pynomaly_server.places import web_folder
 from pynomaly_server.problems import answer
-from pynomaly_server.read_cache import ReadCache
+from pynomaly_server.rate_limits import Buckets, RateLimits
+from pynomaly_server.read_cache import Answers, ReadCache
 from pynomaly_server.recognition import Recognition
 from pynomaly_server.requests import RequestLog
+from pynomaly_server.security import SameSite, Secured
 from pynomaly_server.served import provide_db, provide_identity, provide_workspace
 from pynomaly_server.workspace import Workspace
 
@@ -39,7 +42,13 @@ def create_app(workspace: Workspace) -> Litestar:
         route_handlers=[*controllers(api), _static_files()],
         template_config=TemplateConfig(directory=web_folder() / "templates", engine=JinjaTemplateEngine),
         guards=[permitted],
-        middleware=[Recognition, Idempotency, ReadCache],
+        middleware=[  # made anew for every route: what they remember is given
+            Recognition,
+            DefineMiddleware(RateLimits, buckets=Buckets()),
+            SameSite,
+            DefineMiddleware(Idempotency, running=set()),
+            DefineMiddleware(ReadCache, answers=Answers()),
+        ],
         dependencies={
             "workspace": Provide(provide_workspace, sync_to_thread=False),
             "identity": Provide(provide_identity, sync_to_thread=False),
@@ -54,7 +63,7 @@ def create_app(workspace: Workspace) -> Litestar:
         pdb_on_exception=False,
         logging_config=None,
     )
-    app.asgi_handler = RequestLog(Audited(app.asgi_handler))
+    app.asgi_handler = RequestLog(Audited(Secured(app.asgi_handler, workspace.options.start)))
     return app
 
 

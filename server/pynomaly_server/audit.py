@@ -92,7 +92,7 @@ def _note(scope: Scope, status: int) -> None:
         template = str(cast("Any", scope).get("path_template") or "unknown")
         entry = (
             f"{scope['method']} {template}",  # type: ignore[typeddict-item]
-            scope["path"],
+            state.get("audit_object") or scope["path"],
             status,
             state.get("error_code"),
             request_id(),

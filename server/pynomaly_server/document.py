@@ -78,11 +78,12 @@ def document(app: Litestar) -> dict[str, Any]:
 def _made(app: Litestar) -> dict[str, Any]:
     made: dict[str, Any] = app.openapi_schema.to_schema()
     made.setdefault("components", {}).setdefault("schemas", {})["Problem"] = _PROBLEM
+    made["paths"] = {path: item for path, item in made["paths"].items() if not path.startswith(SCHEMA)}
     told = _permissions(app)
     for path, item in made["paths"].items():
         for method, operation in item.items():
             if isinstance(operation, dict) and (path, method) in told:
-                _complete(operation, path, method, told[path, method])
+                _complete(app, operation, path, method, told[path, method])
     return made
 
 
@@ -96,7 +97,7 @@ def _permissions(app: Litestar) -> dict[tuple[str, str], dict[str, Any]]:
     }
 
 
-def _complete(operation: dict[str, Any], path: str, method: str, opt: dict[str, Any]) -> None:
+def _complete(app: Litestar, operation: dict[str, Any], path: str, method: str, opt: dict[str, Any]) -> None:
     permission = Permission(opt["permission"])
     operation["x-permission"] = str(permission)
     if permission in _OPEN:
@@ -107,6 +108,8 @@ def _complete(operation: dict[str, Any], path: str, method: str, opt: dict[str, 
             "description": _WHY[status],
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
+    if (body := opt.get("body")) is not None:
+        operation["requestBody"] = body(app)
     for example in STORY:
         if (example.path, example.method.lower()) == (path, method):
             _exemplify(operation, example)

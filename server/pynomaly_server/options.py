@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -24,7 +24,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 
     database: str = "workspace.duckdb"
     host: str = "127.0.0.1"
-    port: int = 8808
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8808
     read_only: bool = False
     tls_cert: str | None = None
     tls_key: str | None = None
@@ -32,6 +32,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None = None
     allowed_hosts: list[str] = []
     allowed_origins: list[str] = []
+    trusted_proxies: list[str] = []
     log_level: str = "info"
     drain_seconds: float = 30.0
 
@@ -57,9 +58,13 @@ DESCRIPTIONS = {
     "threads": "Threads that queries may use",
     "allowed_hosts": "Names that requests may be addressed to, besides the address listened on",
     "allowed_origins": "Origins of other sites that may read answers in a browser",
+    "trusted_proxies": "Addresses of proxies that are believed whom a request comes from, and whether by TLS",
     "log_level": "Least level of the log: debug, info, warning or error",
     "drain_seconds": "Seconds that running jobs get when the server is stopped",
 }
+
+
+LISTS = ("allowed_hosts", "allowed_origins", "trusted_proxies")
 
 
 class Options:
@@ -106,7 +111,7 @@ class Options:
 def _of_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     names = {"PYNOMALY_DB": "database", **{f"PYNOMALY_{name.upper()}": name for name in (*DESCRIPTIONS, *SETTINGS)}}
     given = {name: environment[key] for key, name in names.items() if environment.get(key)}
-    lists = {name: value.split(",") for name, value in given.items() if name.startswith("allowed_")}
+    lists = {name: value.split(",") for name, value in given.items() if name in LISTS}
     return _known({**given, **lists}, "the environment")
 
 

@@ -45,8 +45,13 @@ _USER = _VIEWER | {
 ROLES: dict[str, frozenset[Permission]] = {"admin": frozenset(Permission), "user": _USER, "viewer": _VIEWER}
 
 
-def permitted(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Let a request through that holds the permission of its route; Unauthenticated or Forbidden otherwise."""
+async def permitted(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Let a request through that holds the permission of its route; Unauthenticated or Forbidden otherwise.
+
+    It is async so that no request waits for a thread here.
+    """
+    if connection.scope.get("method") == "OPTIONS":  # what a route can do is no secret, and its handler has no opt
+        return
     if connection.app.state.workspace.is_draining and connection.scope.get("method", "GET") not in _READS:
         raise Draining("the server is being stopped", "ask again in a few seconds")
     needed = Permission(handler.opt["permission"])
@@ -54,7 +59,10 @@ def permitted(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRoute
     if needed is Permission.PUBLIC:
         return
     if identity is None:
-        raise Unauthenticated("nobody is signed in", "send an access token or an API key: Authorization: Bearer ...")
+        refused: Unauthenticated | None = connection.scope["state"].get("unauthenticated")
+        raise refused or Unauthenticated(
+            "nobody is signed in", "send an access token or an API key: Authorization: Bearer ..."
+        )
     if not identity.may(needed):
         raise Forbidden(
             f"this needs the permission `{needed}`, which `{identity.user}` does not have with this credential",

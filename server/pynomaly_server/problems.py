@@ -73,6 +73,8 @@ def translated(error: Exception) -> PynomalyError:
         return error
     if isinstance(error, HTTPException):
         return _of_http(error)
+    if isinstance(error, RecursionError):
+        return errors.BadRequest("the body is nested too deeply", _MENDS[400])
     found = translate(error) if isinstance(error, duckdb.Error | MemoryError | OSError) else None
     if found is None or isinstance(found, InternalFailure):
         LOG.error("unexpected error", exc_info=error)

@@ -1,7 +1,10 @@
 """Middleware that answers reads from memory while nothing was written."""
 
+import asyncio
+import contextlib
 import hashlib
 from collections import OrderedDict
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import msgspec
@@ -9,7 +12,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from pynomaly_server.workspace import Workspace
 
-KEPT = 4_096  # answers
+MOST = 33_554_432  # bytes of all answers that are kept
 LARGEST = 262_144  # bytes of one
 _READS = frozenset({"GET", "HEAD"})
 
@@ -22,15 +25,54 @@ class Answer(msgspec.Struct):
     body: bytes = b""
 
 
+class Answers:
+    """The answers of all routes, by who asked for what; those longest not asked for go first."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[Any, ...], tuple[int, bytes, Answer]] = OrderedDict()
+        self._bytes = 0
+        self._turns: dict[tuple[Any, ...], tuple[asyncio.Lock, list[None]]] = {}
+
+    @contextlib.asynccontextmanager
+    async def turn(self, key: tuple[Any, ...]) -> AsyncIterator[None]:
+        """A block that one request for a key is in at a time."""
+        lock, here = self._turns.setdefault(key, (asyncio.Lock(), []))
+        here.append(None)
+        try:
+            async with lock:
+                yield
+        finally:
+            here.pop()
+            if not here:
+                self._turns.pop(key, None)
+
+    def find(self, key: tuple[Any, ...], generation: int) -> tuple[bytes, Answer] | None:
+        """The tag and the answer of a key, unless something was written since."""
+        found = self._kept.get(key)
+        if found is None or found[0] != generation:
+            return None
+        self._kept.move_to_end(key)
+        return found[1:]
+
+    def keep(self, key: tuple[Any, ...], generation: int, tag: bytes, answer: Answer) -> None:
+        """Keep an answer of a generation."""
+        before = self._kept.pop(key, None)
+        self._bytes += len(answer.body) - (len(before[2].body) if before else 0)
+        self._kept[key] = (generation, tag, answer)
+        while self._bytes > MOST:
+            _, (_, _, gone) = self._kept.popitem(last=False)
+            self._bytes -= len(gone.body)
+
+
 class ReadCache:
     """Answers a GET of a route that says `cached=True` from memory until anything is written.
 
     One process owns the database, so it knows of every write: each makes another generation of the workspace.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, answers: Answers) -> None:
         self._app = app
-        self._answers: OrderedDict[tuple[Any, ...], tuple[int, bytes, Answer]] = OrderedDict()
+        self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -45,7 +87,7 @@ class ReadCache:
         try:
             await self._app(scope, receive, send)
         finally:
-            if not opt.get("changes_nothing"):
+            if not (opt.get("changes_nothing") or opt.get("elsewhere")):  # accounts are in a file of their own
                 workspace.changed()
 
     async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,22 +95,20 @@ class ReadCache:
         sent = dict(scope["headers"])
         asked = sent.get(b"if-none-match", b"")
         key = (scope.get("user"), scope["method"], scope["path"], scope["query_string"], sent.get(b"accept"))
-        generation = workspace.generation
-        found = self._answers.get(key)
-        if found is None or found[0] != generation:
-            answer = await self._asked(scope, receive, send)
-            if answer is None:
-                return
-            found = (generation, b'"' + hashlib.sha256(answer.body).hexdigest()[:32].encode() + b'"', answer)
-            if answer.status != 200:
-                await _send(answer, answer.headers, send)
-                return
-            if workspace.generation == generation:
-                self._answers[key] = found
-                if len(self._answers) > KEPT:
-                    self._answers.popitem(last=False)
-        self._answers.move_to_end(key) if key in self._answers else None
-        _, tag, answer = found
+        async with self._answers.turn(key):  # who asks for the same at the same time waits for the first answer
+            generation = workspace.generation
+            found = self._answers.find(key, generation)
+            if found is None:
+                answer = await self._asked(scope, receive, send)
+                if answer is None:
+                    return
+                found = (b'"' + hashlib.sha256(answer.body).hexdigest()[:32].encode() + b'"', answer)
+                if answer.status == 200 and workspace.generation == generation:
+                    self._answers.keep(key, generation, *found)
+        if found[1].status != 200:
+            await _send(found[1], found[1].headers, send)
+            return
+        tag, answer = found
         headers = [*answer.headers, (b"etag", tag)]
         if tag in asked:
             bare = [(name, value) for name, value in headers if name not in (b"content-length", b"content-type")]
@@ -99,5 +139,5 @@ class ReadCache:
 
 
 async def _send(answer: Answer, headers: list[tuple[bytes, bytes]], send: Send) -> None:
-    await send({"type": "http.response.start", "status": answer.status or 304, "headers": headers})
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body, "more_body": False})

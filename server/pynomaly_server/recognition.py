@@ -4,6 +4,9 @@ from typing import Any, cast
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from pynomaly_server import cookies
+from pynomaly_server.errors import Unauthenticated
+from pynomaly_server.identity import Identity
 from pynomaly_server.permissions import Permission
 from pynomaly_server.workspace import Workspace
 
@@ -13,7 +16,8 @@ _HANDLED = frozenset({"http", "websocket"})
 class Recognition:
     """Puts the identity behind the credential of a request into its scope; None where it has no credential.
 
-    A public route is served whatever a credential is worth.
+    A public route is served whatever a credential is worth. A credential that is worth nothing is told by the guard,
+    after the limits have counted the attempt.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -28,9 +32,13 @@ class Recognition:
         await self._app(scope, receive, send)
 
     @staticmethod
-    def _identity(scope: Scope) -> Any:
+    def _identity(scope: Scope) -> Identity | None:
         workspace: Workspace = scope["litestar_app"].state.workspace
-        sent = {
-            name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"authorization", b"cookie")
-        }
-        return workspace.accounts.identify(sent.get(b"authorization"), sent.get(b"cookie"))
+        sent = [value for name, value in scope["headers"] if name == b"authorization"]
+        try:
+            if len(sent) > 1:
+                raise Unauthenticated("the header Authorization is there twice", "send one")
+            return workspace.accounts.identify(sent[0].decode("latin-1") if sent else None, cookies.value(scope))
+        except Unauthenticated as error:
+            cast("Any", scope)["state"]["unauthenticated"] = error
+            return None

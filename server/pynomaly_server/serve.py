@@ -1,12 +1,14 @@
 """Serves a workspace until it is told to stop."""
 
+import contextlib
 import ipaddress
+import signal
 import socket
 import ssl
 import sys
 import threading
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import uvicorn
@@ -20,6 +22,20 @@ from pynomaly_server.security import redacted
 from pynomaly_server.workspace import Workspace
 
 BACKLOG = 2_048  # connections that wait to be taken
+
+
+class Server(uvicorn.Server):
+    """Stops in order when it is told to, and that is no failure."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take the signals to stop for as long as the server runs."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def serve(flags: Mapping[str, Any], open_browser: bool = False) -> int:
@@ -37,7 +53,7 @@ def serve(flags: Mapping[str, Any], open_browser: bool = False) -> int:
         raise
     address = _address(start, listener)
     link = _first_link(workspace, address)
-    server = uvicorn.Server(_config(workspace, start))
+    server = Server(_config(workspace, start))
     print(f"serving {start.database} at {address}", file=sys.stderr)  # noqa: T201
     if link:
         print(f"make the first administrator here, once, within the hour: {link}", file=sys.stderr)  # noqa: T201
@@ -53,6 +69,8 @@ def _config(workspace: Workspace, start: Start) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=bool(start.trusted_proxies),  # else anybody on this machine could name any address
+        forwarded_allow_ips=start.trusted_proxies,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=int(start.drain_seconds) + 5,
         ssl_certfile=start.tls_cert,

@@ -17,6 +17,7 @@ from pynomaly_server.identity import Identity
 from pynomaly_server.jobs import Jobs
 from pynomaly_server.metrics import CURSORS
 from pynomaly_server.options import Options
+from pynomaly_server.permissions import ROLES, Permission
 
 ACCOUNTS = "auth.duckdb"
 IDLE_CURSORS = 16  # kept with their macros for the next request
@@ -44,7 +45,7 @@ class Workspace:
         self._lock = threading.Lock()
         self.read_settings()
         self.accounts = Accounts(self.folder / ACCOUNTS)
-        self.jobs = Jobs(self)
+        self.jobs = Jobs(self, self._sees_all)
 
     @contextlib.contextmanager
     def acting(self, identity: Identity | None) -> Iterator[Engine]:
@@ -97,6 +98,11 @@ class Workspace:
                 self.engine.execute("checkpoint").fetchall()
         self.engine.close()
         self.accounts.close()
+
+    def _sees_all(self, name: str) -> bool:
+        """Whether a user sees the rows of others, now."""
+        user = self.accounts.users.find(name)
+        return user is not None and not user.disabled and Permission.SEE_ALL in ROLES[user.role]
 
     def _taken(self) -> Engine:
         with self._lock:

@@ -1,5 +1,6 @@
 -- datasets(): the datasets of the database, one a row, with what their newest version holds.
 -- dataset_versions(dataset): the versions of one, the newest first.
+-- dataset_rows(dataset): the rows of a version, with their numbers from 1 in `_pynomaly_place`.
 -- diff_versions(a, b, key := ...): what differs between two versions, a row a change.
 --
 --   from datasets();
@@ -26,6 +27,9 @@ create or replace temp macro dataset_versions(dataset) as table
     from query(_catalog('live_dataset_versions', getvariable('pynomaly_user'))) as versions
     where versions.name = _dataset_name(dataset, getvariable('pynomaly_user'))
     order by versions.version desc;
+
+create or replace temp macro dataset_rows(dataset) as table
+    from query(_version_rows(dataset, getvariable('pynomaly_user')));
 
 create or replace temp macro diff_versions(a, b, key := null) as table
     from query(_version_changes(a, b, key, getvariable('pynomaly_user')));

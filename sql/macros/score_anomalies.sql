@@ -1,8 +1,10 @@
 -- score_anomalies(source, model, ...): every row of a source with the score that a trained model gives it.
 -- anomaly_score(model, row, ...): the score of one row, a struct with a field for each column that the model needs.
+-- scored_row(model, row, ...): its score, flag and reasons. In these two a time may be a text (ISO 8601).
 --
 --   select * from score_anomalies('payments', 'fraud') where is_anomaly;
 --   select anomaly_score('fraud', {'amount': 12.5, 'hour': 3});
+--   select scored_row('fraud', {'amount': 12.5, 'hour': 3}, explain := 2);
 --
 -- Without a version the champion scores, or the newest version where none was promoted. Rows stream: nothing is fitted,
 -- and every row counts as new.
@@ -33,4 +35,11 @@ create or replace temp macro score_anomalies(source, model, version := null, exp
 
 create or replace temp macro anomaly_score(model, "row", version := null) as (
     _row_score(model, version, "row", getvariable('pynomaly_cursor'), current_setting('threads'), getvariable('pynomaly_user'))
+);
+
+create or replace temp macro scored_row(model, "row", version := null, explain := 0) as (
+    _scored_row(
+        model, version, "row", explain, getvariable('pynomaly_cursor'), current_setting('threads'),
+        getvariable('pynomaly_user')
+    )
 );

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from litestar.testing import TestClient
 
+from pynomaly_server.accounts import Accounts
 from pynomaly_server.app import create_app
 from pynomaly_server.options import Options
 from pynomaly_server.workspace import Workspace
+from server.accounts_help import Clock, add, open_accounts
 from server.team import Team
 
 
@@ -28,3 +30,19 @@ def _running(folder: Path) -> Iterator[Team]:
     workspace = Workspace(Options({"database": str(folder / "workspace.duckdb")}, {}))
     with TestClient(create_app(workspace), base_url="http://127.0.0.1") as client:
         yield Team(client, workspace)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that a test moves."""
+    return Clock()
+
+
+@pytest.fixture
+def accounts(tmp_path: Path, clock: Clock) -> Iterator[Accounts]:
+    """Accounts of an administrator and a user, without a server."""
+    found = open_accounts(tmp_path / "files", clock)
+    add(found, "root", "admin")
+    add(found, "ann")
+    yield found
+    found.close()

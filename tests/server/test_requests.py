@@ -76,17 +76,24 @@ def test_a_setting_is_in_force_as_soon_as_it_changes(own_team: Team) -> None:
 def test_an_idempotency_key_stands_for_one_request(own_team: Team) -> None:
     team = own_team
     headers = {"Idempotency-Key": "one"}
-    body = {"name": "k", "scopes": ["read"]}
-    first = team.ada.post("/api/v1/api-keys", json=body, headers=headers)
-    again = team.ada.post("/api/v1/api-keys", json=body, headers=headers)
+    body = {"name": "dora", "role": "user"}
+    first = team.ada.post("/api/v1/users", json=body, headers=headers)
+    again = team.ada.post("/api/v1/users", json=body, headers=headers)
     assert (first.status_code, again.status_code, again.content) == (201, 201, first.content)
     assert again.headers["idempotency-replayed"] == "true"
-    other = team.ada.post("/api/v1/api-keys", json={**body, "name": "other"}, headers=headers)
+    other = team.ada.post("/api/v1/users", json={**body, "name": "emil"}, headers=headers)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
-    mine = team.ben.post("/api/v1/api-keys", json=body, headers=headers)
-    assert (mine.status_code, "idempotency-replayed" in mine.headers) == (201, False)
-    assert len(team.ada.get("/api/v1/api-keys").json()["items"]) == 1
-    assert team.ada.post("/api/v1/api-keys", json=body, headers={"Idempotency-Key": "x" * 300}).status_code == 400
+    without = team.ada.post("/api/v1/users", json=body)
+    assert without.status_code == 409
+    assert team.ada.post("/api/v1/users", json=body, headers={"Idempotency-Key": "x" * 300}).status_code == 400
+
+
+def test_an_answer_that_holds_a_secret_is_not_kept(own_team: Team) -> None:
+    team = own_team
+    body, headers = {"name": "k", "scopes": ["read"]}, {"Idempotency-Key": "one"}
+    keys = {team.ada.post("/api/v1/api-keys", json=body, headers=headers).json()["key"] for _ in range(2)}
+    assert len(keys) == 2
+    assert team.workspace.engine.execute("select count(*) from pynomaly.replies").fetchall() == [(0,)]
 
 
 def test_changes_and_refusals_are_in_the_audit(own_team: Team) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pynomaly import access, arrays, source, versions
+from pynomaly import access, arrays, snapshots, source, versions
 from pynomaly.errors import BadParameter, UnknownColumn, UnknownSource, did_you_mean
 from pynomaly.quoting import identifier, literal
 
@@ -40,6 +40,15 @@ class DatasetFunctions:
         with closing(self._session.lookup_cursor("")) as cursor:
             versions.live(cursor, str(name))
         return args[0]
+
+    @access.by_user
+    def version_rows(self, *args: pa.Array) -> pa.Array:
+        """(dataset) to a SELECT of the rows of the version that is meant, each with its number."""
+        (name,) = arrays.constants(args)
+        with closing(self._session.lookup_cursor("")) as cursor:
+            version = versions.find(cursor, str(name)) or versions.live(cursor, str(name))[-1]
+        rows = source.numbered(snapshots.path_of(self._session.workspace, version.snapshot))
+        return arrays.texts([f"from {rows}"] * len(args[0]))
 
     @access.by_user
     def version_changes(self, *args: pa.Array) -> pa.Array:

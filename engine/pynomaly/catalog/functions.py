@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from pynomaly import access, arrays, options
+from pynomaly.algorithm import Floats
 from pynomaly.cache import Fitted
 from pynomaly.catalog import migrations
 from pynomaly.catalog.pipelines import PipelineFunctions
@@ -22,8 +23,10 @@ from pynomaly.errors import (
     UnknownSource,
     did_you_mean,
 )
+from pynomaly.features import timed
 from pynomaly.quoting import literal
-from pynomaly.schema import FITTED, TRAINED
+from pynomaly.reasons import reasons
+from pynomaly.schema import FITTED, SCORED, TRAINED
 from pynomaly.source import roles
 from pynomaly.workers import Work, aside, never, working
 
@@ -196,8 +199,25 @@ class CatalogFunctions:
 
         A row by itself is scored faster so than by a query of the catalogue within its own.
         """
-        rows = arrays.contiguous(args[2])
         model, version, cursor, threads = arrays.constants((*args[:2], *args[3:]))
+        scores, _, _ = self._scored_rows(args[2], model, version, 0, cursor, threads)
+        return arrays.floats(scores, np.isnan(scores))
+
+    @access.by_user
+    def scored_row(self, *args: pa.Array) -> pa.Array:
+        """(model, version, row, explain, cursor, threads) to score, flag and reasons by a committed model."""
+        model, version, explain, cursor, threads = arrays.constants((*args[:2], *args[3:]))
+        _check_explain(explain)
+        scores, rows, found = self._scored_rows(args[2], model, version, explain, cursor, threads)
+        unknown = np.isnan(scores)
+        columns = [arrays.floats(scores, unknown), arrays.flags(found.flags(scores), unknown)]
+        return pa.StructArray.from_arrays([*columns, reasons(found, rows, scores)], fields=list(SCORED))
+
+    def _scored_rows(
+        self, column: pa.Array, model: str, version: int | None, explain: int, cursor: str, threads: int
+    ) -> tuple[Floats, pa.StructArray, "Model"]:
+        """The scores of rows, the rows as the model sees them, and the model."""
+        rows = arrays.contiguous(column)
         _check_name(model)
         if not pa.types.is_struct(rows.type):
             raise BadParameter(f"the row is of type {rows.type}", "give a struct such as {'amount': 12.5}")
@@ -205,13 +225,15 @@ class CatalogFunctions:
         with closing(self._session.lookup_cursor("")) as lookup:
             found = self.committed(lookup, model, version)
             handle = self._load(
-                found.digest, lambda: lookup.execute(_STATE, [model, found.version]).fetchall()[0][0], 0, work
+                found.digest, lambda: lookup.execute(_STATE, [model, found.version]).fetchall()[0][0], explain, work
             )
             pipeline = self._plan(lookup, model, found).pipeline if found.has_pipeline else None
         if pipeline is not None:
             rows = self.pipelines.of_rows(rows, pipeline)
-        scores, _ = self._session.cache.get(handle).model.score(rows)
-        return arrays.floats(scores, np.isnan(scores))
+        scoring = self._session.cache.get(handle).model
+        rows = timed(scoring.encoder.columns, rows)
+        scores, _ = scoring.score(rows)
+        return scores, rows, scoring
 
     def committed(self, lookup: duckdb.DuckDBPyConnection, model: str, version: int | None) -> Committed:
         """The committed model that is meant."""
@@ -298,6 +320,11 @@ def _chosen(model: str, version: object, names: list[str], versions: list[int], 
 def _check_source(name: object) -> None:
     if not isinstance(name, str) or not name:
         raise BadParameter(f"the source is {name!r}", "give the name of a table, view, frame or file")
+
+
+def _check_explain(explain: object) -> None:
+    if not isinstance(explain, int) or explain < 0:
+        raise BadParameter(f"explain is {explain!r}", "give the number of reasons that each row shall have, from 0")
 
 
 def _check_name(model: object) -> None:

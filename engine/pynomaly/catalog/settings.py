@@ -29,6 +29,7 @@ SETTINGS = {
         Setting("max_upload_bytes", "integer", 5_000_000_000, "Bytes that one uploaded file may have"),
         Setting("keep_uploads", "interval", "1 day", "How long an upload waits to become a dataset"),
         Setting("requests_per_minute", "integer", 60_000, "Requests that a server answers one user or key a minute"),
+        Setting("unknown_requests_per_minute", "integer", 1_200, "Requests that a server answers one address a minute"),
         Setting("allow_private_addresses", "boolean", False, "Whether a server fetches from private addresses"),
         Setting("allow_writing_sql", "boolean", False, "Whether a server runs SQL that writes, for who may do so"),
     )

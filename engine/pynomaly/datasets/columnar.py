@@ -87,8 +87,14 @@ def _reader(files: list[str]) -> pa.RecordBatchReader:
     schema = readers[0].schema
     if any(not reader.schema.equals(schema) for reader in readers):
         raise pa.ArrowInvalid("its files have different columns")
-    batches = (batch for reader in readers for batch in reader)
+    batches = (_sound(batch) for reader in readers for batch in reader)
     return pa.RecordBatchReader.from_batches(schema, batches)
+
+
+def _sound(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch whose offsets stay within it: others would end the process."""
+    batch.validate(full=True)
+    return batch
 
 
 def _one_reader(file: str) -> pa.RecordBatchReader:

@@ -45,6 +45,7 @@ WRITTEN = {  # how other files are written, by their suffix
     ".jsonl": "format json",
     ".ndjson": "format json",
 }
+SAMPLED_AT_ONCE, SAMPLED_BYTES = 1_000, 67_108_864
 SHOWN = 3  # bad rows that an error names
 _DATASET = "insert into pynomaly.datasets (name, number, source, options, n_versions, deleted, created_by) "
 _NEXT = "select ?, coalesce(max(number), 0) + 1, ?, ?, ?, ?, ? from pynomaly.datasets where name = ?"
@@ -78,6 +79,17 @@ class Landed(msgspec.Struct, frozen=True):
     bad: str | None
 
 
+class Sample(msgspec.Struct, frozen=True):
+    """The first rows of a source, its columns with their types, and how many of the rows read could not be.
+
+    That is None where a file of lines goes on after them.
+    """
+
+    rows: pa.Table
+    columns: dict[str, str]
+    n_bad: int | None
+
+
 class Datasets:
     """The datasets of an engine's database."""
 
@@ -103,8 +115,31 @@ class Datasets:
         is_file = isinstance(source, Path)
         source = str(source) if isinstance(source, Path) else self._nameable(source)
         with access.vouching() if is_file else contextlib.nullcontext(), self._opened(source, options) as opened:
+            if is_file and called and opened.bad:  # whoever named the file for somebody else says what they call it
+                opened.bad = f"select * replace ({literal(called)} as file) from ({opened.bad})"
             landed = self._land(opened, strict)
             return self._keep(name, urls.told(called or frames.called(source), options), options, landed)
+
+    def sample(self, source: str | Path, n_rows: int = 10_000, **options: Any) -> Sample:
+        """The first rows of a source with the types of its columns, as `add` would read them; nothing is kept.
+
+        `source` and `options` are as in `add`. Raises a PynomalyError.
+        """
+        is_file = isinstance(source, Path)
+        given = str(source) if is_file else self._nameable(source)
+        with access.vouching() if is_file else contextlib.nullcontext(), self._opened(given, options) as opened:
+            rows = opened.lenient or opened.rows
+            found = self._guard(lambda: _first(self._reader(rows, n_rows), n_rows))
+            types = self._guard(lambda: self._con.from_arrow(found).types)
+            columns = dict(zip(found.column_names, map(str, types), strict=True))
+            with contextlib.suppress(duckdb.CatalogException):  # DuckDB tells of them when it has read to the end
+                return Sample(found, columns, self._count(opened.bad))
+            return Sample(found, columns, None)
+
+    @property
+    def workspace(self) -> Path:
+        """The folder beside the database; WorkspaceMissing where there is none."""
+        return snapshots.folder_of(self._engine._session.workspace).parent
 
     def versions(self, name: str) -> list[Version]:
         """The versions of a dataset, the oldest first; UnknownDataset where there is none."""
@@ -165,6 +200,12 @@ class Datasets:
     def share_loaded(self) -> float:
         """The share of the source that the load in another thread has read, where DuckDB's progress bar is on."""
         return max(self._con.query_progress(), 0.0) / 100
+
+    def _reader(self, rows: str | pa.RecordBatchReader, n_rows: int) -> pa.RecordBatchReader:
+        if not isinstance(rows, str):
+            return rows
+        self._con.execute("select 1").fetchall()  # ends the statement by which the source was looked at
+        return self._con.sql(f"{rows} limit {n_rows}").to_arrow_reader(SAMPLED_AT_ONCE)
 
     @property
     def _con(self) -> duckdb.DuckDBPyConnection:
@@ -321,6 +362,19 @@ class Datasets:
             with contextlib.suppress(duckdb.Error):
                 self._con.execute("rollback")
             raise
+
+
+def _first(reader: pa.RecordBatchReader, n_rows: int) -> pa.Table:
+    """The first rows of a reader, fewer where they are very long."""
+    found: list[pa.RecordBatch] = []
+    n_bytes = 0
+    with reader:
+        for batch in reader:
+            found.append(batch)
+            n_bytes += batch.nbytes
+            if sum(map(len, found)) >= n_rows or n_bytes > SAMPLED_BYTES:
+                break
+    return pa.Table.from_batches(found, reader.schema).slice(0, n_rows)
 
 
 def _only_statement(con: duckdb.DuckDBPyConnection, source: str) -> str:

@@ -1,0 +1,198 @@
+"""What an upload holds: its columns, its first rows, and what is noteworthy of a sample of them."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from pynomaly.datasets.text import CSV_OPTIONS
+from pynomaly.engine import Engine
+from pynomaly.errors import BadParameter, PynomalyError, UnknownColumn, did_you_mean
+from pynomaly_server import legible
+from pynomaly_server.sniffing import CODECS
+from pynomaly_server.uploads import Upload, Uploads, keep_seconds
+from pynomaly_server.workspace import Workspace
+
+SHOWN_ROWS = 50
+SAMPLED_ROWS = 10_000
+MOST_ROWS = 5_000_000  # of the beginning of a text, which is read to its end
+HEAD = "beginning"
+_TEXTS = (".csv", ".json")
+MOSTLY = 0.5  # share of NULLs that is noteworthy
+LARGE_BYTES = 4_194_304  # of a text, of which the beginning is looked at
+MOST_LINES_BACK = 100
+OPTIONS = (*CSV_OPTIONS, "sheet", "path", "table", "query", "timeout")
+
+
+class Column(msgspec.Struct):
+    """A column with its type in SQL."""
+
+    name: str
+    type: str
+
+
+class Noted(msgspec.Struct):
+    """Something noteworthy of an upload: `severity` is info, warning or error."""
+
+    kind: str
+    severity: str
+    detail: str
+    column_name: str | None = None
+
+
+class Uploaded(msgspec.Struct):
+    """An upload with what is in it; `others` are the other files of one form."""
+
+    upload_id: str
+    filename: str
+    format: str
+    n_bytes: int
+    uploaded_at: datetime
+    expires_at: datetime
+    columns: list[Column]
+    rows: list[dict[str, Any]]
+    n_sampled: int
+    n_quarantined: int
+    findings: list[Noted]
+    suggested_rules: list[dict[str, Any]]
+    others: list["Uploaded"] = []
+
+
+def listed(upload: Upload) -> dict[str, Any]:
+    """An upload as lists have it."""
+    return {
+        "upload_id": upload.id,
+        "filename": upload.filename,
+        "format": upload.format,
+        "n_bytes": upload.n_bytes,
+        "uploaded_at": upload.uploaded_at,
+    }
+
+
+def decoded_options(text: str | None) -> dict[str, Any]:
+    """The options in a JSON object; BadParameter for what is none, or has others than readers take."""
+    try:
+        return checked_options(msgspec.json.decode(text or "{}", type=dict[str, Any]))
+    except msgspec.MsgspecError:
+        raise BadParameter("`options` is no JSON object", 'write it as in {"delimiter": ";"}') from None
+
+
+def checked_options(options: dict[str, Any]) -> dict[str, Any]:
+    """The options themselves; BadParameter where one is unknown."""
+    for name in options:
+        if name not in OPTIONS:
+            raise BadParameter(f"there is no option `{name[:100]}`", did_you_mean(name, OPTIONS))
+    return options
+
+
+def typed(db: Engine, path: Path, options: dict[str, Any], types: dict[str, str]) -> dict[str, Any]:
+    """The options by which the columns of a text are read as the types given; BadParameter for another format."""
+    if not types:
+        return options
+    if ".csv" not in path.suffixes:
+        raise BadParameter(
+            "`types` are given, and the file has types of its own", "cast them in a query, or send the rows as CSV"
+        )
+    columns = db.datasets.sample(path, SAMPLED_ROWS, **options).columns
+    for name in types:
+        if name not in columns:
+            raise UnknownColumn(f"column `{name}` not found", did_you_mean(name, columns))
+    return {**options, "columns": {**columns, **types}}
+
+
+def told(db: Engine, workspace: Workspace, upload: Upload, options: dict[str, Any]) -> Uploaded:
+    """An upload with what is in it; where that cannot be read so, a finding says why and what would help."""
+    uploads = Uploads(workspace.folder)
+    found = Uploaded(
+        upload.id,
+        upload.filename,
+        upload.format,
+        upload.n_bytes,
+        upload.uploaded_at,
+        uploads.expiry(upload, keep_seconds(workspace)),
+        *([], [], 0, 0, [], []),
+    )
+    path = uploads.path(upload)
+    try:
+        with _beginning(path) as read:
+            _look(db, read, options, found)
+    except PynomalyError as error:
+        if error.status >= 500:
+            raise
+        told = named(error, upload)
+        detail = f"{told.cause}; {told.mend}" if told.mend else told.cause
+        found.findings = [Noted("unreadable", "error", detail)]
+    return found
+
+
+def named(error: PynomalyError, upload: Upload) -> PynomalyError:
+    """An error that calls the file as its sender does."""
+    path = rf"[^\s`']*{upload.id}[^\s`']*"
+    return type(error)(*(re.sub(path, lambda _: upload.filename, text) for text in (error.cause, error.mend)))
+
+
+@contextlib.contextmanager
+def _beginning(path: Path) -> Iterator[Path]:
+    """The file, or where it is a long text, or a packed one, its beginning: which rows are bad only the end tells."""
+    packing = path.suffix[1:] if path.suffix[1:] in CODECS else ""
+    kind = path.suffixes[0]
+    is_long = packing or path.stat().st_size > LARGE_BYTES
+    head = _head(path, packing) if is_long and kind in _TEXTS else b""
+    if not head or (kind == ".json" and not head.lstrip().startswith(b"{")):  # an array is read whole
+        yield path
+        return
+    beginning = path.with_name(f"{HEAD}{kind}")
+    beginning.write_bytes(head)
+    try:
+        yield beginning
+    finally:
+        beginning.unlink(missing_ok=True)
+
+
+def _head(path: Path, packing: str) -> bytes:
+    """The first lines of a text; the last one ends where no quote is open."""
+    with pa.CompressedInputStream(pa.OSFile(str(path)), CODECS[packing]) if packing else path.open("rb") as file:
+        head = bytes(file.read(LARGE_BYTES))
+    if len(head) < LARGE_BYTES:
+        return head
+    for _ in range(MOST_LINES_BACK):
+        head = head.rpartition(b"\n")[0]
+        if head.count(b'"') % 2 == 0:
+            break
+    return head + b"\n"
+
+
+def _look(db: Engine, path: Path, options: dict[str, Any], found: Uploaded) -> None:
+    sample = db.datasets.sample(path, MOST_ROWS if path.suffix in _TEXTS else SAMPLED_ROWS, **options)
+    found.columns = [Column(name, kind) for name, kind in sample.columns.items()]
+    found.rows = msgspec.json.decode(legible.json_array(sample.rows.slice(0, SHOWN_ROWS)))
+    found.n_sampled, found.n_quarantined = len(sample.rows), sample.n_bad or 0
+    if sample.n_bad:
+        detail = f"{sample.n_bad:,} rows cannot be read and would go to the quarantine"
+        found.findings.append(Noted("malformed_rows", "warning", detail))
+    if not len(sample.rows):
+        found.findings.append(Noted("no_rows", "warning", "there are columns and no rows"))
+        return
+    for row in db.profile(sample.rows).arrow().to_pylist():
+        found.findings += _noted(row)
+    found.suggested_rules = db.suggest_rules(sample.rows)
+
+
+def _noted(row: dict[str, Any]) -> list[Noted]:
+    """What is noteworthy of a column, by its profile."""
+    name, n_rows, n_null = row["column_name"], row["n_rows"], row["n_null"]
+    if n_null == n_rows:
+        return [Noted("no_values", "warning", f"`{name}` has no value", name)]
+    found = []
+    if row["is_constant"]:
+        found.append(Noted("constant", "info", f"`{name}` has one value alone, so no detector uses it", name))
+    if n_null > MOSTLY * n_rows:
+        found.append(Noted("mostly_null", "warning", f"{100 * n_null / n_rows:.0f} % of `{name}` are NULL", name))
+    if row["is_identifier"]:
+        found.append(Noted("identifier", "info", f"`{name}` may identify a row: name it as `key`", name))
+    return found

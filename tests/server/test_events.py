@@ -1,0 +1,151 @@
+"""Jobs over HTTP, and what is heard of them while they run."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+import websockets
+from httpx_sse import connect_sse
+
+from pynomaly_server.app import create_app
+from pynomaly_server.workspace import Workspace
+from server.shop import LONG, PARTS, SLOW, workspace
+
+JOBS = "/api/v1/jobs"
+DETECT = "/api/v1/detection/detect"
+
+
+class Served:
+    """A server on a port of its own, and a person who asks it."""
+
+    def __init__(self, place: Workspace, port: int) -> None:
+        self.place, self.port = place, port
+
+    def client(self, user: str, role: str = "user") -> httpx.Client:
+        accounts = self.place.accounts
+        found = accounts.users.find(user) or accounts.users.add(user, role, "test")
+        token = accounts.grant_tokens(found).access_token
+        return httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port}", headers={"Authorization": f"Bearer {token}"}, timeout=30
+        )
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    place = workspace(tmp_path_factory.mktemp("events"))
+    for table in (PARTS, LONG):
+        place.engine.execute(table)
+    server = uvicorn.Server(uvicorn.Config(create_app(place), port=0, log_config=None, timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    yield Served(place, server.servers[0].sockets[0].getsockname()[1])
+    place.is_draining = True
+    server.should_exit = True
+    thread.join(30)
+
+
+def events(client: httpx.Client, path: str, until: str) -> list[tuple[str, Any]]:
+    found = []
+    with connect_sse(client, "GET", path) as source:
+        for event in source.iter_sse():
+            if event.event:
+                found.append((event.event, event.json() if event.data else None))
+            if event.event == until:
+                break
+    return found
+
+
+def test_a_job_tells_its_state_progress_and_end(served: Served) -> None:
+    with served.client("ben") as ben:
+        job = ben.post(DETECT, json=SLOW).json()["id"]
+        heard: list[tuple[str, Any]] = []
+        listening = threading.Thread(target=lambda: heard.extend(events(ben, f"{JOBS}/{job}/events", "ended")))
+        listening.start()
+        time.sleep(1.5)
+        with served.client("ben") as again:
+            started = time.monotonic()
+            told = again.delete(f"{JOBS}/{job}").json()
+            assert told["status"] == "cancelled"
+            assert time.monotonic() - started < 2.5
+        listening.join(10)
+        names = [name for name, _ in heard]
+        assert names[0] == "state"
+        assert "progress" in names
+        assert names[-1] == "ended"
+        assert len(names) < 12, "progress at most four times a second"
+        assert heard[-1][1]["status"] == "cancelled"
+        assert [name for name, _ in events(ben, f"{JOBS}/{job}/events", "ended")] == ["ended"]
+
+
+def test_jobs_are_listed_to_their_user(served: Served) -> None:
+    with served.client("ben") as ben, served.client("eve") as eve, served.client("ada", "admin") as ada:
+        job = ben.post(DETECT, json={"source": "parts"}, headers={"Prefer": "wait=30"}).json()["job"]["id"]
+        assert job in {
+            item["id"] for item in ben.get(JOBS, params={"status": "succeeded", "kind": "detect"}).json()["items"]
+        }
+        assert ben.get(JOBS, params={"kind": "train"}).json()["items"] == []
+        assert ben.get(JOBS, params={"limit": 1}).json()["items"][0].get("result") is None
+        assert eve.get(JOBS).json()["items"] == []
+        for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/events")):
+            assert eve.request(method, f"{JOBS}/{job}{path}").json()["code"] == "unknown_job"
+        assert job in {item["id"] for item in ada.get(JOBS).json()["items"]}
+        told = ada.get(f"{JOBS}/{job}").json()
+        assert told["status"] == "succeeded"
+        assert told["result"]["run"]["id"] == job
+        assert ben.get(JOBS, params={"batch": "no uuid"}).json()["items"] == []
+
+
+def test_runs_that_end_are_pushed_to_their_user(served: Served) -> None:
+    with served.client("ben") as ben, served.client("eve") as eve, served.client("ada", "admin") as ada:
+        heard: dict[str, list[tuple[str, Any]]] = {"ben": [], "ada": []}
+        listening = [
+            threading.Thread(
+                target=lambda name=name, who=who: heard[name].extend(events(who, "/api/v1/runs/events", "run"))
+            )
+            for name, who in (("ben", ben), ("ada", ada))
+        ]
+        for thread in listening:
+            thread.start()
+        time.sleep(0.5)
+        with served.client("eve") as again, served.client("ben") as own:
+            foreign = again.post(DETECT, json={"source": "parts"}).json()["id"]
+            time.sleep(1.0)
+            mine = own.post(DETECT, json={"source": "parts"}).json()["id"]
+        for thread in listening:
+            thread.join(15)
+        assert heard["ben"][0][1]["id"] == mine
+        assert heard["ada"][0][1]["id"] == foreign
+        assert eve.get("/health/live").status_code == 200
+
+
+def test_a_websocket_pushes_runs_to_pages_of_our_own(served: Served) -> None:
+    with served.client("ben") as ben:
+        headers = {"Authorization": ben.headers["authorization"]}
+        address = f"ws://127.0.0.1:{served.port}/ws/results"
+
+        async def listen() -> Any:
+            origin: Any = f"http://127.0.0.1:{served.port}"
+            async with websockets.connect(address, additional_headers=headers, origin=origin) as socket:
+                await asyncio.to_thread(ben.post, DETECT, json={"source": "parts"})
+                return json.loads(await asyncio.wait_for(socket.recv(), 15))
+
+        async def refused(headers: dict[str, str], origin: Any) -> bool:
+            try:
+                async with websockets.connect(address, additional_headers=headers, origin=origin) as socket:
+                    await asyncio.wait_for(socket.recv(), 2)
+            except (websockets.InvalidStatus, websockets.ConnectionClosed):
+                return True
+            return False
+
+        told = asyncio.run(listen())
+        assert told["run"]["created_by"] == "ben"
+        assert asyncio.run(refused(headers, "https://elsewhere.example"))
+        assert asyncio.run(refused({}, None))
