@@ -60,7 +60,7 @@ def read(engine: pynomaly.Engine, relation: str) -> tuple[float, float]:
 def measured(engine: pynomaly.Engine, name: str, steps: list[str], n_rounds: int) -> float:
     """Print the medians of a pipeline of these steps; the wall seconds."""
     pipeline = engine.define_pipeline("measured", steps)
-    relation = f"query(_piped('payments', 'measured@{pipeline.version}', false))"
+    relation = f"query(_piped('payments', 'measured@{pipeline.version}', false, null))"
     read(engine, relation)  # compiles
     wall, worked = zip(*(read(engine, relation) for _ in range(n_rounds)), strict=True)
     print(f"  {name:62} {statistics.median(wall):7.3f} s  {statistics.median(worked):7.3f} s")

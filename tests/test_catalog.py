@@ -188,7 +188,7 @@ def test_of_two_promotions_at_once_one_is_kept(engine: pynomaly.Engine) -> None:
 def test_who_trained_it_is_kept(engine: pynomaly.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYNOMALY_USER", "ada")
     engine.train("a", "payments")
-    engine.execute("set variable pynomaly_user = 'grace'").fetchall()
+    engine.execute("set variable pynomaly_actor = 'grace'").fetchall()
     engine.train("b", "payments")
     assert engine.execute("select created_by from pynomaly.models order by name").fetchall() == [("ada",), ("grace",)]
 

@@ -66,9 +66,19 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
             "long": "select " + "1 + " * 40_000 + "1",
             "deep": "select " + "(" * 5_000 + "1" + ")" * 5_000,
             "deep_queries": "from (" * 300 + "select 1" + ")" * 300,
+            "wide": _chain("select * from a{before}, a{before} y"),
+            "stars": _chain("select *, *, * from a{before}"),
+            "joins": "select 1 from team t0 " + " ".join(f"join team t{i} using (id)" for i in range(1, 200)),
+            "macros": "select " + ", ".join(["(select count(*) from profile('team'))"] * 100),
             "nul": "select 'a\0b'",
         }
         yield Team(engine, her, him, places)
+
+
+def _chain(select: str) -> str:
+    """CTEs each of which stands for the one before several times."""
+    ctes = ", ".join(f"a{i} as ({select.format(before=i - 1)})" for i in range(1, 22))
+    return f"with a0 as (select 1 as x), {ctes} select count(*) from a21"
 
 
 def _belongings(
@@ -255,7 +265,7 @@ select * from json_each('{"a": 1, "b": 2}')
 select date_trunc('month', day), strftime(day, '%Y-%m'), extract(dow from day), day - interval 1 week from team
 select now() > timestamptz '2020-01-01', current_date is not null, age(date '2026-02-01', date '2026-01-01')
 select case when x > 3 then 'high' else 'low' end as level, if(x > 3, 1, 0), coalesce(null, x), nullif(x, 0) from team
-select regexp_extract(note, '\d+'), upper(note), left(note, 1), split_part('a-b', '-', 2), printf('%5.2f', 1.5) from team
+select regexp_extract(note, '\d+'), upper(note), left(note, 1), split_part('a-b', '-', 2) from team
 select * from (pivot team on note in ('n0', 'n1', 'n2') using count(*) group by x)
 from team unpivot (v for n in (id, x)) limit 3
 select * exclude (note) replace (x * 2 as x) from team limit 1
@@ -477,6 +487,23 @@ def test_a_server_loads_what_was_uploaded(team: Team) -> None:
     assert (version.n_rows, version.source, version.created_by) == (1, "upload.csv", "him")
     joined = team.him.datasets.add("joined", "select mine.id, x from mine join team using (id)")
     assert joined.n_rows == 60
+
+
+def test_no_path_of_the_server_is_told(team: Team) -> None:
+    folder = str(Path(team.places["uploads"]).parent)
+    told = team.him.run_confined(
+        "from validate('mine', rules := [{'kind': 'unique', 'column': 'amount'}, "
+        "{'kind': 'reference', 'column': 'amount', 'table': 'mine', 'to': 'id'}])"
+    )
+    assert told.n_rows == 1
+    assert folder not in str(told.rows.to_pylist())
+    snapshot = team.him.datasets.add("lost", _rows("lost")).snapshot
+    (Path(folder) / "snapshots" / f"{snapshot}.parquet").unlink()
+    for lost in ("select * from lost", "from profile('lost')", "select anomaly_score from detect_anomalies('lost@1')"):
+        with pytest.raises(PynomalyError) as raised:
+            team.him.run_confined(lost)
+        assert raised.value.code == "source_unreadable"
+        assert folder not in _told(raised.value)
 
 
 def test_a_confined_database_is_locked(team: Team) -> None:

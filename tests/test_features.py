@@ -97,7 +97,7 @@ def by_kept(engine: pynomaly.Engine, names: list[str], rows: str) -> dict[str, l
     """The columns of steps that were fitted to `t`, over other rows."""
     engine.execute("delete from pynomaly.pipelines").fetchall()
     engine.define_pipeline("p", [CALLS[name][0] for name in names])
-    kept = engine.execute("select pipeline from query(_kept_pipeline('t', 'p'))").fetchall()[0][0]
+    kept = engine.execute("select pipeline from query(_kept_pipeline('t', 'p', null))").fetchall()[0][0]
     columns = {str(row[0]): str(row[1]) for row in engine.execute("describe t").fetchall()}
     placed = pipelines.place(parse(msgspec.json.decode(kept)["steps"]), columns)
     select = pipelines.select(rows, placed, f"(select {literal(kept)}::json as pipeline)")

@@ -104,7 +104,7 @@ def test_an_aborted_transaction_is_logged_to_its_end(database: Path) -> None:
 
 def test_rows_that_are_not_fetched_are_disturbed_no_more_than_without_a_log(database: Path) -> None:
     with pynomaly.connect(database, query_log=True) as engine:
-        engine.execute("set variable pynomaly_user = 'grace'").fetchall()
+        engine.execute("set variable pynomaly_actor = 'grace'").fetchall()
         rows = engine.execute("select id from payments order by id")
         assert rows.fetchone() == (0,)
         with pytest.raises(pynomaly.PynomalyError, match="rows that were not fetched"):
@@ -119,7 +119,7 @@ def test_who_it_was_is_kept(database: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("PYNOMALY_USER", "ada")
     with pynomaly.connect(database, query_log=True) as engine:
         engine.execute("select 1").fetchall()
-        engine.execute("set variable pynomaly_user = 'grace'").fetchall()
+        engine.execute("set variable pynomaly_actor = 'grace'").fetchall()
         engine.execute("select 2").fetchall()
         found = dict(engine.execute("select sql, created_by from pynomaly.queries").fetchall())
         assert (found["select 1"], found["select 2"]) == ("ada", "grace")

@@ -92,7 +92,7 @@ def test_a_detection_is_a_row(engine: pynomaly.Engine, monkeypatch: pytest.Monke
 
 def test_the_servers_user_goes_before_the_environment(engine: pynomaly.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYNOMALY_USER", "ada")
-    engine.execute("set variable pynomaly_user = 'grace'").fetchall()
+    engine.execute("set variable pynomaly_actor = 'grace'").fetchall()
     engine.detect("t")
     assert runs(engine)[0]["created_by"] == "grace"
 

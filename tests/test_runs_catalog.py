@@ -74,7 +74,7 @@ def test_a_key_of_several_columns_is_a_list(engine: pynomaly.Engine) -> None:
 
 def test_a_label_tells_who_gave_it(engine: pynomaly.Engine) -> None:
     record(engine, RUN)
-    engine.execute("set variable pynomaly_user = 'grace'").fetchall()
+    engine.execute("set variable pynomaly_actor = 'grace'").fetchall()
     engine.label(RUN, "3", "anomaly")
     said = engine.execute("select labelled_by, labelled_at <= now() from pynomaly.labels").fetchall()
     assert said == [("grace", True)]

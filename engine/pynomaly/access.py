@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from pynomaly.errors import AccessDenied, BadParameter, Conflict, InternalFailure
+from pynomaly.paths import migration_files
 from pynomaly.quoting import identifier, literal
 
 KINDS = ("dataset", "model", "detector")  # what can be shared
@@ -42,6 +43,11 @@ _BY_PERSON = {
 _BY_RUN = ("results", "labels")
 _FOR_ALL = ("settings", "migrations")
 _COLUMN = {"models": "name", "model_stages": "name", "results": "run_id", "labels": "run_id"}
+_VIEW = re.compile(r"create (?:or replace )?view pynomaly\.lineage as\n(.*?);", re.DOTALL)
+_SHARED = """
+select 1 from pynomaly.shares where kind = ? and name = ? and grantee in (?, '*')
+group by grantee having not arg_max(revoked, number)
+"""
 _at_work = threading.local()
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -151,22 +157,23 @@ def _names(kind: str, who: str) -> str:
 @cache
 def _lineage() -> str:
     """The SELECT of the view of lineage."""
-    from pynomaly.catalog.migrations import tables
-
-    return tables()["lineage"].partition(" AS ")[2].rstrip("; \n")
+    texts: Iterator[str] = (path.read_text(encoding="utf-8") for path in migration_files())
+    return str([select for text in texts for select in _VIEW.findall(text)][-1])
 
 
 def owner(con: duckdb.DuckDBPyConnection, kind: str, name: str) -> str | None:
     """Who has the name of a dataset, model, detector, pipeline or set of rules; None for a free one."""
-    rows = con.execute(f"select owner from ({_owners(kind)}) where name = ?", [name]).fetchall()
-    return str(rows[0][0]) if rows else None
+    first = f"select arg_min(created_by, {_ORDER[kind]}) from pynomaly.{_TABLES[kind]} where name = ?"
+    found: str | None = con.execute(first, [name]).fetchall()[0][0]
+    return found
 
 
 def is_visible(con: duckdb.DuckDBPyConnection, kind: str, name: str) -> bool:
     """Whether the user at work sees what has a name."""
-    who = user()
-    names = _owners(kind) if who is None else _names(kind, who)
-    return con.execute(f"select 1 from ({names}) where name = ?", [name]).fetchall() != []
+    who, found = user(), owner(con, kind, name)
+    if found is None or who in (None, found):
+        return found is not None
+    return con.execute(_SHARED, [kind, name, who]).fetchall() != []
 
 
 def check_owned(con: duckdb.DuckDBPyConnection, kind: str, name: object) -> None:

@@ -22,7 +22,6 @@ from pynomaly.source import first_line
 from pynomaly.versions import Version
 
 MOST_CHARACTERS = 50_000
-DEEPEST = 400  # levels of the tree
 _DENIED = frozenset({"vacuum_catalog", "change_setting", "import_model", "export_model"})
 _TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series", "json_each", "json_tree", "regexp_split_to_table"})
 _MACRO = re.compile(r"create or replace temp macro (\w+)\(")
@@ -131,20 +130,19 @@ class _Walk:
 
     def statement(self, tree: Node) -> None:
         """Look at every node; the names of CTEs come first, for they may stand before their definition."""
-        self._collect(tree["statements"], 0)
+        sizes.weight(tree["statements"], {}, macros())
+        self._collect(tree["statements"])
         self._list(tree["statements"], "statements")
 
-    def _collect(self, value: Any, depth: int) -> None:
-        if depth > DEEPEST:
-            raise AccessDenied("the statement is nested too deeply", "write it with fewer levels")
+    def _collect(self, value: Any) -> None:
         if isinstance(value, list):
             for item in value:
-                self._collect(item, depth + 1)
+                self._collect(item)
         elif isinstance(value, dict):
             entries = value["cte_map"].get("map", []) if isinstance(value.get("cte_map"), dict) else []
             self._ctes.update(str(entry["key"]).lower() for entry in entries)
             for item in value.values():
-                self._collect(item, depth + 1)
+                self._collect(item)
 
     def _list(self, items: list[Any], place: str) -> None:
         for item in items:

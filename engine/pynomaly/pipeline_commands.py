@@ -48,4 +48,5 @@ class PipelineCommands:
 
     def pinned_pipeline(self, pipeline: str) -> str:
         """A pipeline as name@version; without a version the newest."""
-        return str(self.execute("select _pinned_pipeline(?)", [pipeline]).fetchall()[0][0])
+        pinned = "select _pinned_pipeline(?, getvariable('pynomaly_user'))"
+        return str(self.execute(pinned, [pipeline]).fetchall()[0][0])

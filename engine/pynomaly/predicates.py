@@ -20,6 +20,11 @@ class Place(NamedTuple):
     types: dict[str, str] | None  # of the columns, by their lower-case name; None where they cannot be seen
     row_number: str | None  # the column that numbers the rows as they are stored, if there is one
     other: Callable[[str], str]  # another source as it stands in FROM
+    hidden: str = ""  # a folder that the user need not know
+
+    def told(self, condition: str) -> str:
+        """A condition as the user may read it."""
+        return condition.replace(self.hidden, "workspace") if self.hidden else condition
 
     def type(self, column: str) -> str:
         """The type of a column; an empty text where it is not known."""

@@ -23,7 +23,13 @@ from (
 )
 where not internal and not temporary and schema_name <> 'pynomaly' and database_name = current_database()
 """
-_SAME = "and lower(table_name) = lower(?) and lower(schema_name) = lower(?) and lower(database_name) = lower(?)"
+_SAME = """
+and lower(table_name) = lower($table) and (
+    lower(schema_name) = lower(coalesce($schema, current_schema()))
+    and lower(database_name) = lower(coalesce($database, current_database()))
+    or $database is null and lower(database_name) = lower($schema) and schema_name = current_schema()
+)
+"""
 _OWN = """
 select 1 from duckdb_views() where internal and lower(view_name) = lower(?)
 union all select 1 from duckdb_functions() where function_type = 'table' and lower(function_name) = lower(?)
@@ -45,17 +51,9 @@ def pieces(name: str) -> list[str]:
 
 def team_table(cursor: duckdb.DuckDBPyConnection, parts: list[str]) -> str | None:
     """The whole name of a committed table or view outside the catalogue; None where these parts name none."""
-    database, main = cursor.execute("select current_database(), current_schema()").fetchall()[0]
-    for meant in ([database, main], [database], []):
-        if len(meant) + len(parts) != 3:
-            continue
-        wanted = [*meant, *parts]
-        rows = cursor.execute(f"{_TEAM} {_SAME}", wanted[::-1]).fetchall()
-        if not rows and len(parts) == 2:  # a database in front of its main schema
-            rows = cursor.execute(f"{_TEAM} {_SAME}", [parts[1], main, parts[0]]).fetchall()
-        if rows:
-            return access.qualified(*map(str, rows[0]))
-    return None
+    table, schema, database = ([*parts[::-1], None, None])[:3]
+    rows = cursor.execute(f"{_TEAM} {_SAME}", {"table": table, "schema": schema, "database": database}).fetchall()
+    return access.qualified(*map(str, rows[0])) if rows else None
 
 
 def team_names(cursor: duckdb.DuckDBPyConnection) -> list[str]:
@@ -65,11 +63,11 @@ def team_names(cursor: duckdb.DuckDBPyConnection) -> list[str]:
 
 def named_relation(cursor: duckdb.DuckDBPyConnection, source: str) -> str | None:
     """A table or view as it stands in FROM, by its name as it is or as SQL writes it; None where there is none."""
+    if team_table(cursor, [source]) is not None:
+        return access.qualified(source)  # a CTE of the query goes before it
     parts = pieces(source)
-    found = team_table(cursor, [source]) or (team_table(cursor, parts) if parts else None)
-    if found is None or len(parts) > 1:
-        return found
-    return access.qualified(source if team_table(cursor, [source]) else parts[0])  # a CTE of the query goes before it
+    found = team_table(cursor, parts) if parts and parts != [source] else None
+    return access.qualified(parts[0]) if found is not None and len(parts) == 1 else found
 
 
 def check_snapshot(cursor: duckdb.DuckDBPyConnection, snapshot: str) -> None:

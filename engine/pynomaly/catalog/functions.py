@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from pynomaly.functions import Session
     from pynomaly.model import Model
 
-_VERSIONS = "select stored.version, stored.digest, {has_pipeline} from {models} as stored where stored.name = ?"
+_VERSIONS = "select stored.version, stored.digest, {has_pipeline} from pynomaly.models as stored where stored.name = ?"
 _CHAMPION = """
 select version from (
     select changes.version, arg_max(changes.stage, changes.number) as stage
-    from {stages} as changes where changes.name = ? group by all
+    from pynomaly.model_stages as changes where changes.name = ? group by all
 ) where stage = 'champion'
 """
 _NAMES = "select distinct stored.name from {models} as stored where stored.run_id is null"
@@ -238,16 +238,15 @@ class CatalogFunctions:
     def committed(self, lookup: duckdb.DuckDBPyConnection, model: str, version: int | None) -> Committed:
         """The committed model that is meant."""
         _check_name(model)
-        models, known = access.visible("models"), []
-        if self.has_catalog(lookup):
+        known = []
+        if self.has_catalog(lookup) and (access.user() is None or access.is_visible(lookup, "model", model)):
             has_pipeline = f"stored.{PIPELINE} is not null" if self._has_pipeline_column(lookup) else "false"
-            known = lookup.execute(_VERSIONS.format(models=models, has_pipeline=has_pipeline), [model]).fetchall()
+            known = lookup.execute(_VERSIONS.format(has_pipeline=has_pipeline), [model]).fetchall()
         versions = [row[0] for row in known]
-        stages = access.visible("model_stages")
-        is_open = version is None and len(versions) > 1
-        promoted = lookup.execute(_CHAMPION.format(stages=stages), [model]).fetchall() if is_open else []
+        promoted = lookup.execute(_CHAMPION, [model]).fetchall() if version is None and len(versions) > 1 else []
         champion = promoted[0][0] if promoted else None
-        names = lookup.execute(_NAMES.format(models=models)).fetchall() if not known and self._is_there else []
+        others = _NAMES.format(models=access.visible("models"))
+        names = lookup.execute(others).fetchall() if not known and self._is_there else []
         chosen = _chosen(model, version, [row[0] for row in names], versions, champion)
         return Committed(*known[versions.index(chosen)])
 

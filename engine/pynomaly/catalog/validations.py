@@ -155,7 +155,8 @@ class ValidationFunctions:
         number = None
         if types and in_order:
             relation, number = self._session.in_order(source)
-        place = Place(relation, lowered, number, self._session.relation)
+        hidden = str(self._session.workspace or "") if access.user() is not None else ""
+        place = Place(relation, lowered, number, self._session.relation, hidden)
         return findings(asked, place)
 
 
@@ -176,7 +177,7 @@ def _counted(part: list[tuple[int, Rule]], place: Place) -> str:
     for number, rule in part:
         condition = predicate(rule, place)
         columns += [f"({condition}) as _broken_{number}", f"{_shown(rule)} as _shown_{number}"]
-        found.append(_finding(number, rule, condition))
+        found.append(_finding(number, rule, place.told(condition)))
     inner = f"select {', '.join(columns)} from {place.relation} as _pynomaly_source"
     return f"select unnest([{', '.join(found)}], max_depth := 2) from ({inner})"
 

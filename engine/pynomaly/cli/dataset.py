@@ -107,7 +107,7 @@ def quarantine(version: Version, /, *, written: Written = WRITTEN, common: Commo
     with opened(settings, read_only=True) as engine:
         found = engine.datasets.version(version)
     rows = (
-        "select file, line, reason, content from query(_catalog('quarantine')) "
+        "select file, line, reason, content from query(_catalog('quarantine', null)) "
         f"where name = {literal(found.name)} and version = {found.version} order by file, line"
     )
     return listed(rows, settings, written, common)

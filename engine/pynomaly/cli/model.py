@@ -96,7 +96,7 @@ def show(
     with opened(settings, read_only=True) as engine:
         meant = f"where name = {literal(name)}" + ("" if version is None else f" and version = {version}")
         query = engine.sql(
-            f"select * exclude (state) from query(_catalog('models')) {meant} order by version desc limit 1"
+            f"select * exclude (state) from query(_catalog('models', null)) {meant} order by version desc limit 1"
         )
         if target.format != "table" or target.path is not None:
             output.write(query, target)

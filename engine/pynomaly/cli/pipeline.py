@@ -34,7 +34,7 @@ def add(
 @pipeline.command
 def ls(*, written: Written = WRITTEN, common: Common = COMMON) -> int:
     """List the pipelines: `pynomaly pipeline ls --db team.duckdb`."""
-    rows = "from query(_catalog('pipelines')) order by name, version"
+    rows = "from query(_catalog('pipelines', null)) order by name, version"
     nothing = "no pipeline is defined yet: `pynomaly pipeline add NAME STEP... --db FILE`"
     return listed(rows, resolve(common), written, common, f"select name, version, len(steps) as steps {rows}", nothing)
 
@@ -52,7 +52,7 @@ def show(
     target = output.target(written, settings, ALL_ROWS)
     with opened(settings, read_only=True) as engine:
         meant = literal(engine.pinned_pipeline(name))
-        query = engine.sql(f"from query(_catalog('pipelines')) where name || '@' || version = {meant}")
+        query = engine.sql(f"from query(_catalog('pipelines', null)) where name || '@' || version = {meant}")
         if target.format != "table" or target.path is not None:
             output.write(query, target)
             return 0

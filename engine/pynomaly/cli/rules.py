@@ -16,7 +16,7 @@ from pynomaly.quoting import literal
 KEPT = """
 select name, max(version) as version, count(*) filter (where version = newest) as rules, max(created_at) as created_at,
     arg_max(created_by, version) as created_by
-from (select *, max(version) over (partition by name) as newest from query(_catalog('rules')))
+from (select *, max(version) over (partition by name) as newest from query(_catalog('rules', null)))
 group by name
 order by name
 """
@@ -81,11 +81,13 @@ def show(
     """Tell the rules of a set: `pynomaly rules show payments --db team.duckdb`."""
     settings = needed(common, "a set of rules")
     target = output.target(written, settings, ALL_ROWS)
-    meant = f"from query(_catalog('rules')) where name = {literal(name)}"
+    meant = f"from query(_catalog('rules', null)) where name = {literal(name)}"
     meant += f" and version = {version}" if version is not None else ""
     with opened(settings, read_only=True) as engine:
         if not engine.execute(f"select 1 {meant} limit 1").fetchall():
-            known = [row[0] for row in engine.execute("select distinct name from query(_catalog('rules'))").fetchall()]
+            known = [
+                row[0] for row in engine.execute("select distinct name from query(_catalog('rules', null))").fetchall()
+            ]
             what = f"`{name}`" + (f" version {version}" if version is not None else "")
             raise UnknownRules(f"no rules are kept as {what}", did_you_mean(name, known) or "`rules ls` lists them")
         query = f"select version, kind, columns, parameters, severity {meant} qualify version = max(version) over ()"
