@@ -4,9 +4,9 @@ import re
 from typing import Any
 
 import msgspec
+
 from pynomaly_server.document import document
 from pynomaly_server.examples import STORY, Example
-
 from server.team import Team
 
 ENDLESS = "/api/v1/runs/events"  # which test_events.py listens to

@@ -6,8 +6,8 @@ import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.params import FromPath, FromQuery, JSONBody
 
-from pynomaly_server.errors import BodyInvalid, Forbidden, UnknownQuery
 from pynomaly_server import formats, legible, paging
+from pynomaly_server.errors import BodyInvalid, Forbidden, UnknownQuery
 from pynomaly_server.paging import Page
 from pynomaly_server.permissions import Permission
 from pynomaly_server.requests import request_id

@@ -77,10 +77,8 @@ class RunsController(Controller):
         cursor: FromQuery[str | None] = None,
     ) -> Response[Page]:
         """What the caller changed and was refused, the newest first; administrators see everybody's."""
-        select, order = (
-            "from query(_catalog('audit', getvariable('pynomaly_user')))",
-            ["answered_at desc", "request_id", "action"],
-        )
+        select = "from query(_catalog('audit', getvariable('pynomaly_user')))"
+        order = ["answered_at desc", "request_id", "action"]
         rows = Rows(select, [], "request_id", order)
         if filter:
             rows = rows.filtered(db, filter, paging.described(db, select))
