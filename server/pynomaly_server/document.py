@@ -62,7 +62,8 @@ class Browser(OpenAPIRenderPlugin):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
         """The page."""
-        template = request.app.template_engine.get_template("api_docs.html")
+        engine: Any = request.app.template_engine
+        template = engine.get_template("api_docs.html")
         return str(template.render(schema=f"{SCHEMA}/openapi.json")).encode()
 
 

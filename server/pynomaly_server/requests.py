@@ -36,9 +36,6 @@ class RequestLog:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
         current = given.decode() if _ID.fullmatch(given) else uuid.uuid4().hex
         structlog.contextvars.clear_contextvars()
@@ -59,7 +56,7 @@ class RequestLog:
 
     @staticmethod
     def _told(scope: Scope, status: int, seconds: float) -> None:
-        state: dict[str, Any] = scope.get("state", {})  # type: ignore[assignment]
+        state: dict[str, Any] = scope.get("state", {})
         path = str(scope["path"])
         route = _route(scope)
         method = str(scope.get("method", "WEBSOCKET"))
