@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ def _trained(db: pynomaly.Engine) -> None:
 def test_many_rows_score_as_a_source_does(db: pynomaly.Engine) -> None:
     rows = db.sql("from parts").arrow()
     expected = db.sql("from score_anomalies('parts', 'watch', explain := 2)").arrow()
-    found = db.score_rows(rows, "watch", explain=2)
+    found: Any = db.score_rows(rows, "watch", explain=2)
     assert found.sort_by("made_at").equals(expected.sort_by("made_at"))
     assert db.execute("select count(*) from pynomaly.runs").fetchall() == [(0,)]
 
