@@ -145,4 +145,5 @@ def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-main()
+if __name__ == "__main__":
+    main()
