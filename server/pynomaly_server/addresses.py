@@ -31,7 +31,9 @@ def checked(address: str, allow_private: bool, resolve: Resolve = resolved) -> s
     scheme = urls.scheme(address)
     if scheme not in SCHEMES:
         shown = f"`{urls.shown(address)}`" if scheme else "a file"
-        raise AddressRefused(f"{shown} is not read by the server", "upload the file, or give postgresql:// or s3://")
+        raise AddressRefused(
+            f"{shown} is not read by the server", "upload the file, or give https://, postgresql:// or s3://"
+        )
     if scheme not in DATABASES:  # the store that answers is the operator's choice
         return address
     url = urls.parsed(address)

@@ -15,6 +15,7 @@ from pyarrow import csv, types
 
 LARGEST_SHORT = 18  # digits of a decimal that fits 64 bits
 _FORMULA = r"^[=+\-@\t\r\n]"
+_WRAPPED = "v"  # a column of this name, alone
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _SECONDS = 1_000_000_000  # in nanoseconds
 _OUTSIDE = r"^<value out of range: (-?)\d+>$"  # what Arrow writes for a time that no calendar has
@@ -43,7 +44,7 @@ def csv_lines(rows: pa.Table, header: bool, escape: bool = True) -> bytes:
     A text that a spreadsheet would run as a formula gets an apostrophe before it, unless it is a number or `escape` is
     off.
     """
-    columns = [_field(name, column) for name, column in zip(rows.column_names, rows.columns, strict=True)]
+    columns = list(map(_field, rows.columns))
     names = pa.array(rows.column_names, pa.string())
     if escape:
         columns = [_harmless(column) if types.is_string(column.type) else column for column in columns]
@@ -160,23 +161,19 @@ def _value(value: Any) -> Any:
     return value
 
 
-def _field(name: str, column: Any) -> Any:
+def _field(column: Any) -> Any:
     """A column as CSV has it: a nested one is JSON."""
     kind = column.type
-    if (
-        types.is_nested(kind)
-        or types.is_interval(kind)
-        or types.is_binary(kind)
-        or isinstance(kind, pa.BaseExtensionType)
-    ):
-        prefix = len(msgspec.json.encode(name)) + 2
-        lines = json_lines(pa.table({name: column})).split(b"\n")[: len(column)]
-        texts = [line[prefix:-1].decode() for line in lines]
-        is_text = not types.is_nested(kind)
-        return pa.array(
-            [None if text == "null" else text.strip('"') if is_text else text for text in texts], pa.string()
-        )
-    return column if types.is_decimal(kind) else _column(column)
+    is_rare = types.is_interval(kind) or types.is_binary(kind) or isinstance(kind, pa.BaseExtensionType)
+    if not types.is_nested(kind) and not is_rare:
+        return column if types.is_decimal(kind) else _column(column)
+    plain = _column(column)
+    if types.is_nested(kind) and _is_known(plain.type):
+        whole = pl.Series(_WRAPPED, _series(plain)).to_frame().select(pl.struct(_WRAPPED).struct.json_encode())
+        texts = whole.to_series().str.strip_prefix(f'{{"{_WRAPPED}":').str.strip_suffix("}")
+        return texts.replace("null", None).to_arrow().cast(pa.string())
+    values = [_ENCODER.encode(value).decode() for value in _values(plain)]
+    return pa.array([None if text == "null" else text.strip('"') if is_rare else text for text in values], pa.string())
 
 
 def _duration(months: int, days: int, nanoseconds: int) -> str:

@@ -106,7 +106,8 @@ def page(
         after, values = _after(keys, [_type(types, one) for one in keys], places)
     texts = "".join(f", {identifier(one.name)}::varchar as {_KEY}{n}" for n, one in enumerate(keys))
     ordered = ", ".join(one.sql for one in keys)
-    sql = f"select *{texts} from ({select}\n){after} order by {ordered} limit {n_rows + 1}"
+    chosen = f"select * from ({select}\n){after} order by {ordered} limit {n_rows + 1}"
+    sql = f"select *{texts} from ({chosen}) order by {ordered}"  # the texts of these rows alone
     query = db.sql(sql, [*parameters, *values] or None)
     relation = query.bare_relation()
     documents = {name for name, kind in zip(relation.columns, relation.types, strict=True) if str(kind) == "JSON"}

@@ -7,6 +7,7 @@ from functools import partial, wraps
 from typing import Any, TypeVar
 
 import msgspec
+import pyarrow as pa
 from anyio import to_thread
 from litestar import Request, Response
 
@@ -46,6 +47,7 @@ class Rows(msgspec.Struct, frozen=True):
     usual: list[str]
     hidden: tuple[str, ...] = ()
     name: str = "rows"
+    more: Callable[[Engine, pa.Table], pa.Table] | None = None  # adds columns to a page, which all rows would cost much
 
     def filtered(self, db: Engine, filters: Sequence[str], types: dict[str, str]) -> "Rows":
         """The rows that pass every filter."""
@@ -78,6 +80,8 @@ def answer(
         rows = rows.filtered(db, asked.filters, types)
     if chosen.name == "json" or asked.limit is not None or asked.cursor is not None:
         found = paging.page(db, rows.select, rows.parameters, order, asked.limit, asked.cursor, rows.hidden)
+        if rows.more is not None:
+            found = msgspec.structs.replace(found, rows=rows.more(db, found.rows))
         if chosen.name == "json":
             return found.response(request, headers)
         more = {**(headers or {}), **found.link(request)}

@@ -116,6 +116,18 @@ class Uploads:
             raise BodyInvalid("the form has no file", "send one as a part with a filename, or as the body")
         return found
 
+    def fetched(self, fetch: Callable[[Path], None], user: str, limit: int) -> Upload:
+        """Keep what a function writes into a file."""
+        self._check_room(0)
+        receiving = _Receiving(self._folder, limit, self._check_room)
+        folder = receiving.begin()
+        try:
+            fetch(folder / _Receiving.NAME)
+            return self._kept(folder, "fetched", user, limit)
+        finally:
+            if not (folder / ABOUT).is_file():
+                receiving.give_up()
+
     async def _files(
         self, request: Request[Any, Any, Any], limit: int, filename: str | None
     ) -> AsyncGenerator[tuple[str, Path], None]:
@@ -171,11 +183,12 @@ class _Receiving:
         self._waiting = bytearray()
         self._n_bytes = 0
 
-    def begin(self) -> None:
+    def begin(self) -> Path:
         """Begin a file in a folder of its own."""
         self._current = self._folder / uuid.uuid4().hex
         self._current.mkdir(mode=0o700, parents=True)
         self._waiting, self._n_bytes = bytearray(), 0
+        return self._current
 
     async def write(self, piece: bytes | bytearray) -> None:
         """Take some bytes; UploadTooLarge where they are too many."""

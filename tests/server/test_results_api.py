@@ -1,4 +1,4 @@
-"""Results over HTTP: rows with scores and reasons in every format, why a row, labels, histograms, runs, lineage, audit."""
+"""Results over HTTP: scored rows in every format, why a row, labels, histograms; runs, lineage and the audit."""
 
 import csv
 import io
@@ -52,11 +52,11 @@ def test_runs_with_results_are_listed(detected: Detected) -> None:
     found = ben.get(RESULTS).json()["items"]
     assert [run["id"] for run in found] == [detected.later, detected.run]
     assert found[0]["options"]["top_k"] == 9
-    assert [run["id"] for run in ben.get("/api/v1/runs").json()["items"]][0] == detected.unsaved
+    assert ben.get("/api/v1/runs").json()["items"][0]["id"] == detected.unsaved
     assert [run["id"] for run in ben.get(RESULTS, params={"filter": "algorithm:eq:mad"}).json()["items"]] == [
         detected.run
     ]
-    assert [run["id"] for run in ben.get(RESULTS, params={"sort": "n_flagged"}).json()["items"]][0] == detected.run
+    assert ben.get(RESULTS, params={"sort": "n_flagged"}).json()["items"][0]["id"] == detected.run
     assert [run["id"] for run in walked(ben, "/api/v1/runs", limit=1)] == [
         detected.unsaved, detected.later, detected.run
     ]  # fmt: skip
@@ -103,6 +103,11 @@ def test_rows_are_chosen_and_have_columns(detected: Detected) -> None:
     assert ben.get(path, params={"reason": "nothing"}).json()["items"] == []
     rich = ben.get(path, params={"columns": True, "limit": 1}).json()["items"][0]
     assert (rich["key"], rich["id"], rich["amount"]) == ("44", 44, 9044)
+    pages = walked(ben, path, columns=True, limit=11)
+    assert {item["key"]: item["amount"] for item in pages} == {
+        item["key"]: item["amount"] for item in walked(ben, path, columns=True, sort="city,key", limit=11)
+    }
+    assert [item["id"] for item in pages[:2]] == [44, 17]
     by_city = walked(ben, path, columns=True, sort="city,-amount", limit=50)
     assert [item["city"] for item in by_city] == sorted(item["city"] for item in by_city)
     assert len(by_city) == N

@@ -1,13 +1,17 @@
 """Uploads: what is in them is found by their bytes, too much is refused, and nothing is left of what failed."""
 
+import contextlib
 import gzip
 import io
 import json
 import os
 import struct
+import threading
 import time
 import zipfile
 import zlib
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +23,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from pynomaly.errors import PynomalyError
-from pynomaly_server import addresses, sniffing, uploads
+from pynomaly_server import addresses, fetching, sniffing, uploads
 from pynomaly_server.errors import AddressRefused, UploadTooLarge
 from server.team import Team
 
@@ -279,7 +283,6 @@ def resolve(host: str, port: int) -> list[str]:
         "payments.csv",
         "file:///etc/passwd",
         "sqlite:///etc/x.db",
-        "http://db.example.com/x.csv",
         "gopher://db.example.com/",
         "postgresql:///shop",
         "postgresql://%2Fvar%2Frun/shop",
@@ -314,3 +317,115 @@ def test_a_public_address_is_pinned_to_the_number_that_was_checked() -> None:
     assert found == "postgresql://ann@db.example.com/shop?table=t&hostaddr=93.184.216.34"
     assert addresses.checked("s3://bucket/key.csv", False) == "s3://bucket/key.csv"
     assert addresses.checked("postgresql://10.0.0.1/x", True, resolve).endswith("?hostaddr=10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1/x.csv",
+        "http://127.0.0.1:8808/api/v1/health",
+        "http://[::1]/x.csv",
+        "http://0x7f000001/x.csv",
+        "http://169.254.169.254/latest/meta-data",
+        "http://both.example.com/x.csv",
+        "http://ann:secret@db.example.com/x.csv",
+        "http:///x.csv",
+        "http://db.example.com:99999/x.csv",
+        "http://db.example.com/x\r\nHost: y",
+        "ftp://db.example.com/x.csv",
+        "file:///etc/passwd",
+    ],
+)
+def test_no_address_of_the_own_network_is_fetched_from(tmp_path: Path, address: str) -> None:
+    def looked_up(host: str, port: int) -> list[str]:
+        return PUBLIC[host] if host in PUBLIC else addresses.resolved(host, port)
+
+    with pytest.raises(AddressRefused) as caught:
+        fetching.fetch(address, tmp_path / "x", 100, False, looked_up)
+    assert "secret" not in str(caught.value)
+
+
+class Site(BaseHTTPRequestHandler):
+    """A site with a file, and with what leads elsewhere."""
+
+    def do_GET(self) -> None:
+        answers = {
+            "/pay.csv": (200, {}, CSV),
+            "/moved": (302, {"Location": "/pay.csv"}, b""),
+            "/inwards": (302, {"Location": "http://inner.example.com/x"}, b""),
+            "/file": (302, {"Location": "file:///etc/passwd"}, b""),
+            "/ring": (302, {"Location": "/ring"}, b""),
+            "/cut": (200, {"Content-Length": "1000"}, CSV),
+            "/secret": (403, {}, b""),
+            "/busy": (503, {}, b""),
+        }
+        status, headers, body = answers.get(self.path.partition("?")[0], (404, {}, b""))
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *given: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[int]:
+    """The port of a site on this machine."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/pay.csv", ""),
+        ("/moved", ""),
+        ("/inwards", "address_refused"),
+        ("/file", "address_refused"),
+        ("/ring", "source_unreadable"),
+        ("/cut", "source_unavailable"),
+        ("/secret", "source_refused"),
+        ("/busy", "source_unavailable"),
+        ("/nothing", "unknown_source"),
+        ("/pay.csv?large", "upload_too_large"),
+    ],
+)
+def test_a_file_is_fetched_and_redirects_are_checked(
+    tmp_path: Path, site: int, path: str, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def looked_up(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["10.0.0.1"] if host == "inner.example.com" else ["127.0.0.1"]
+
+    monkeypatch.setattr(addresses, "is_public", lambda number: number == "127.0.0.1")
+    limit = 10 if "large" in path else 1000
+    found = tmp_path / "x"
+    with pytest.raises(PynomalyError) if code else contextlib.nullcontext() as caught:
+        fetching.fetch(f"http://site.example.com:{site}{path}", found, limit, False, looked_up)
+    assert (caught.value.code if caught else "") == code
+    assert code or found.read_bytes() == CSV
+    assert set(asked) <= {"site.example.com", "inner.example.com"}
+
+
+def test_what_is_fetched_becomes_a_dataset(team: Team, site: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"name": "fetched", "url": f"http://127.0.0.1:{site}/moved"}
+    refused = team.ada.post("/api/v1/datasets", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (403, "address_refused")
+    monkeypatch.setitem(team.workspace.options._rows, "allow_private_addresses", True)
+    before = left(team)
+    told = team.ada.post("/api/v1/datasets", json=body)
+    assert told.status_code == 201, told.text
+    assert (told.json()["n_rows"], told.json()["source"]) == (3, body["url"])
+    assert left(team) == before
+    missing = team.ada.post("/api/v1/datasets", json={**body, "url": f"http://127.0.0.1:{site}/nothing"})
+    assert (missing.status_code, missing.json()["code"]) == (404, "unknown_source")
+    assert left(team) == before

@@ -1,16 +1,17 @@
 """Datasets: sources kept as immutable versions."""
 
-import re
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from anyio import to_thread
 from litestar import Controller, Request, Response, delete, get, post, put
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromHeader, FromPath, FromQuery, JSONBody
 
-from pynomaly.errors import BadParameter, PynomalyError
+from pynomaly.errors import BadParameter
 from pynomaly.versions import Version
 from pynomaly_server import formats, loading, paging, rowsets
+from pynomaly_server.asking import seconds_to_wait, told
 from pynomaly_server.errors import Forbidden
 from pynomaly_server.identity import Identity
 from pynomaly_server.jobs import Job
@@ -18,16 +19,16 @@ from pynomaly_server.loading import NewDataset
 from pynomaly_server.paging import Page
 from pynomaly_server.permissions import Permission
 from pynomaly_server.previews import checked_options
+from pynomaly_server.problems import PROBLEM
 from pynomaly_server.requests import request_id
 from pynomaly_server.rowsets import Asked, Rows
 from pynomaly_server.served import Caller, Db, Place
 from pynomaly_server.uploads import Uploads
 from pynomaly_server.workspace import Workspace
 
-USUAL_WAIT, LONGEST_WAIT = 10.0, 60.0
+USUAL_WAIT = 10  # seconds for a dataset to be loaded
 RESERVED = ("upload",)  # parts of paths that no dataset can be called
 _PLACE = "_pynomaly_place"
-_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?:$|[,;\s])", re.IGNORECASE)
 
 
 class Rules(msgspec.Struct, forbid_unknown_fields=True):
@@ -52,7 +53,11 @@ class DatasetsController(Controller):
 
     @post("/", permission=Permission.WRITE_DATASETS, statuses=(403, 404, 409, 422, 503, 507))
     async def create_dataset(
-        self, request: Request[Any, Any, Any], identity: Caller, workspace: Place, data: JSONBody[NewDataset]
+        self,
+        identity: Caller,
+        workspace: Place,
+        data: JSONBody[NewDataset],
+        prefer: FromHeader[str | None] = None,
     ) -> Response[dict[str, Any]]:
         """Make an upload, or a source that is served from elsewhere, the next version of a dataset.
 
@@ -63,12 +68,9 @@ class DatasetsController(Controller):
         job = await to_thread.run_sync(
             lambda: workspace.jobs.submit("dataset", asked, identity, request_id=request_id())
         )
-        if await workspace.jobs.wait(job, _wait_seconds(request)):
-            found = await to_thread.run_sync(workspace.jobs.find, job, identity)
-            return _created(found)
-        return Response(
-            {"job_id": job}, status_code=202, headers={"Location": f"/api/v1/jobs/{job}", "Retry-After": "1"}
-        )
+        seconds = seconds_to_wait(prefer)
+        await workspace.jobs.wait(job, USUAL_WAIT if seconds is None else seconds)
+        return _loaded(await to_thread.run_sync(workspace.jobs.find, job, identity), workspace)
 
     @get("/", permission=Permission.READ, cached=True, sync_to_thread=True)
     def list_datasets(
@@ -122,8 +124,8 @@ class DatasetsController(Controller):
         """One version, which never changes."""
         found = _version(db, name, version)
         etag = rowsets.tag(request, found.address, found.snapshot, found.created_at)
-        told = {**msgspec.to_builtins(found), "columns": _columns(found), "address": found.address}
-        return rowsets.unchanged(request, etag) or Response(told, headers=rowsets.cached(etag))
+        whole = {**msgspec.to_builtins(found), "columns": _columns(found), "address": found.address}
+        return rowsets.unchanged(request, etag) or Response(whole, headers=rowsets.cached(etag))
 
     @get("/{name:str}/profile", permission=Permission.READ, sync_to_thread=True)
     def get_profile(
@@ -237,28 +239,20 @@ def _request(workspace: Workspace, identity: Identity, data: NewDataset) -> dict
         )
     if data.upload_id is not None:
         Uploads(workspace.folder).find(data.upload_id, identity.user)
-    return loading.request_of(data, identity.user, workspace.options["allow_private_addresses"])
+    limits = workspace.options["allow_private_addresses"], workspace.options["max_upload_bytes"]
+    return loading.request_of(data, identity.user, *limits)
 
 
-def _wait_seconds(request: Request[Any, Any, Any]) -> float:
-    """How long the client would wait for the job."""
-    found = _WAIT.search(request.headers.get("prefer", ""))
-    return min(float(found[1]), LONGEST_WAIT) if found else USUAL_WAIT
-
-
-def _created(job: Job) -> Response[dict[str, Any]]:
-    """The answer to a job that has ended."""
+def _loaded(job: Job, workspace: Workspace) -> Response[dict[str, Any]]:
+    """The answer to a load: its version, its error, or the job that goes on with it."""
+    place = {"Location": f"/api/v1/jobs/{job.id}"}
+    if job.problem is not None:
+        status = job.problem["status"] if job.problem["status"] != 499 else 409
+        return Response(job.problem, status_code=status, headers=place, media_type=PROBLEM)
     if job.status != "succeeded" or job.result is None:
-        raise _failure(job)
+        return Response(told(job, workspace), status_code=202, headers=place)
     found = job.result["dataset"]
-    return Response(found, status_code=201, headers={"Location": f"/api/v1/datasets/{found['name']}"})
-
-
-def _failure(job: Job) -> PynomalyError:
-    """The error that ended a job."""
-    told = job.problem or {"code": "interrupted", "status": 409, "detail": "the job was cancelled", "mend": "ask again"}
-    known = {kind.code: kind for kind in PynomalyError.__subclasses__()}
-    return known.get(told["code"], PynomalyError)(told["detail"], told["mend"])
+    return Response(found, status_code=201, headers={"Location": f"/api/v1/datasets/{quote(found['name'])}"})
 
 
 def _version(db: Db, name: str, version: int | None) -> Version:
@@ -273,7 +267,8 @@ def _columns(version: Version) -> list[dict[str, str]]:
 def _rules(db: Db, name: str) -> tuple[int, list[dict[str, Any]]]:
     """The number and the rules of the newest set under a name, which has none where there is no set."""
     select = (
-        "select version, kind, \"columns\", parameters, severity from query(_catalog('rules', getvariable('pynomaly_user'))) "
+        'select version, kind, "columns", parameters, severity '
+        "from query(_catalog('rules', getvariable('pynomaly_user'))) "
         "where name = ? qualify version = max(version) over () order by number"
     )
     found = paging.records(db, select, [_version(db, name, None).name])

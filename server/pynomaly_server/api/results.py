@@ -1,11 +1,14 @@
 """Results: the scored rows of saved runs, why a row, how scores are spread, and what people say of rows."""
 
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
+import pyarrow as pa
 from litestar import Controller, Request, Response, get, put
 from litestar.params import FromPath, FromQuery, JSONBody
 
+from pynomaly.engine import Engine
 from pynomaly.errors import BadParameter
 from pynomaly_server import formats, paging, rowsets
 from pynomaly_server.paging import Page
@@ -20,7 +23,15 @@ select results.*, said.label
 from _run_results(?) as results
 left join labels_of(?) as said on said.key = results.key
 """
-# The source's columns, as far as they are not called like one of the result's.
+_OWN = frozenset({"key", "anomaly_score", "is_anomaly", "reasons", "label"})
+_SOURCE_OF = """
+select source.* exclude (_pynomaly_key)
+from (select unnest(?::varchar[]) as key, generate_subscripts(?::varchar[], 1) as place) as wanted
+left join (
+    from _run_rows(?) where _pynomaly_key in (select unnest(?::varchar[]))
+) as source on source._pynomaly_key = wanted.key
+order by wanted.place
+"""
 _WITH_COLUMNS = """
 select results.*, source.* exclude (_pynomaly_key)
 from _run_rows(?) as source
@@ -87,10 +98,14 @@ class ResultsController(Controller):
         scores, a `label`, the feature of a `reason`, and `filter`; `sort` is by any column, such as `key`.
         """
         run_id = recorded(db, formats.without_suffix(run))
+        is_page = formats.wanted(request).name == "json" or limit is not None or cursor is not None
+        is_own = is_page and all(map(_is_own, [*(filter or ()), *(sort or "key").split(",")]))
         choice = {"is_anomaly": is_anomaly, "min_score": min_score, "max_score": max_score, "label": label}
-        rows = _rows(run_id, {**choice, "reason": reason}, labels or label is not None, columns)
+        rows = _rows(run_id, {**choice, "reason": reason}, labels or label is not None, columns and not is_own)
+        if columns and is_own:
+            rows = msgspec.structs.replace(rows, more=partial(_with_source, run_id))
         asked = Asked(filter or (), sort, limit, cursor, escape)
-        if labels or label is not None:  # people go on talking
+        if labels or label is not None or columns:  # people go on talking, and a table changes
             return rowsets.answer(request, db, workspace, identity, rows, asked)
         etag = rowsets.tag(request, run_id)
         if (same := rowsets.unchanged(request, etag)) is not None:
@@ -142,7 +157,8 @@ class ResultsController(Controller):
     def get_labels(self, db: Db, run: FromPath[str], key: FromPath[str]) -> dict[str, Any]:
         """What was said of a row, the last first."""
         select = (
-            "select label, note, number, labelled_at, labelled_by from query(_catalog('labels', getvariable('pynomaly_user'))) "
+            "select label, note, number, labelled_at, labelled_by "
+            "from query(_catalog('labels', getvariable('pynomaly_user'))) "
             "where run_id = ?::uuid and key = ? order by number desc"
         )
         return {"items": paging.records(db, select, [recorded(db, run), key]), "next_cursor": None}
@@ -188,6 +204,25 @@ def runs_page(request: Request[Any, Any, Any], db: Db, select: str, asked: Asked
     return paging.listed(
         request, db, rows.select, parameters=rows.parameters, order=order, limit=asked.limit, cursor=asked.cursor
     )
+
+
+def _is_own(text: str) -> bool:
+    """Whether a filter or a part of an order is about a result alone, and not about its source."""
+    return paging.key(text.partition(":")[0].strip()).name in _OWN
+
+
+def _with_source(run: str, db: Engine, rows: pa.Table) -> pa.Table:
+    """The rows of a page with the columns of their source."""
+    keys = rows["key"].to_pylist()
+    found = db.sql(_SOURCE_OF, [keys, keys, run, keys]).arrow()
+    names = list(rows.column_names)
+    for name in found.column_names:  # called as DuckDB calls the second of a name
+        text, n = name, 0
+        while text in names:
+            n += 1
+            text = f"{name}_{n}"
+        names.append(text)
+    return pa.table([*rows.columns, *found.columns], names)
 
 
 def _rows(run: str, choice: dict[str, Any], with_labels: bool, with_columns: bool) -> Rows:
