@@ -31,6 +31,7 @@ from pynomaly_server.recognition import Recognition
 from pynomaly_server.requests import RequestLog
 from pynomaly_server.security import SameSite, Secured
 from pynomaly_server.served import provide_db, provide_identity, provide_workspace
+from pynomaly_server.uploads import sweeping
 from pynomaly_server.workspace import Workspace
 
 LARGEST_BODY = 33_554_432  # bytes of a request that is no upload
@@ -93,7 +94,8 @@ def _life(workspace: Workspace) -> Any:
         app.state["audit"] = audit
         workspace.start()
         try:
-            yield
+            async with sweeping(workspace):
+                yield
         finally:
             await workspace.drain()
             if audit is not None:
