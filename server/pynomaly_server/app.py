@@ -34,6 +34,7 @@ from pynomaly_server.requests import RequestLog
 from pynomaly_server.scoring import Scoring
 from pynomaly_server.security import SameSite, Secured
 from pynomaly_server.served import provide_db, provide_identity, provide_scoring, provide_workspace
+from pynomaly_server.uploads import sweeping
 from pynomaly_server.workspace import Workspace
 
 _AS_IT_IS = ["^/api/", "^/metrics", "/progress$"]  # what is streamed, or read by programs, is not compressed
@@ -99,7 +100,8 @@ def _life(workspace: Workspace) -> Any:
         app.state["audit"] = audit
         workspace.start()
         try:
-            yield
+            async with sweeping(workspace):
+                yield
         finally:
             await workspace.drain()
             if audit is not None:
