@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-import pyarrow as pa
 from anyio import to_thread
 from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
@@ -201,7 +200,7 @@ class ModelsController(Controller):
         sent = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
         row = _row(body) if sent == JSON else None
         if row is not None and formats.wanted(request).name == "json":
-            (scored,) = (await scoring.score(identity, _one(row), name, version, explain)).to_pylist()
+            scored = await scoring.score(identity, row, name, version, explain)
             return Response(_ENCODER.encode(scored), media_type=JSON)
         rows = await _apart(len(body), bodies.read_body, sent, body)
         found = await scoring.score(identity, rows, name, version, explain)
@@ -212,13 +211,6 @@ class ModelsController(Controller):
 _ROW = msgspec.json.Decoder(dict[str, bool | int | float | str | None])
 _ENCODER = msgspec.json.Encoder()
 _AT_ONCE = 131_072  # bytes that are read or written faster than a thread is asked
-
-
-def _one(row: dict[str, Any]) -> pa.Table:
-    try:
-        return pa.table({column: [value] for column, value in row.items()})
-    except (OverflowError, pa.ArrowInvalid):
-        raise BodyInvalid("a number of the row has more than 64 bits", "give it as a float") from None
 
 
 async def _apart(n_bytes: int, action: Callable[..., Any], *arguments: Any) -> Any:
