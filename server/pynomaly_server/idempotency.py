@@ -67,11 +67,11 @@ class Idempotency:
             elif message["type"] == "http.response.body":
                 answer.body += message["body"] if keep else b""
                 keep = keep and len(answer.body) <= LARGEST
+                if keep and 200 <= answer.status < 300 and not message.get("more_body", False):
+                    await to_thread.run_sync(_kept, workspace, mine, request, answer)  # before the caller can repeat
             await send(message)
 
         await self._app(scope, again, recorded)
-        if keep and 200 <= answer.status < 300:
-            await to_thread.run_sync(_kept, workspace, mine, request, answer)
 
 
 def _key(scope: Scope) -> str | None:

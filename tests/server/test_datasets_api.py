@@ -228,6 +228,7 @@ def test_a_dataset_in_use_is_not_removed(own_team: Team) -> None:
         ({"name": "x"}, 422, "bad_parameter"),
         ({"name": "x", "upload_id": "a", "url": "s3://b/k"}, 422, "bad_parameter"),
         ({"name": "upload", "upload_id": "{upload}"}, 422, "bad_parameter"),
+        ({"name": "..", "upload_id": "{upload}"}, 422, "bad_parameter"),
         ({"name": "../x", "upload_id": "{upload}"}, 422, "bad_parameter"),
         ({"name": "", "upload_id": "{upload}"}, 422, "bad_parameter"),
         ({"name": "x", "upload_id": "nope"}, 404, "unknown_upload"),

@@ -27,7 +27,7 @@ from pynomaly_server.uploads import Uploads
 from pynomaly_server.workspace import Workspace
 
 USUAL_WAIT = 10  # seconds for a dataset to be loaded
-RESERVED = ("upload",)  # parts of paths that no dataset can be called
+RESERVED = ("upload", ".", "..")  # parts of paths that no dataset can be called
 _PLACE = "_pynomaly_place"
 
 

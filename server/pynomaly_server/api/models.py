@@ -27,6 +27,7 @@ from pynomaly_server.scoring import Scoring
 from pynomaly_server.served import Caller, Db, Place
 from pynomaly_server.workspace import Workspace
 
+LARGEST_ROWS = 33_554_432  # bytes of rows to score
 LARGEST_MODEL = 536_870_912  # bytes of a file
 JSON = "application/json"
 FILES = {
@@ -180,6 +181,7 @@ class ModelsController(Controller):
         body=schemas.posted_rows,
         status_code=200,
         statuses=(406,),
+        request_max_body_size=LARGEST_ROWS,
         changes_nothing=True,
     )
     async def score_rows(
