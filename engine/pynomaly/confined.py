@@ -103,6 +103,7 @@ class Confined:
         finally:
             with contextlib.suppress(duckdb.Error):
                 self._con.execute("rollback")
+            self._aborted = False  # what failed was this transaction, which is over
         return Found(rows.slice(0, limit), columns, rows.num_rows > limit, time.perf_counter() - started)
 
     @contextlib.contextmanager
