@@ -10,6 +10,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from pynomaly_server.errors import BadRequest, BodyTooLarge, InProgress, KeyReused
+from pynomaly_server.permissions import Permission
 from pynomaly_server.read_cache import LARGEST, Answer
 from pynomaly_server.workspace import Workspace
 
@@ -31,8 +32,9 @@ class Idempotency:
         """Serve one request."""
         key = _key(scope)
         user = scope.get("user")
-        holds_secret = cast("Any", scope)["route_handler"].opt.get("secret")  # shown once, kept nowhere
-        if key is None or user is None or holds_secret:
+        opt = cast("Any", scope)["route_handler"].opt
+        holds_secret = opt.get("secret")  # shown once, kept nowhere
+        if key is None or user is None or holds_secret or not user.may(Permission(opt["permission"])):
             await self._app(scope, receive, send)
             return
         mine = (user.user, key)

@@ -62,7 +62,7 @@ class JobsController(Controller):
         """One job: its state, how far it is, and what came of it."""
         return told(workspace.jobs.find(id, identity), workspace)
 
-    @delete("/{id:str}", permission=Permission.READ, status_code=200)
+    @delete("/{id:str}", permission=Permission.DETECT, status_code=200)
     async def cancel_job(self, workspace: Place, identity: Caller, id: FromPath[str]) -> dict[str, Any]:  # noqa: A002
         """Stop a job, at once where it waits, within a second where it runs; one that has ended stays as it is."""
         jobs = workspace.jobs
