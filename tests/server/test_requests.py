@@ -4,13 +4,18 @@ import io
 import json
 import logging
 import re
+from pathlib import Path
 
 import pytest
 import structlog
+from litestar.testing import TestClient
 
 from pynomaly_server import logs
+from pynomaly_server.app import create_app
 from pynomaly_server.document import document
+from pynomaly_server.options import Options
 from pynomaly_server.read_cache import MOST, Answer, Answers
+from pynomaly_server.workspace import Workspace
 from server.team import Team
 
 
@@ -59,6 +64,16 @@ def test_a_file_that_cannot_be_is_not_found(team: Team, name: str) -> None:
     answer = team.nobody.get(f"/static/{name}")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     assert answer.json()["detail"] == "there is nothing at this address"  # no folder of the server is told
+
+
+def test_an_answer_comes_where_it_cannot_be_kept(tmp_path: Path) -> None:
+    options = {"database": str(tmp_path / "w.duckdb")}
+    Workspace(Options(options, {})).close()
+    workspace = Workspace(Options({**options, "read_only": True}, {}))
+    with TestClient(create_app(workspace), base_url="http://127.0.0.1") as client:
+        headers = {"Idempotency-Key": "never kept"}
+        answer = Team(client, workspace).ben.post("/api/v1/queries", json={"sql": "select 1 as a"}, headers=headers)
+        assert (answer.status_code, answer.json()["rows"]) == (200, [{"a": 1}])
 
 
 def test_a_body_that_brings_no_rows_is_bounded(team: Team) -> None:
