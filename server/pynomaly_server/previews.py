@@ -186,7 +186,8 @@ def _look(db: Engine, path: Path, options: dict[str, Any], found: Uploaded, miss
     found.bad_rows = sample.bad.to_pylist() if sample.bad is not None else []
     found.n_sampled, found.n_quarantined = len(sample.rows), sample.n_bad or 0
     if sample.n_bad:
-        detail = f"{sample.n_bad:,} rows cannot be read and would go to the quarantine"
+        what = "1 row cannot be read and" if sample.n_bad == 1 else f"{sample.n_bad:,} rows cannot be read and"
+        detail = f"{what} would go to the quarantine"
         found.findings.append(Noted("malformed_rows", "warning", detail))
     if not len(sample.rows):
         found.findings.append(Noted("no_rows", "warning", "there are columns and no rows"))

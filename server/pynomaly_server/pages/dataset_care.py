@@ -76,7 +76,7 @@ def _sharing(
     grantee: str = "",
 ) -> Response[str]:
     about = of_dataset(db, identity, name, None)
-    shares = db.shares("dataset", about["version"].name) if about["is_mine"] else []
+    shares = db.shares("dataset", about["dataset"].name) if about["is_mine"] else []
     return shown(
         request, "dataset_sharing.html", f"Sharing of {name}", status=status, tab="sharing", shares=shares,
         everybody=EVERYBODY, problem=problem, grantee=grantee, **about,
@@ -85,7 +85,7 @@ def _sharing(
 
 def _removal(request: Asked, db: Engine, identity: Identity, name: str, status: int = 200) -> Response[str]:
     about = of_dataset(db, identity, name, None)
-    made = db.datasets.dependents(about["version"].name)
+    made = db.datasets.dependents(about["dataset"].name)
     return shown(
         request, "dataset_remove.html", f"Remove {name}", status=status, dependents=made[:MOST_NAMED],
         n_more=max(len(made) - MOST_NAMED, 0), was_refused=status != 200, **about,

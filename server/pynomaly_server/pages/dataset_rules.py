@@ -77,7 +77,7 @@ def _page(
     values: Rule | None = None,
 ) -> Response[str]:
     about = of_dataset(db, identity, name, number)
-    version = about["version"]
+    version = about["dataset"]
     set_number, rules = kept_rules(db, version.name)
     is_small = version.n_rows * max(len(version.columns), 1) <= MOST_CELLS
     is_checked = bool(rules) and (check or is_small)

@@ -87,7 +87,7 @@ class DatasetsPage(Controller):
     ) -> Response[str]:
         """What the columns are like."""
         about = of_dataset(db, identity, name, version)
-        found: Version = about["version"]
+        found: Version = about["dataset"]
         columns = PROFILES.find(found.snapshot)
         n_columns = len(found.columns)
         if columns is None and (wait or (n_columns <= MOST_COLUMNS and found.n_rows * n_columns <= MOST_CELLS)):
@@ -111,7 +111,7 @@ class DatasetsPage(Controller):
     ) -> Response[str]:
         """The rows, filtered, sorted, or those that break a rule."""
         about = of_dataset(db, identity, name, version)
-        found: Version = about["version"]
+        found: Version = about["dataset"]
         filters = _filters(request)
         rule, predicate = _broken(db, found, broken) if broken is not None else (None, "")
         select = f"from dataset_rows(?){f' where {predicate}' if predicate else ''}"
@@ -165,7 +165,7 @@ class DatasetsPage(Controller):
     ) -> Response[str]:
         """The rows that could not be read."""
         about = of_dataset(db, identity, name, version)
-        found: Version = about["version"]
+        found: Version = about["dataset"]
         page = paging.page(db, _QUARANTINE, [found.name, found.version], ["file", "line"], ROWS_SHOWN, cursor)
         return shown(
             request, "dataset_quarantine.html", f"Quarantine of {found.name}", tab="quarantine", rows=page.items,
@@ -177,11 +177,11 @@ class DatasetsPage(Controller):
         """Where it came from, and what was made of it."""
         about = of_dataset(db, identity, name, None)
         select = 'select direction, depth, parent, relation, child, "at" from lineage(?) order by all'
-        steps = paging.records(db, select, [f"dataset:{about['version'].name}"])
+        steps = paging.records(db, select, [f"dataset:{about['dataset'].name}"])
         return shown(
             request, "dataset_lineage.html", f"Lineage of {name}", tab="lineage", steps=steps,
-            picture=lineage_picture.drawn(steps, about["version"].name),
-            sql=f"from lineage({literal(about['version'].name)}) order by direction, depth", **about,
+            picture=lineage_picture.drawn(steps, about["dataset"].name),
+            sql=f"from lineage({literal(about['dataset'].name)}) order by direction, depth", **about,
         )  # fmt: skip
 
 
@@ -220,7 +220,7 @@ def of_dataset(db: Engine, identity: Identity, name: str, number: int | None) ->
     version = chosen or versions[-1]
     return {
         "nav": "datasets",
-        "version": version,
+        "dataset": version,
         "versions": versions,
         "base": f"/datasets/{quote(version.name)}",
         "is_newest": version.version == versions[-1].version,
@@ -286,5 +286,7 @@ def _shown_columns(version: Version) -> list[dict[str, Any]]:
         column: dict[str, Any] = {"name": name, "label": name or "(no name)", "sortable": not is_nested, "help": kind}
         if kind.startswith(_NUMBERS) and not is_nested:
             column["kind"] = "number"
+        elif kind.startswith("TIMESTAMP") and not is_nested:
+            column["kind"] = "time"
         found.append(column)
     return found

@@ -8,7 +8,7 @@ import msgspec
 
 WIDTH, HEIGHT, ACROSS, DOWN = 196, 46, 56, 14  # pixels: of a box, and between two
 MOST_IN_COLUMN = 8
-LONGEST = 24  # characters of a name
+LONGEST = 22  # characters of a name
 _UNSHOWN = ("rows", "results", "snapshot")  # steps within a run, which the table tells
 _RUN = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 _TURNING = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # what turns text around, which SVG cannot hold apart
@@ -87,7 +87,8 @@ def _box(name: str, x: int, y: int, own: str) -> Box:
     kind, _, rest = name.partition(":")
     label = rest[:8] if _RUN.match(rest) else rest
     label = _TURNING.sub("", label)
-    short = label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
+    cut = f"…{label[1 - LONGEST :]}" if "/" in label else f"{label[: LONGEST - 1]}…"  # of a path, its end tells
+    short = label if len(label) <= LONGEST else cut
     return Box(x, y, kind, short, _TURNING.sub("", rest)[:300], _address(kind, rest), _is_own(name, own))
 
 
