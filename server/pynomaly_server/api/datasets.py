@@ -224,9 +224,7 @@ class DatasetsController(Controller):
 async def load_soon(workspace: Workspace, identity: Identity, data: NewDataset, seconds: float) -> Job:
     """The job that loads a dataset, as it is after so many seconds or once it has ended."""
     asked = await to_thread.run_sync(_request, workspace, identity, data)
-    job = await to_thread.run_sync(
-        lambda: workspace.jobs.submit("dataset", asked, identity, request_id=request_id())
-    )
+    job = await to_thread.run_sync(lambda: workspace.jobs.submit("dataset", asked, identity, request_id=request_id()))
     await workspace.jobs.wait(job, seconds)
     return await to_thread.run_sync(workspace.jobs.find, job, identity)
 

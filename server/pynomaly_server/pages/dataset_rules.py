@@ -47,18 +47,16 @@ class DatasetRulesPage(Controller):
         return _page(request, db, identity, name, version, kind=kind, suggest=suggest, check=check)
 
     @post("/", permission=Permission.WRITE_DATASETS, sync_to_thread=True)
-    def keep_rules(
-        self, request: Asked, db: Db, identity: Caller, name: FromPath[str], data: Form
-    ) -> Response[Any]:
-        """Keep rules as the next version of the set: one more, some that were suggested, one less, or what JSON says."""
+    def keep_rules(self, request: Asked, db: Db, identity: Caller, name: FromPath[str], data: Form) -> Response[Any]:
+        """Keep rules as the next version of the set: one more, some suggested ones, one less, or what JSON says."""
         _, rules = kept_rules(db, name)
         try:
             db.set_rules(name, _changed(rules, data))
         except PynomalyError as error:
             if error.status >= 500:
                 raise
-            told = {"problem": (error.cause, error.mend), "values": data, "kind": str(data.get("kind", ""))}
-            return _page(request, db, identity, name, None, status=422, **told)
+            kind, problem = str(data.get("kind", "")), (error.cause, error.mend)
+            return _page(request, db, identity, name, None, status=422, kind=kind, problem=problem, values=data)
         return sent_to(request, f"/datasets/{quote(name)}/rules")
 
 
@@ -98,7 +96,7 @@ def _of_json(rule: Rule) -> dict[str, Any]:
 
 
 def _findings(db: Engine, address: str, rules: list[Rule]) -> dict[int, Any]:
-    """What breaks the rules, by their place from 1; rules that a finding could not tell apart are looked at one by one."""
+    """What breaks the rules, by their place from 1; those that a finding could not tell apart one by one."""
     places: dict[tuple[Any, ...], list[int]] = {}
     for place, rule in enumerate(rules, 1):
         places.setdefault((rule["kind"], ", ".join(rule["columns"]), rule["severity"]), []).append(place)
@@ -123,7 +121,9 @@ def _changed(rules: list[Rule], data: dict[str, Any]) -> list[Rule]:
         return [rule for number, rule in enumerate(rules, 1) if str(number) != place]
     if action == "suggested":
         chosen = data.get("rule", [])
-        return rules + [rule for text in ([chosen] if isinstance(chosen, str) else chosen) for rule in _decoded(f"[{text}]")]
+        return rules + [
+            rule for text in ([chosen] if isinstance(chosen, str) else chosen) for rule in _decoded(f"[{text}]")
+        ]
     return [*rules, _of_form(data)]
 
 
@@ -131,7 +131,9 @@ def _decoded(text: str) -> list[Rule]:
     try:
         return msgspec.json.decode(text, type=list[dict[str, Any]])
     except msgspec.MsgspecError as error:
-        raise BadParameter(f"the rules are no JSON: {error}", 'write [{"kind": "not_null", "column": "amount"}]') from None
+        raise BadParameter(
+            f"the rules are no JSON: {error}", 'write [{"kind": "not_null", "column": "amount"}]'
+        ) from None
 
 
 def _of_form(data: dict[str, Any]) -> Rule:

@@ -13,7 +13,7 @@ from pynomaly.engine import Engine
 from pynomaly.errors import BadParameter
 from pynomaly.quoting import literal
 from pynomaly.versions import Version
-from pynomaly_server import paging, rowsets
+from pynomaly_server import paging
 from pynomaly_server.api.datasets import kept_rules
 from pynomaly_server.identity import Identity
 from pynomaly_server.pages import lineage_picture
@@ -123,7 +123,8 @@ class DatasetsPage(Controller):
         here = _address(f"/datasets/{quote(found.name)}/rows", asked)
         return shown(
             request, "dataset_rows.html", f"Rows of {found.name}", tab="rows", rows=page.items, sort=sort, rule=rule,
-            next_cursor=page.next_cursor, columns=_shown_columns(found), filters=_chips(here, filters, found.columns, asked[:2]),
+            next_cursor=page.next_cursor, columns=_shown_columns(found),
+            filters=_chips(here, filters, found.columns, asked[:2]),
             operators=OPERATORS, sql=told(rows.select, rows.parameters, found, order if sort else []),
             n_total=None if filters or rule else found.n_rows, clear=_address(here.partition("?")[0], asked[:1]),
             **{**about, "here": here},
@@ -258,9 +259,7 @@ def _filters(request: Asked) -> list[str]:
     return given
 
 
-def _chips(
-    here: str, filters: list[str], types: dict[str, str], others: list[tuple[str, Any]]
-) -> list[dict[str, str]]:
+def _chips(here: str, filters: list[str], types: dict[str, str], others: list[tuple[str, Any]]) -> list[dict[str, str]]:
     """Filters in words, each with the address without it."""
     found = []
     path, _, _ = here.partition("?")

@@ -79,7 +79,9 @@ class Reading(msgspec.Struct, frozen=True):
     @property
     def values(self) -> dict[str, str]:
         """The same, as fields of a form."""
-        told = {f"o.{name}": str(value).lower() if value in (True, False) else value for name, value in self.options.items()}
+        told = {
+            f"o.{name}": str(value).lower() if value in (True, False) else value for name, value in self.options.items()
+        }
         return told | {f"t{place}": kind for place, kind in self.types.items()}
 
 
@@ -150,7 +152,7 @@ class UploadPage(Controller):
         uploads = Uploads(workspace.folder)
         upload = await to_thread.run_sync(uploads.find, upload_id, identity.user)
         if data.get("action") == "look":
-            kept = {name: str(value) for name, value in data.items() if name[:2] == "o." or name[:1] == "t" and value}
+            kept = {name: str(value) for name, value in data.items() if name[:2] == "o." or (name[:1] == "t" and value)}
             return sent_to(request, f"/upload/{upload.id}?{urlencode({**kept, 'name': data.get('name', '')})}")
         problem: tuple[str, str]
         try:
@@ -217,7 +219,9 @@ def _option(name: str, text: str) -> Any:
         raise BadParameter(f"`{name}` is {text[:40]!r}", "give a whole number") from None
 
 
-def _read(db: Engine, workspace: Workspace, upload: Upload, reading: Reading, missing: int | None) -> tuple[Uploaded, Uploaded]:
+def _read(
+    db: Engine, workspace: Workspace, upload: Upload, reading: Reading, missing: int | None
+) -> tuple[Uploaded, Uploaded]:
     """A file as it would be read by itself, and as it was corrected."""
     found = previews.told(db, workspace, upload, reading.options, missing)
     if not reading.types or not found.columns:
@@ -248,8 +252,8 @@ def _preview(
     name = str(given.get("name") or _suggested(upload.filename))
     known = db.execute("select n_versions from datasets() where name = ?", [name]).fetchall()
     return shown(
-        request, "upload_preview.html", upload.filename[:100], nav="datasets", status=status, upload=upload, found=found,
-        by_itself=by_itself, reading=reading, is_text=is_text, types=TYPES, show=show, name=name, problem=problem,
+        request, "upload_preview.html", upload.filename[:100], nav="datasets", status=status, upload=upload,
+        found=found, by_itself=by_itself, reading=reading, is_text=is_text, types=TYPES, show=show, name=name, problem=problem,
         look=f"/upload/{upload.id}?{urlencode({**reading.values, 'name': name})}",
         fields=_FIELDS.get(upload.format.partition(".")[0], ()), is_strict=bool(given.get("strict")),
         n_versions=known[0][0] if known else 0,
@@ -258,7 +262,12 @@ def _preview(
 
 
 def _preview_again(
-    request: Asked, identity: Identity, workspace: Workspace, upload: Upload, data: dict[str, Any], problem: tuple[str, str]
+    request: Asked,
+    identity: Identity,
+    workspace: Workspace,
+    upload: Upload,
+    data: dict[str, Any],
+    problem: tuple[str, str],
 ) -> Response[str]:
     with workspace.acting(identity) as db:
         return _preview(request, db, workspace, upload, data, problem)
