@@ -253,7 +253,8 @@ def _preview(
     known = db.execute("select n_versions from datasets() where name = ?", [name]).fetchall()
     return shown(
         request, "upload_preview.html", upload.filename[:100], nav="datasets", status=status, upload=upload,
-        found=found, by_itself=by_itself, reading=reading, is_text=is_text, types=TYPES, show=show, name=name, problem=problem,
+        found=found, by_itself=by_itself, reading=reading, is_text=is_text, types=TYPES, show=show, name=name,
+        problem=problem,
         look=f"/upload/{upload.id}?{urlencode({**reading.values, 'name': name})}",
         fields=_FIELDS.get(upload.format.partition(".")[0], ()), is_strict=bool(given.get("strict")),
         n_versions=known[0][0] if known else 0,
