@@ -251,11 +251,12 @@ def _preview(
     by_itself, found = _read(db, workspace, upload, reading, missing)
     name = str(given.get("name") or _suggested(upload.filename))
     known = db.execute("select n_versions from datasets() where name = ?", [name]).fetchall()
+    look = f"/upload/{upload.id}?{urlencode({**reading.values, 'name': name})}"
     return shown(
         request, "upload_preview.html", upload.filename[:100], nav="datasets", status=status, upload=upload,
         found=found, by_itself=by_itself, reading=reading, is_text=is_text, types=TYPES, show=show, name=name,
         problem=problem,
-        look=f"/upload/{upload.id}?{urlencode({**reading.values, 'name': name})}",
+        look=look, headers={"HX-Push-Url": look} if problem is None and not show else None,
         fields=_FIELDS.get(upload.format.partition(".")[0], ()), is_strict=bool(given.get("strict")),
         n_versions=known[0][0] if known else 0,
         others=[one for one in Uploads(workspace.folder).listed(upload.user) if one.id != upload.id],
