@@ -194,6 +194,7 @@ let library;
 /** Colours as the theme has them; a canvas knows no custom properties. */
 function palette() {
   const probe = document.createElement("i");
+  probe.style.setProperty("transition", "none", "important"); // where motion is reduced a colour takes an instant to change
   document.body.append(probe);
   const read = (name) => {
     probe.style.color = `var(--${name})`;

@@ -129,8 +129,9 @@ def _page(
     found = detection_form.asked(given, {row["name"]: row["type"] for row in parameters})
     address = f"{request.url.scheme}://{request.url.netloc}"
     cost: dict[str, Any] = _estimate(db, found) if estimate else {"cost": None, "uses": [], "refused": None}
+    is_wrong = request.method == "POST" and (refused is not None or bool(found.errors))
     return shown(
-        request, "detect.html", "Detect anomalies", nav="detect", status=422 if refused or found.errors else 200,
+        request, "detect.html", "Detect anomalies", nav="detect", status=422 if is_wrong else 200,
         sources=sources, source=source, at=_named(sources, source), columns=columns, algorithms=algorithms,
         algorithm=next((row for row in algorithms if row["name"] == chosen), None), parameters=parameters,
         rules=paging.records(db, "from threshold_rules()"), given=given, errors=found.errors, failed=refused,

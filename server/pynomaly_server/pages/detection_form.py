@@ -133,7 +133,7 @@ def _number(given: Form, name: str, is_whole: bool, errors: dict[str, str]) -> f
 
 
 def _parameters(given: Form, types: Mapping[str, str], errors: dict[str, str]) -> dict[str, Any]:
-    """Those that are given; a number or a list is read as JSON, which is what the registry's defaults are written in."""
+    """Those that are given; what is no text is read as JSON, as the registry writes its defaults."""
     found: dict[str, Any] = {}
     for name, kind in types.items():
         text = given.get(f"{PARAMETER}{name}", "").strip()

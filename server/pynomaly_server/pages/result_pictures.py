@@ -47,12 +47,12 @@ with line as (
     where {time} is not null and isfinite({value}::double)
     group by floor((epoch({time}) - epoch({least}::timestamptz)) / {seconds} * {n_buckets})
 )
-select low_at::varchar as at, low as y, null as key from line
+select low_at::varchar as x, low as y, null as key from line
 union
 select high_at::varchar, high, null from line
 """
 _MARKED = """
-select source.{time}::varchar as at, source.{value}::double as y, results.key
+select source.{time}::varchar as x, source.{value}::double as y, results.key
 from _run_rows({run}) as source
 join (
     select key from _run_results({run}) where is_anomaly{above} order by anomaly_score desc limit {n_flagged}
@@ -129,7 +129,7 @@ def histogram(db: Engine, of: Of, threshold: float | None) -> dict[str, Any] | N
     edges = [rows[0][0], *(row[1] for row in rows)]
     if edges[0] == edges[-1]:
         edges = [edges[0] - 0.5, edges[0] + 0.5]
-    data = {"edges": edges, "counts": [row[2] for row in rows], "threshold": threshold, "name": "score"}
+    data = {"edges": edges, "counts": [row[2] for row in rows], "threshold": _rounded(threshold), "name": "score"}
     return {"data": {**data, "recount": f"/results/{of.run}/count"}, "sql": sql}
 
 
@@ -162,7 +162,7 @@ def series(db: Engine, of: Of, time: str, value: str) -> dict[str, Any] | None:
     if span is None:
         return None
     line = of.filled(_LINE, **names, **span, n_buckets=N_BUCKETS)
-    sql = f"{line}\nunion all\n{of.filled(_MARKED, **names)}\norder by at, key nulls first"
+    sql = f"{line}\nunion all\n{of.filled(_MARKED, **names)}\norder by x, key nulls first"
     rows = db.execute(sql).fetchall()
     flagged = [place for place, row in enumerate(rows) if row[2] is not None]
     x = [str(row[0]).replace(" ", "T") for row in rows]

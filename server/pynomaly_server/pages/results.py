@@ -18,6 +18,7 @@ from pynomaly_server import formats, paging
 from pynomaly_server.api.results import chosen_rows, with_source
 from pynomaly_server.pages import result_pictures
 from pynomaly_server.pages.detect import again
+from pynomaly_server.pages.filters import number
 from pynomaly_server.pages.result_pictures import Of
 from pynomaly_server.pages.shown import fragment, is_htmx, rendered, sent_to, shown
 from pynomaly_server.permissions import Permission
@@ -26,7 +27,9 @@ from pynomaly_server.served import Db
 
 Web = Request[Any, Any, Any]
 RUNS = """
-select id::varchar as id, kind, source, source_version, algorithm, model, n_rows, n_flagged, seconds, started_at, created_by
+select
+    id::varchar as id, kind, source, source_version, algorithm, model, n_rows, n_flagged, seconds, started_at,
+    created_by
 from runs() where saved
 """
 N_ROWS = 40  # of a page: up to 50, DuckDB looks for these first and reads the rest of them alone
@@ -181,9 +184,9 @@ def _drawn(db: Engine, of: Of, given: Mapping[str, str]) -> dict[str, Any]:
         return {**_tried(partial(result_pictures.heatmap, db, of, time, entity)), "time": time, "entity": entity}
     if view == "axes":
         return _tried(partial(result_pictures.axes, db, of)) if given.get("draw") else {}
-    threshold = _number(given["threshold"], "threshold") if given.get("threshold") else of.told["threshold"]
+    asked = bool(given.get("threshold"))
+    threshold = _number(given["threshold"], "threshold") if asked else of.told["threshold"]
     drawn = _tried(partial(result_pictures.histogram, db, of, threshold))
-    asked = threshold is not None and threshold != of.told["threshold"]
     return {**drawn, "count": result_pictures.counted(db, of.run, threshold) if asked else None, "threshold": threshold}
 
 
@@ -218,6 +221,8 @@ def _table(db: Engine, of: Of, given: Mapping[str, str]) -> dict[str, Any]:
         found = msgspec.structs.replace(found, rows=with_source(of.run, db, found.rows, _pruned(of, found.rows)))
     items = _labelled(db, of.run, found.items)
     for item in items:
+        for reason in item["reasons"]:
+            reason["value"] = _short(reason["value"])
         item["address"], item["mark"] = address_of(of.run, item["key"]), mark(item["key"])
     names = [name for name in (items[0] if items else ()) if name not in (*OWN, "address", "mark")]
     n_shown = len(names) if given.get("columns") == "all" else N_COLUMNS
@@ -280,6 +285,14 @@ def _number(text: str, name: str) -> float:
     if not math.isfinite(value):
         raise BadParameter(f"`{name}` is {text[:40]!r}", "give a number")
     return value
+
+
+def _short(text: str | None) -> str | None:
+    """A number, which reasons have as a text, by the digits that count."""
+    try:
+        return text and number(float(text))
+    except ValueError:
+        return text
 
 
 def _result(db: Engine, run: str, key: str) -> dict[str, Any]:
