@@ -95,7 +95,13 @@ class DetectPage(Controller):
         )  # fmt: skip
 
     @get("/jobs/{id:uuid}/progress", permission=Permission.READ)
-    async def get_progress(self, request: Web, identity: Caller, workspace: Place, id: FromPath[Any]) -> Any:  # noqa: A002
+    async def get_progress(
+        self,
+        request: Web,
+        identity: Caller,
+        workspace: Place,
+        id: FromPath[Any],  # noqa: A002
+    ) -> ServerSentEvent:  # of the type depends what a browser is told of the answer
         """The same again and again, as a part of a page; the last part leads to the results."""
         await to_thread.run_sync(workspace.jobs.find, str(id), identity)
         return ServerSentEvent(_told(request, workspace, identity, str(id)))
