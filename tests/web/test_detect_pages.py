@@ -138,9 +138,6 @@ def test_a_newcomer_gets_to_explained_anomalies_in_three_clicks(opened: Opened, 
     page.get_by_role("link", name="parcels", exact=True).click()
     page.locator("#estimate dl").wait_for()
     page.get_by_role("button", name="Detect anomalies").first.click()
-    page.wait_for_timeout(6000)
-    page.screenshot(path="/tmp/work/pdet/shots/job.png")
-    print(page.url, page.locator("main").inner_html()[:3000])
     page.locator(".verdict").wait_for()
     assert "/results/" in page.url
     page.locator("#rows tbody a.link").first.click()
