@@ -159,7 +159,7 @@ def test_dragging_and_labelling_change_the_page_in_place(opened: Opened, run: st
     page.locator("dialog").get_by_role("button", name="Normal").click()
     page.locator("dialog #said li").first.wait_for()
     page.keyboard.press("Escape")
-    assert page.locator("#rows tbody tr").nth(1).locator("td").nth(3).inner_text() == "normal"
+    assert page.locator("#rows tbody tr").nth(1).locator("td").nth(2).inner_text() == "normal"
 
 
 @pytest.mark.browser
@@ -167,7 +167,7 @@ def test_dragging_and_labelling_change_the_page_in_place(opened: Opened, run: st
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("width", [360, 1440])
 def test_no_result_is_wider_than_the_window(opened: Opened, run: str, width: int) -> None:
-    for view in ("", "?view=pairs", "?view=entities"):
+    for view in ("", "?view=entities"):
         page = opened(f"/results/{run}{view}", width)
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
