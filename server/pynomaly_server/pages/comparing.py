@@ -19,10 +19,24 @@ METRICS = (
     *("n_labelled", "n_anomalies", "auroc", "average_precision", "precision", "recall", "f1"),
     *("true_positives", "false_positives", "false_negatives", "true_negatives"),
 )
-_FACTS = (
-    *("kind", "source", "source_version", "snapshot", "algorithm", "model", "model_version", "seed", "key", "threshold"),
-    *("cut_off", "n_rows", "n_flagged", "n_unscored", "seconds", "status", "created_by"),
-)
+_FACTS = {
+    "kind": "kind",
+    "source": "data",
+    "source_version": "version of the data",
+    "algorithm": "algorithm",
+    "model": "model",
+    "model_version": "version of the model",
+    "seed": "seed",
+    "key": "key",
+    "threshold": "threshold",
+    "cut_off": "cut-off",
+    "n_rows": "rows",
+    "n_flagged": "flagged",
+    "n_unscored": "without a score",
+    "seconds": "seconds",
+    "status": "status",
+    "created_by": "who",
+}
 _OVERLAP = """
 with flagged as (
     {runs}
@@ -72,16 +86,21 @@ class Judged(msgspec.Struct, frozen=True):
 def differences(runs: Sequence[dict[str, Any]]) -> list[Difference]:
     """What was asked for, what it was done with, and what came of it, the same for all or not."""
     found = []
-    groups = [("asked for", "options"), ("parameter", "parameters"), ("library", "libraries")]
-    listed = [("", name, [run.get(name) for run in runs]) for name in _FACTS]
+    groups = [("option", "options"), ("parameter", "parameters"), ("library", "libraries")]
+    listed = [("", told, [_fact(run, name) for run in runs]) for name, told in _FACTS.items()]
     for group, key in groups:
         names = dict.fromkeys(name for run in runs for name in run[key])
         listed += [(group, name, [run[key].get(name) for run in runs]) for name in names]
     for group, name, values in listed:
         if any(value is not None for value in values):
             differs = any(value != values[0] for value in values[1:])
-            found.append(Difference(group, name.replace("_", " "), values, differs))
+            found.append(Difference(group, name, values, differs))
     return found
+
+
+def _fact(run: dict[str, Any], name: str) -> Any:
+    """A fact of a run; the model that only the run itself has is none."""
+    return None if name.startswith("model") and run["model"] == run["id"] else run.get(name)
 
 
 def overlap(db: Engine, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:

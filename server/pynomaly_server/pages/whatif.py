@@ -7,6 +7,7 @@ from pynomaly import calls
 from pynomaly.engine import Engine
 from pynomaly.errors import PynomalyError
 from pynomaly_server import paging
+from pynomaly_server.pages.filters import number
 
 PREFIX = "f."  # before the name of a feature in an address
 REASONS = 12
@@ -54,12 +55,12 @@ def _field(name: str, encoding: str, column: dict[str, Any] | None) -> dict[str,
     found: dict[str, Any] = {"name": name, "help": encoding, "default": None, "is_optional": False, "choices": None}
     tops = [str(one["value"]) for one in (column or {}).get("top_values") or []]
     if encoding == "0 or 1" and (column is None or column["type"] == "BOOLEAN"):
-        return {**found, "type": "string", "choices": ["true", "false"], "default": tops[0] if tops else "true"}
+        return {**found, "help": "", "type": "string", "choices": ["true", "false"], "default": tops[0] if tops else "true"}
     if encoding in _NUMBERS:
         ranged = _range(column) if column else {}
         return {**found, "type": "range" if "maximum" in ranged else "number", **ranged}
     if column and 0 < len(tops) >= column["n_distinct"]:
-        return {**found, "type": "string", "choices": sorted(tops[:MOST_CHOICES]), "default": tops[0]}
+        return {**found, "help": "", "type": "string", "choices": sorted(tops[:MOST_CHOICES]), "default": tops[0]}
     usual = tops[0] if tops else (column or {}).get("minimum")
     return {**found, "type": "string", "list": "", "suggested": tops[:MOST_CHOICES], "default": usual}
 
@@ -75,9 +76,10 @@ def _range(column: dict[str, Any]) -> dict[str, Any]:
     middle = column["median"] if column["median"] is not None else low
     is_whole = column["type"].endswith("INT") or column["type"].endswith("INTEGER")
     middle = round(middle) if is_whole else float(f"{middle:.4g}")
+    told = {"help": f"{number(low)} to {number(high)} in its data"}
     if is_whole:
-        return {"minimum": int(low), "maximum": int(high), "default": middle, "step": 1}
-    return {"minimum": low, "maximum": high, "default": min(max(middle, low), high), "step": "any"}
+        return {**told, "minimum": int(low), "maximum": int(high), "default": middle, "step": 1}
+    return {**told, "minimum": low, "maximum": high, "default": min(max(middle, low), high), "step": "any"}
 
 
 def _value(text: str | None, encoding: str) -> Any:
