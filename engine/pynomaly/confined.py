@@ -65,7 +65,7 @@ class Confined:
             return msgspec.structs.replace(found, query=query)
 
     def explain_confined(self, sql: str, *, seconds: float = 30.0) -> str:
-        """How DuckDB would run the SELECT that `run_confined` runs; files of the workspace are named without their folder."""
+        """How DuckDB would run the SELECT that `run_confined` runs; files are named without the workspace's folder."""
         plan: str = self._run_checked(sql, "explain ", 1, seconds).rows.column(1)[0].as_py()
         folder = str(self._session.workspace)
         for path in (folder, folder.lstrip("/")):

@@ -1,8 +1,7 @@
-"""What SQL may name: the tables and datasets that somebody sees with their columns, and the macros with their signatures."""
+"""What SQL may name: the tables and datasets that somebody sees, and the macros with their signatures."""
 
 import re
 from functools import cache
-from typing import Any
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""Runs side by side: what differs in how they were made, which rows several flag, and how well each agrees with labels."""
+"""Runs side by side: what differs in their making, which rows several flag, how well each agrees with labels."""
 
 from collections.abc import Sequence
 from itertools import combinations

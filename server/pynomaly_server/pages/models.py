@@ -20,11 +20,23 @@ from pynomaly_server.served import Caller, Db, Place
 
 PAGE_ROWS = 50
 CHANGES = {
-    "champion": ("Make version {} champion?", "From now on it scores where no version is named. The present champion retires.", "Make champion"),
+    "champion": (
+        "Make version {} champion?",
+        "From now on it scores where no version is named. The present champion retires.",
+        "Make champion",
+    ),
     "staging": ("Bring version {} to staging?", "It is marked as a candidate. The champion stays.", "To staging"),
-    "retired": ("Retire version {}?", "It stays readable and can be promoted again. It scores only where it is named.", "Retire"),
-    "back": ("Roll back?", "The champion before the present one becomes champion again, and the present one retires.", "Roll back"),
-}  # fmt: skip
+    "retired": (
+        "Retire version {}?",
+        "It stays readable and can be promoted again. It scores only where it is named.",
+        "Retire",
+    ),
+    "back": (
+        "Roll back?",
+        "The champion before the present one becomes champion again, and the present one retires.",
+        "Roll back",
+    ),
+}
 Asked = Request[Any, Any, Any]
 Form = URLEncodedBody[dict[str, Any]]
 Version = FromQuery[int | None]
@@ -41,9 +53,7 @@ class ModelsPage(Controller):
         """The newest version of each."""
         found = paging.page(db, LATEST, (), ("name",), PAGE_ROWS, cursor)
         models = [{**one, "metrics": _object(one["metrics"])} for one in found.items]
-        return shown(
-            request, "models.html", "Models", nav="models", models=models, next_cursor=found.next_cursor
-        )
+        return shown(request, "models.html", "Models", nav="models", models=models, next_cursor=found.next_cursor)
 
     @get("/{name:str}", permission=Permission.READ, sync_to_thread=True)
     def get_model(
@@ -56,15 +66,13 @@ class ModelsPage(Controller):
         described = paging.records(db, "from algorithm_parameters(?)", [model["algorithm"]]) if algorithm else []
         return shown(
             request, "model.html", name, nav="models", model=model, versions=versions, algorithm=algorithm,
-            described={one["name"]: one for one in described}, formats=list(FILES), base=f"/models/{quote(name, safe='')}",
-            changes=CHANGES, shares=_shares(db, identity, name), may_change=identity.may(Permission.WRITE_MODELS),
+            described={one["name"]: one for one in described}, formats=list(FILES), base=_base(name), changes=CHANGES,
+            shares=_shares(db, identity, name), may_change=identity.may(Permission.WRITE_MODELS),
             may_roll_back=any(one["stage"] == "champion" for one in versions) and len(versions) > 1,
         )  # fmt: skip
 
     @get("/{name:str}/importance", permission=Permission.READ, sync_to_thread=True)
-    def get_importance(
-        self, request: Asked, db: Db, name: FromPath[str], version: Version = None
-    ) -> Response[str]:
+    def get_importance(self, request: Asked, db: Db, name: FromPath[str], version: Version = None) -> Response[str]:
         """How much each feature drives the anomalies in what the model was trained on."""
         number = db.version_of(name, version)
         call = calls.macro_call("feature_importance", ("version",), (name,), {"version": number})
@@ -75,7 +83,7 @@ class ModelsPage(Controller):
             context["error"] = error
         return shown(
             request, "model_importance.html", f"What drives {name}", nav="models", name=name, number=number,
-            base=f"/models/{quote(name, safe='')}", sql=f"from {call}", **context,
+            base=_base(name), sql=f"from {call}", **context,
         )  # fmt: skip
 
     @get("/{name:str}/change", permission=Permission.WRITE_MODELS, sync_to_thread=True)
@@ -87,7 +95,7 @@ class ModelsPage(Controller):
         number = db.version_of(name, version)
         return shown(
             request, "model_change.html", f"Change {name}", nav="models", to=to, number=number, changes=CHANGES,
-            base=f"/models/{quote(name, safe='')}",
+            base=_base(name),
         )  # fmt: skip
 
     @post("/{name:str}/change", permission=Permission.WRITE_MODELS, sync_to_thread=True)
@@ -109,7 +117,7 @@ class ModelsPage(Controller):
             db.promote(name, db.version_of(name, version), to)
         workspace.changed()
         chosen = f"?version={version}" if version and to != "back" else ""
-        return sent_to(request, f"/models/{quote(name, safe='')}{chosen}")
+        return sent_to(request, f"{_base(name)}{chosen}")
 
     @post("/{name:str}/share", permission=Permission.SHARE, sync_to_thread=True)
     def share(self, request: Asked, db: Db, workspace: Place, name: FromPath[str], data: Form) -> Response[None]:
@@ -120,7 +128,7 @@ class ModelsPage(Controller):
         else:
             db.share("model", name, who)
         workspace.changed()
-        return sent_to(request, f"/models/{quote(name, safe='')}")
+        return sent_to(request, _base(name))
 
     @get("/{name:str}/score", permission=Permission.DETECT, sync_to_thread=True)
     def get_score(self, request: Asked, db: Db, name: FromPath[str], version: Version = None) -> Response[str]:
@@ -131,8 +139,8 @@ class ModelsPage(Controller):
         given = whatif.given(request.query_params.multi_items())
         values = given or {one["name"]: one["default"] for one in fields}
         return shown(
-            request, "model_score.html", f"Score a row by {name}", nav="models", model=model, fields=fields, values=values,
-            base=f"/models/{quote(name, safe='')}", prefix=whatif.PREFIX, scored=whatif.scored(db, model, values),
+            request, "model_score.html", f"Score a row by {name}", nav="models", model=model, fields=fields,
+            values=values, base=_base(name), prefix=whatif.PREFIX, scored=whatif.scored(db, model, values),
         )  # fmt: skip
 
     @get("/{name:str}/score/one", permission=Permission.DETECT, sync_to_thread=True)
@@ -143,10 +151,14 @@ class ModelsPage(Controller):
         (model,) = paging.records(db, select, [name, number])
         given = whatif.given(request.query_params.multi_items())
         scored = whatif.scored(db, {**model, "encodings": _object(model["encodings"])}, given)
-        address = f"/models/{quote(name, safe='')}/score?{urlencode(list(request.query_params.multi_items()))}"
+        address = f"{_base(name)}/score?{urlencode(list(request.query_params.multi_items()))}"
         return fragment(
             request, "pages/model_scored.html", scored=scored, headers={"HX-Replace-Url": address}, model=model
         )
+
+
+def _base(name: str) -> str:
+    return f"/models/{quote(name, safe='')}"
 
 
 def _known(change: str) -> None:

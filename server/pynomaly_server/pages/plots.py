@@ -86,4 +86,4 @@ def _float(value: Any) -> float | None:
 
 
 def _moment(value: date | datetime) -> datetime:
-    return value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)  # noqa: DTZ001 - as it is
+    return value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)

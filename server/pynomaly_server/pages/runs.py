@@ -23,7 +23,9 @@ USUAL = ["started_at desc", "id"]
 PAGE_ROWS = 25
 CHANGES = ("newly flagged", "no longer flagged", "score changed", "only in a", "only in b")
 _KNOWN = """
-select list_sort(list(distinct algorithm)) as algorithms, list_sort(list(distinct created_by)) as people, count(*) as n_runs
+select
+    list_sort(list(distinct algorithm)) as algorithms, list_sort(list(distinct created_by)) as people,
+    count(*) as n_runs
 from runs()
 """
 _ROLES = ("features", "exclude", "key", "label", "by")  # parameters that name columns
@@ -71,7 +73,9 @@ class RunsPage(Controller):
         """Two to four runs side by side."""
         wanted = list(dict.fromkeys(run or ()))
         if not comparing.LEAST <= len(wanted) <= comparing.MOST:
-            raise BadParameter(f"{len(wanted)} runs are ticked", f"tick {comparing.LEAST} to {comparing.MOST} to compare")
+            raise BadParameter(
+                f"{len(wanted)} runs are ticked", f"tick {comparing.LEAST} to {comparing.MOST} to compare"
+            )
         runs = [run_of(db, one) for one in wanted]
         saved = [one for one in runs if one["saved"]]
         return shown(
@@ -117,8 +121,8 @@ class RunsPage(Controller):
         named = zip(comparing.LETTERS, judged, strict=False)
         lines = [{"name": f"{letter}: {one.name}", "points": one.points} for letter, one in named if one.points]
         return shown(
-            request, "runs_metrics.html", "How well runs agree with labels", nav="runs", judged=judged, metrics=comparing.METRICS,
-            roc=plots.curves(lines, "false_positive_rate", "recall"), pr=plots.curves(lines, "recall", "precision"),
+            request, "runs_metrics.html", "How well runs agree with labels", nav="runs", judged=judged,
+            metrics=comparing.METRICS,             roc=plots.curves(lines, "false_positive_rate", "recall"), pr=plots.curves(lines, "recall", "precision"),
             has_lines=bool(lines), letters=comparing.LETTERS,
         )  # fmt: skip
 

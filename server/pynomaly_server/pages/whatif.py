@@ -55,7 +55,13 @@ def _field(name: str, encoding: str, column: dict[str, Any] | None) -> dict[str,
     found: dict[str, Any] = {"name": name, "help": encoding, "default": None, "is_optional": False, "choices": None}
     tops = [str(one["value"]) for one in (column or {}).get("top_values") or []]
     if encoding == "0 or 1" and (column is None or column["type"] == "BOOLEAN"):
-        return {**found, "help": "", "type": "string", "choices": ["true", "false"], "default": tops[0] if tops else "true"}
+        return {
+            **found,
+            "help": "",
+            "type": "string",
+            "choices": ["true", "false"],
+            "default": tops[0] if tops else "true",
+        }
     if encoding in _NUMBERS:
         ranged = _range(column) if column else {}
         return {**found, "type": "range" if "maximum" in ranged else "number", **ranged}
