@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from litestar.testing import TestClient
 
 from pynomaly.engine import Engine
@@ -26,7 +27,7 @@ TABLES = (
 class Desk:
     """The server, its three runs of one table, and requests of people."""
 
-    def __init__(self, client: TestClient[Any], workspace: Workspace) -> None:
+    def __init__(self, client: TestClient[Any] | None, workspace: Workspace) -> None:
         self._client = client
         self.workspace = workspace
         for name, role in PEOPLE.items():
@@ -35,16 +36,18 @@ class Desk:
             self.runs = _filled(db)
 
     def _identity(self, who: str) -> Any:
-        return self.workspace.accounts.identify(None, self._cookie(who))
+        return self.workspace.accounts.identify(None, self.cookie(who))
 
-    def _cookie(self, who: str) -> str:
+    def cookie(self, who: str) -> str:
+        """A session, as a browser keeps it."""
         accounts = self.workspace.accounts
         user = accounts.users.find(who)
         assert user is not None
         return accounts.open_console(user)[1]
 
     def as_(self, who: str) -> "Browser":
-        return Browser(self._client, self._cookie(who))
+        assert self._client is not None
+        return Browser(self._client, self.cookie(who))
 
     def rows(self, sql: str, who: str = "ada") -> list[Any]:
         """What SQL says, as somebody sees it."""
@@ -54,17 +57,15 @@ class Desk:
     def n_queries(self, ask: Callable[[], Any]) -> int:
         """How many statements a page runs on the engine."""
         counted = [0]
-        before = Engine._ask
+        before: Any = Engine._ask
 
         def count(*given: Any) -> Any:
             counted[0] += 1
             return before(*given)
 
-        Engine._ask = count  # type: ignore[method-assign]
-        try:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Engine, "_ask", count)
             ask()
-        finally:
-            Engine._ask = before  # type: ignore[method-assign]
         return counted[0]
 
 

@@ -24,7 +24,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Desk
     """A desk on a port of its own."""
     folder = tmp_path_factory.mktemp("analyst")
     workspace = Workspace(Options({"database": str(folder / "workspace.duckdb")}, {}))
-    desk = Desk(None, workspace)  # type: ignore[arg-type] - only browsers ask
+    desk = Desk(None, workspace)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(create_app(workspace), log_config=None))
@@ -42,8 +42,7 @@ def open_page(served: tuple[str, Desk], chromium: Any) -> Iterator[Callable[[str
     """Opens an address as ada."""
     address, desk = served
     context = chromium.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    value = desk.as_("ada").headers["Cookie"].partition("=")[2]
-    context.add_cookies([{"name": "pynomaly_session", "value": value, "url": address}])
+    context.add_cookies([{"name": "pynomaly_session", "value": desk.cookie("ada"), "url": address}])
 
     def opened(path: str) -> Any:
         page = context.new_page()
@@ -66,6 +65,7 @@ def test_keys_run_and_stop_a_query(open_page: Callable[[str], Any]) -> None:
     page.keyboard.insert_text(SLOW)
     page.keyboard.press("Control+Enter")
     page.locator("#run-button[disabled]").wait_for()
+    page.keyboard.press("Escape")  # closes what the editor proposes, if it does
     page.keyboard.press("Escape")
     page.get_by_text("The query was stopped").wait_for()
     assert page.url.endswith("x+%2B+y+%3D+3")

@@ -62,7 +62,8 @@ class ModelsPage(Controller):
         """The card of the version that scores, or of another one."""
         versions = _versions(db, name)
         model = _chosen(versions, db.version_of(name, version))
-        (algorithm,) = paging.records(db, "from algorithms() where name = ?", [model["algorithm"]]) or [None]
+        known = paging.records(db, "from algorithms() where name = ?", [model["algorithm"]])
+        algorithm = known[0] if known else None
         described = paging.records(db, "from algorithm_parameters(?)", [model["algorithm"]]) if algorithm else []
         return shown(
             request, "model.html", name, nav="models", model=model, versions=versions, algorithm=algorithm,

@@ -122,8 +122,10 @@ class RunsPage(Controller):
         lines = [{"name": f"{letter}: {one.name}", "points": one.points} for letter, one in named if one.points]
         return shown(
             request, "runs_metrics.html", "How well runs agree with labels", nav="runs", judged=judged,
-            metrics=comparing.METRICS,             roc=plots.curves(lines, "false_positive_rate", "recall"), pr=plots.curves(lines, "recall", "precision"),
-            has_lines=bool(lines), letters=comparing.LETTERS,
+            metrics=comparing.METRICS,
+            roc=plots.curves(lines, "false_positive_rate", "recall"), pr=plots.curves(lines, "recall", "precision"),
+            has_lines=bool(lines),
+            letters=comparing.LETTERS,
         )  # fmt: skip
 
     @get("/{id:str}", permission=Permission.READ, sync_to_thread=True)
