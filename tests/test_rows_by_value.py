@@ -27,6 +27,7 @@ def test_many_rows_score_as_a_source_does(db: pynomaly.Engine) -> None:
     rows = db.sql("from parts").arrow()
     expected = db.sql("from score_anomalies('parts', 'watch', explain := 2)").arrow()
     found = db.score_rows(rows, "watch", explain=2)
+    assert not isinstance(found, dict)
     assert found.sort_by("made_at").equals(expected.sort_by("made_at"))
     assert db.execute("select count(*) from pynomaly.runs").fetchall() == [(0,)]
 

@@ -1,6 +1,7 @@
 """A load of HTTP requests from a process of its own: plain sockets, kept open, answers timed one by one.
 
-`python -m benchmarks.server.load` reads a plan as JSON on standard input and writes what it measured on standard output.
+`python -m benchmarks.server.load` reads a plan as JSON on standard input and writes what it measured to standard
+output.
 """
 
 import asyncio

@@ -100,6 +100,7 @@ class QueryLog:
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._timer: threading.Timer | None = None
         self._inside = threading.local()
+        self.beside: QueryLog | None = None  # another log of the same table
 
     @contextlib.contextmanager
     def watching(self, ask: Ask, sql: Callable[[], str]) -> Iterator[Statement | None]:
@@ -115,6 +116,8 @@ class QueryLog:
         statement = Statement("", *_asked_by(ask), time.monotonic())
         if TABLE in sql():
             self.flush()
+            if self.beside is not None:
+                self.beside.flush()
         try:
             yield statement
             statement.end()

@@ -48,11 +48,17 @@ class Sharing:
         """
         if not isinstance(actor, str):
             raise BadParameter(f"the actor is {actor!r}", "give the name of a user, or '' for somebody unknown")
-        self._user, self._acting = None if sees_all else actor, (actor, sees_all, request_id)
-        for name, value in (("user", self._user), ("actor", actor), ("request", request_id)):
-            self._guard(
-                lambda name=name, value=value: self._con.execute(f"set variable pynomaly_{name} = {literal(value)}")
+        if self._acting == (actor, sees_all, request_id):
+            return
+        self._acting, self._user = None, actor  # until all is set
+        user = None if sees_all else actor
+        values = {"user": user, "actor": actor, "request": request_id}
+        self._guard(
+            lambda: self._con.execute(
+                ";".join(f"set variable pynomaly_{name} = {literal(value)}" for name, value in values.items())
             )
+        )
+        self._user, self._acting = user, (actor, sees_all, request_id)
 
     _acting: tuple[str, bool, str | None] | None = None
 

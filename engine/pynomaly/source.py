@@ -151,8 +151,8 @@ def of_version(source: str, version: versions.Version, workspace: Path | None) -
 
 def numbered(snapshot: Path) -> str:
     """The rows of a snapshot with their numbers, as they stand in FROM."""
-    # DuckDB 2.0 fails, of a small file, where the number is filtered and the first rows by it are wanted: its filter for
-    # these takes the number for a column of the file, unless another one takes part in it.
+    # DuckDB 2.0 fails, of a small file, where the number is filtered and the first rows by it are wanted: its filter
+    # for these takes the number for a column of the file, unless another one takes part in it.
     number = "file_row_number + 1 + 0 * file_index"
     return f"(select *, {number} as {PLACE} from read_parquet({literal(str(snapshot))}))"
 

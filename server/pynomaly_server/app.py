@@ -31,8 +31,10 @@ from pynomaly_server.rate_limits import Buckets, RateLimits
 from pynomaly_server.read_cache import Answers, ReadCache
 from pynomaly_server.recognition import Recognition
 from pynomaly_server.requests import RequestLog
+from pynomaly_server.scoring import Scoring
 from pynomaly_server.security import SameSite, Secured
-from pynomaly_server.served import provide_db, provide_identity, provide_workspace
+from pynomaly_server.served import provide_db, provide_identity, provide_scoring, provide_workspace
+from pynomaly_server.uploads import sweeping
 from pynomaly_server.workspace import Workspace
 
 _AS_IT_IS = ["^/api/", "^/metrics", "/progress$"]  # what is streamed, or read by programs, is not compressed
@@ -56,13 +58,14 @@ def create_app(workspace: Workspace) -> Litestar:
             "workspace": Provide(provide_workspace, sync_to_thread=False),
             "identity": Provide(provide_identity, sync_to_thread=False),
             "db": Provide(provide_db),
+            "scoring": Provide(provide_scoring, sync_to_thread=False),
         },
         exception_handlers={Exception: answer},
         compression_config=CompressionConfig("gzip", minimum_size=1_024, gzip_compress_level=6, exclude=_AS_IT_IS),
         lifespan=[_life(workspace)],
         openapi_config=_openapi(),
         request_max_body_size=LARGEST_BODY,
-        state=State({"workspace": workspace}),
+        state=State({"workspace": workspace, "scoring": Scoring(workspace)}),
         debug=False,
         pdb_on_exception=False,
         logging_config=None,
@@ -97,7 +100,8 @@ def _life(workspace: Workspace) -> Any:
         app.state["audit"] = audit
         workspace.start()
         try:
-            yield
+            async with sweeping(workspace):
+                yield
         finally:
             await workspace.drain()
             if audit is not None:

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import msgspec
 from anyio import to_thread
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from pynomaly_server.errors import BadRequest, BodyTooLarge, InProgress, KeyReused
@@ -74,7 +75,7 @@ class Idempotency:
 
 
 def _key(scope: Scope) -> str | None:
-    if scope["type"] != "http" or scope["method"] != "POST":
+    if scope["type"] != ScopeType.HTTP or scope["method"] != "POST":
         return None
     given = dict(scope["headers"]).get(b"idempotency-key")
     if given is None:

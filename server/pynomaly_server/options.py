@@ -123,7 +123,7 @@ def _of_file(path: Path) -> dict[str, Any]:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadParameter(f"`{path}` is not TOML: {error}", "correct that line") from None
-    shared = {name: given[name] for name in ("database", "memory_limit", "threads") if name in given}
+    shared: dict[str, Any] = {name: given[name] for name in ("database", "memory_limit", "threads") if name in given}
     if "database" in shared:
         shared["database"] = str(path.parent / Path(str(shared["database"])).expanduser())
     return _known({**shared, **given.get(TABLE, {})}, f"`{path}`")

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import msgspec
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from pynomaly_server.workspace import Workspace
 
@@ -76,13 +77,16 @@ class ReadCache:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
         workspace: Workspace = scope["litestar_app"].state.workspace
         opt = cast("Any", scope)["route_handler"].opt
         if scope["method"] in _READS:
-            await (self._read if opt.get("cached") else self._app)(scope, receive, send)
+            if opt.get("cached"):
+                await self._read(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
             return
         try:
             await self._app(scope, receive, send)
@@ -90,7 +94,7 @@ class ReadCache:
             if not (opt.get("changes_nothing") or opt.get("elsewhere")):  # accounts are in a file of their own
                 workspace.changed()
 
-    async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _read(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         workspace: Workspace = scope["litestar_app"].state.workspace
         sent = dict(scope["headers"])
         asked = sent.get(b"if-none-match", b"")

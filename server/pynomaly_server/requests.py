@@ -1,5 +1,6 @@
 """What belongs to every request: its id, its line in the log, its share of the metrics."""
 
+import itertools
 import re
 import time
 import uuid
@@ -12,6 +13,8 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from pynomaly_server.metrics import REQUEST_SECONDS, REQUESTS
 
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_PROCESS = uuid.uuid4().hex[:16]  # an id is no secret: a number is a hundred times faster to have than chance
+_NUMBERS = itertools.count(1)
 _CURRENT: ContextVar[str] = ContextVar("request_id", default="")
 LOG = structlog.get_logger("pynomaly.requests")
 QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})  # asked every few seconds
@@ -36,11 +39,8 @@ class RequestLog:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        current = given.decode() if _ID.fullmatch(given) else uuid.uuid4().hex
+        current = given.decode() if _ID.fullmatch(given) else f"{_PROCESS}{next(_NUMBERS):016x}"
         structlog.contextvars.clear_contextvars()
         set_request_id(current)
         status, started = 0, time.perf_counter()
@@ -59,7 +59,7 @@ class RequestLog:
 
     @staticmethod
     def _told(scope: Scope, status: int, seconds: float) -> None:
-        state: dict[str, Any] = scope.get("state", {})  # type: ignore[assignment]
+        state: dict[str, Any] = scope.get("state", {})
         path = str(scope["path"])
         route = _route(scope)
         method = str(scope.get("method", "WEBSOCKET"))

@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 
 from pynomaly.engine import Engine
 from pynomaly_server.identity import Identity
+from pynomaly_server.scoring import Scoring
 from pynomaly_server.workspace import Workspace
 
 Db = NamedDependency[Engine]
@@ -19,6 +20,12 @@ Place = NamedDependency[Workspace]
 def provide_workspace(state: State) -> Workspace:
     """The workspace that is served."""
     found: Workspace = state.workspace
+    return found
+
+
+def provide_scoring(state: State) -> Scoring:
+    """Where rows that requests bring are scored."""
+    found: Scoring = state.scoring
     return found
 
 

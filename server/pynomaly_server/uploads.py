@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import multipart
+import structlog
 from anyio import to_thread
 from litestar import Request
 
-from pynomaly.errors import StorageFull
+from pynomaly.errors import PynomalyError, StorageFull
 from pynomaly_server.errors import BadRequest, BodyInvalid, UnknownUpload, UploadTooLarge
 from pynomaly_server.formats import file_name
 from pynomaly_server.sniffing import sniffed
@@ -24,6 +25,7 @@ from pynomaly_server.sniffing import sniffed
 if TYPE_CHECKING:
     from pynomaly_server.workspace import Workspace
 
+LOG = structlog.get_logger("pynomaly.uploads")
 FOLDER = "uploads"
 RESERVED = 268_435_456  # bytes of the disk that uploads leave free
 MOST_FILES = 20  # of one request
@@ -251,11 +253,26 @@ def _check_number(n_files: int) -> None:
         raise BodyInvalid(f"the form has more than {MOST_FILES} files", "send several forms")
 
 
-async def sweep_hourly(workspace: "Workspace") -> None:
-    """Remove what has expired, now and every hour."""
+@contextlib.asynccontextmanager
+async def sweeping(workspace: "Workspace") -> AsyncGenerator[None, None]:
+    """A block during which what has expired is removed, at the start and every hour."""
+    task = asyncio.create_task(_sweep_hourly(workspace))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _sweep_hourly(workspace: "Workspace") -> None:
     uploads, is_start = Uploads(workspace.folder), True
     while True:
-        await to_thread.run_sync(uploads.sweep, keep_seconds(workspace), is_start)
+        try:
+            seconds = await to_thread.run_sync(keep_seconds, workspace)
+            await to_thread.run_sync(uploads.sweep, seconds, is_start)
+        except (PynomalyError, OSError) as error:
+            LOG.error("uploads that have expired were not removed", error=str(error))
         is_start = False
         await asyncio.sleep(SWEPT_EVERY)
 

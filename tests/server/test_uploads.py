@@ -20,11 +20,15 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from litestar.testing import TestClient
 from pyarrow import parquet
 
 from pynomaly.errors import PynomalyError
 from pynomaly_server import addresses, fetching, sniffing, uploads
+from pynomaly_server.app import create_app
 from pynomaly_server.errors import AddressRefused, UploadTooLarge
+from pynomaly_server.options import Options
+from pynomaly_server.workspace import Workspace
 from server.team import Team
 
 CSV = b"id,amount,city\n1,2.5,Bonn\n2,x,Rom\n3,4.0,\n"
@@ -225,6 +229,18 @@ def test_uploads_expire_and_what_was_not_received_goes_at_the_start(team: Team) 
     os.utime(folder(team) / upload, (old, old))
     found.sweep(uploads.keep_seconds(team.workspace))
     assert upload not in left(team)
+
+
+def test_a_server_that_starts_removes_what_was_not_received(tmp_path: Path) -> None:
+    halfway = tmp_path / "workspace.duckdb.files" / uploads.FOLDER / ("f" * 32)
+    halfway.mkdir(parents=True)
+    workspace = Workspace(Options({"database": str(tmp_path / "workspace.duckdb")}, {}))
+    with TestClient(create_app(workspace)):
+        for _ in range(500):
+            if not halfway.exists():
+                break
+            time.sleep(0.01)
+    assert not halfway.exists()
 
 
 def file_of(tmp_path: Path, content: bytes) -> Path:

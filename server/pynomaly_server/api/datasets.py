@@ -51,7 +51,7 @@ class DatasetsController(Controller):
     path = "/api/v1/datasets"
     tags = ("datasets",)
 
-    @post("/", permission=Permission.WRITE_DATASETS, statuses=(403, 404, 409, 422, 503, 507))
+    @post("/", permission=Permission.WRITE_DATASETS, answers=(201, 202), statuses=(403, 404, 409, 422, 503, 507))
     async def create_dataset(
         self,
         identity: Caller,
@@ -252,7 +252,7 @@ def _loaded(job: Job, workspace: Workspace) -> Response[dict[str, Any]]:
     if job.status != "succeeded" or job.result is None:
         return Response(told(job, workspace), status_code=202, headers=place)
     found = job.result["dataset"]
-    return Response(found, status_code=201, headers={"Location": f"/api/v1/datasets/{quote(found['name'])}"})
+    return Response(found, status_code=201, headers={"Location": f"/api/v1/datasets/{quote(found['name'], safe='')}"})
 
 
 def _version(db: Db, name: str, version: int | None) -> Version:

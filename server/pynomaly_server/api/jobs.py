@@ -34,7 +34,7 @@ class JobsController(Controller):
     path = "/api/v1/jobs"
     tags = ["jobs"]
 
-    @get("/", permission=Permission.READ, sync_to_thread=True)
+    @get("/", permission=Permission.READ, cached=True, sync_to_thread=True)
     def list_jobs(
         self,
         request: Request[Any, Any, Any],

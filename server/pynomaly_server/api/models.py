@@ -4,24 +4,27 @@ import contextlib
 import io
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 import msgspec
+from anyio import to_thread
 from litestar import Controller, Request, Response, get, post
+from litestar.di import NamedDependency
 from litestar.params import FromHeader, FromPath, FromQuery, JSONBody, RawBody
 
 from pynomaly import calls
 from pynomaly.engine import Engine
 from pynomaly.errors import Conflict
 from pynomaly_server import bodies, formats, paging, schemas
-from pynomaly_server.asking import answered, sourced
+from pynomaly_server.asking import JOB, answered, sourced
 from pynomaly_server.errors import BodyInvalid
 from pynomaly_server.identity import Identity
-from pynomaly_server.metrics import ROWS_SCORED
 from pynomaly_server.paging import Page
 from pynomaly_server.permissions import Permission
+from pynomaly_server.scoring import Scoring
 from pynomaly_server.served import Caller, Db, Place
 from pynomaly_server.workspace import Workspace
 
@@ -72,7 +75,7 @@ class ModelsController(Controller):
         """The newest version of every model, by name, with the version that is champion."""
         return paging.listed(request, db, LATEST, order=("name",), limit=limit, cursor=cursor)
 
-    @post("/train", permission=Permission.WRITE_MODELS, body=schemas.training)
+    @post("/train", permission=Permission.WRITE_MODELS, body=schemas.training, answers=JOB)
     async def train_model(
         self,
         workspace: Place,
@@ -148,7 +151,12 @@ class ModelsController(Controller):
         db.retire(name, data.version)
         return _version(db, name, data.version)
 
-    @get("/{name:str}/export", permission=Permission.READ, sync_to_thread=True)
+    @get(
+        "/{name:str}/export",
+        permission=Permission.READ,
+        media_types=tuple(media_type for media_type, _ in FILES.values()),
+        sync_to_thread=True,
+    )
     def export_model(
         self,
         db: Db,
@@ -179,12 +187,11 @@ class ModelsController(Controller):
         status_code=200,
         statuses=(406,),
         changes_nothing=True,
-        sync_to_thread=True,
     )
-    def score_rows(
+    async def score_rows(
         self,
         request: Request[Any, Any, Any],
-        workspace: Place,
+        scoring: NamedDependency[Scoring],
         identity: Caller,
         name: FromPath[str],
         body: RawBody,
@@ -199,14 +206,22 @@ class ModelsController(Controller):
         sent = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
         row = _row(body) if sent == JSON else None
         if row is not None and formats.wanted(request).name == "json":
-            scored = _scored(workspace, identity, row, name, version, explain)
+            scored = await scoring.score(identity, row, name, version, explain)
             return Response(_ENCODER.encode(scored), media_type=JSON)
-        scored = _scored(workspace, identity, bodies.read_body(sent, body), name, version, explain)
-        return formats.respond(request, scored, f"{name}-scores")
+        rows = await _apart(len(body), bodies.read_body, sent, body)
+        found = await scoring.score(identity, rows, name, version, explain)
+        answer: Response[Any] = await _apart(found.nbytes, formats.respond, request, found, f"{name}-scores")
+        return answer
 
 
 _ROW = msgspec.json.Decoder(dict[str, bool | int | float | str | None])
 _ENCODER = msgspec.json.Encoder()
+_AT_ONCE = 131_072  # bytes that are read or written faster than a thread is asked
+
+
+async def _apart(n_bytes: int, action: Callable[..., Any], *arguments: Any) -> Any:
+    """Do something with so many bytes, in a thread where others would wait for it."""
+    return action(*arguments) if n_bytes <= _AT_ONCE else await to_thread.run_sync(action, *arguments)
 
 
 def _row(body: bytes) -> dict[str, Any] | None:
@@ -217,14 +232,6 @@ def _row(body: bytes) -> dict[str, Any] | None:
         return _ROW.decode(body) or None
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None  # columns, nested values, no JSON: told by who reads every form
-
-
-def _scored(workspace: Workspace, identity: Identity, given: Any, name: str, version: int | None, explain: int) -> Any:
-    """The rows with their scores; the cursor is taken here, since a dependency would cost two more threads."""
-    with workspace.acting(identity) as db:
-        scored = db.score_rows(given, name, version, explain)
-    ROWS_SCORED.inc(1 if isinstance(given, dict) else given.num_rows)
-    return scored
 
 
 def _version(db: Engine, name: str, version: int | None) -> dict[str, Any]:
@@ -240,7 +247,7 @@ def _shown(workspace: Workspace, identity: Identity, name: str, version: int) ->
 
 
 def _place(name: str) -> dict[str, str]:
-    return {"Location": f"/api/v1/models/{name}"}
+    return {"Location": f"/api/v1/models/{quote(name, safe='')}"}
 
 
 def _name_in(db: Engine, file: Path) -> str:

@@ -81,7 +81,6 @@ class Jobs:
             for job in jobs:
                 self._add(Work(job, identity.sees_all))
             self._staff()
-        self._workspace.changed()
         for job in jobs:
             self._tell(job, "queued")
         return [job.id for job in jobs]
@@ -229,7 +228,6 @@ class Jobs:
         if not work.is_written:
             with self._workspace.own() as db:
                 store.end(db, work.job, status, result, problem)
-        self._workspace.changed()
         JOBS_ENDED.labels(work.job.kind, status).inc()
         code = problem.code if problem is not None else None
         LOG.info("job ended", status=status, seconds=round(work.seconds, 3), code=code, sql=work.sql or None)
@@ -237,4 +235,5 @@ class Jobs:
         self._tell(work.job, status, (result or {}).get("run", {}).get("id"))
 
     def _tell(self, job: Job, status: str, run: str | None = None) -> None:
+        self._workspace.changed()
         self._listeners.tell(Change(job.id, job.kind, status, job.created_by, run))
