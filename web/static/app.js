@@ -474,6 +474,7 @@ function mount(within) {
   each(within, "[data-drop]", dropZone);
   each(within, "dialog[data-modal]", (dialog) => dialog.open || openModal(dialog));
   each(within, "[data-toast]", leave);
+  each(within, ".tab[aria-current]", (tab) => (tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.offsetLeft - 16));
 }
 
 document.addEventListener("htmx:load", (event) => event.target !== document.body && mount(event.target));
