@@ -1,5 +1,6 @@
 """What was found: the saved runs, and one of them by verdict, pictures and rows."""
 
+import base64
 import hashlib
 import math
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.params import FromPath, FromQuery, URLEncodedBody
+from markupsafe import Markup
 
 from pynomaly.engine import Engine
 from pynomaly.errors import BadParameter, PynomalyError, UnknownKey
@@ -22,6 +24,7 @@ from pynomaly_server.pages.filters import number
 from pynomaly_server.pages.result_pictures import Of
 from pynomaly_server.pages.shown import fragment, is_htmx, rendered, sent_to, shown
 from pynomaly_server.permissions import Permission
+from pynomaly_server.places import web_folder
 from pynomaly_server.rowsets import Rows
 from pynomaly_server.served import Db
 
@@ -42,7 +45,7 @@ TESTS = (("ge", "at least"), ("le", "at most"), ("eq", "is"), ("ne", "is not"), 
 BRUSH = ("x_from", "x_to", "y_from", "y_to")
 _PLAIN = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UBIGINT", "UINTEGER", "VARCHAR", "UUID", "DATE")
 _NOTHING = dict.fromkeys(("picture", "refused", "count", "threshold", "x", "y", "time", "value", "entity"))
-REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+REPORT_POLICY = "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'"
 
 
 class ResultsPage(Controller):
@@ -131,12 +134,15 @@ class ResultsPage(Controller):
         of = _of(db, told)
         rows = chosen_rows(told["id"], {"is_anomaly": True, "min_score": told["threshold"]}, False, False)
         found = paging.page(db, rows.select, rows.parameters, rows.usual, REPORTED)
+        styles = (web_folder() / "templates" / "pages" / "result_report.css").read_text(encoding="utf-8")
+        element = Markup(f"<style>{styles}</style>")  # noqa: S704 - a file of ours
         html = rendered(
-            request, "pages/result_report.html", told=told, rows=_labelled(db, told["id"], found.items),
+            request, "pages/result_report.html", styles=element, told=told, rows=_labelled(db, told["id"], found.items),
             drawn=result_pictures.histogram(db, of, told["threshold"]), n_reported=REPORTED,
         )  # fmt: skip
         headers = formats.disposition(f"{told['source']} {told['id'][:8]}", "html")
-        headers["Content-Security-Policy"] = REPORT_POLICY
+        digest = base64.b64encode(hashlib.sha256(styles.encode()).digest()).decode()
+        headers["Content-Security-Policy"] = REPORT_POLICY.format(digest)
         return Response(html, media_type="text/html; charset=utf-8", headers=headers)
 
 
