@@ -258,8 +258,8 @@ class Engine(Detecting, Commands, Confined):
         """Undo what is open, so that the cursor can be handed on to other work."""
         with contextlib.suppress(duckdb.TransactionException):  # where nothing is open
             self._con.rollback()
-            self._aborted = False
             self._macros.forget()
+        self._aborted = False
 
     def register(self, name: str, data: object) -> None:
         """Make a polars, pandas or Arrow object a source under a name."""

@@ -142,7 +142,7 @@ def _statuses(operation: dict[str, Any], path: str, method: str, permission: Per
     """The errors that an operation can give, by what it is."""
     found = {400, 500} if path.startswith("/api") else {400}
     if permission not in _OPEN:
-        found |= {401, 429}
+        found |= {401, 429} if path.startswith("/api") else {401}
     if permission not in _ANYONE:
         found |= {403}
     if "{" in path:

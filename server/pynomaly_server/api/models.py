@@ -35,7 +35,7 @@ FILES = {
     "sql": ("application/sql", "sql"),
     "numpy": ("application/zip", "zip"),
 }
-_LATEST = """
+LATEST = """
 select * exclude (stage), (
     select max(version) from models() as other where other.name = known.name and other.stage = 'champion'
 ) as champion
@@ -73,7 +73,7 @@ class ModelsController(Controller):
         cursor: FromQuery[str | None] = None,
     ) -> Response[Page]:
         """The newest version of every model, by name, with the version that is champion."""
-        return paging.listed(request, db, _LATEST, order=("name",), limit=limit, cursor=cursor)
+        return paging.listed(request, db, LATEST, order=("name",), limit=limit, cursor=cursor)
 
     @post("/train", permission=Permission.WRITE_MODELS, body=schemas.training, answers=JOB)
     async def train_model(
