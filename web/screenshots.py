@@ -40,13 +40,16 @@ from range(3000) as ticks(i)
 def main(folder: Path) -> None:
     """Write the pictures and say where they are."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as place, _served(Path(place)) as (address, cookie, pages):
-        with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
-            for theme in THEMES:
-                for width in WIDTHS:
-                    _look(chromium, address, cookie, pages, theme, width, folder)
-            chromium.close()
+    with (
+        tempfile.TemporaryDirectory() as place,
+        _served(Path(place)) as (address, cookie, pages),
+        sync_playwright() as playwright,
+    ):
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
+        for theme in THEMES:
+            for width in WIDTHS:
+                _look(chromium, address, cookie, pages, theme, width, folder)
+        chromium.close()
     print(f"pictures of {len(pages)} pages in {folder}")  # noqa: T201
 
 
