@@ -42,3 +42,7 @@ vendor:
 # the styles alone, after a template names a class that they do not have yet
 css:
     python web/vendor.py styles
+
+# pictures of every page of the console, in both themes and at three widths
+screenshots folder="build/screenshots":
+    python web/screenshots.py {{folder}}

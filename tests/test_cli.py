@@ -424,7 +424,7 @@ def test_quickstart_agreement_is_that_of_scikit_learn(capsys: Captured) -> None:
     from sklearn.metrics import roc_auc_score
 
     import pynomaly
-    from pynomaly.cli.quickstart import measurements
+    from pynomaly.samples import measurements
 
     assert main(["quickstart", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)["agreement"]

@@ -13,7 +13,7 @@ TOP_LEVEL = {
 }  # fmt: skip
 # The layers from the inside out; a module may import its own layer and those before it.
 LAYERS = (
-    ("kernels", "ctrl_c", "errors", "garbage", "layout", "workers", "version"),
+    ("kernels", "ctrl_c", "errors", "garbage", "layout", "samples", "workers", "version"),
     ("algorithm", "arrays", "rows", "known", "memory"),
     ("cutoffs", "metrics"),
     ("combination",),

@@ -32,6 +32,7 @@ class Confined:
     _macros: "Macros"
     _guard: Callable[..., Any]
     _interrupt: Callable[[], None]
+    _aborted: bool
 
     def checked(self, sql: str, may_write: bool = False) -> Checked:
         """One SELECT as it may run for the user of this engine; AccessDenied where it may not.
@@ -60,13 +61,25 @@ class Confined:
         if type(limit) is not int or limit < 0 or not seconds > 0:
             raise BadParameter(f"`limit` is {limit!r} and `seconds` {seconds!r}", "give numbers above 0")
         with self.asking(sql, request_id) as query:
-            may_run = self.checked(sql)
-            if self._guard(lambda: is_in_transaction(self._con)):
-                raise BadParameter("a transaction is open", "end it first")
-            self._guard(lambda: self._macros.provide(sql))
-            with self._ends_after(seconds):
-                found = self._found_with_macros(may_run.sql, limit)
+            found = self._run_checked(sql, "", limit, seconds)
             return msgspec.structs.replace(found, query=query)
+
+    def explain_confined(self, sql: str, *, seconds: float = 30.0) -> str:
+        """How DuckDB would run the SELECT that `run_confined` runs; files are named without the workspace's folder."""
+        plan: str = self._run_checked(sql, "explain ", 1, seconds).rows.column(1)[0].as_py()
+        folder = str(self._session.workspace)
+        for path in (folder, folder.lstrip("/")):
+            plan = plan.replace(path, "")
+        return plan
+
+    def _run_checked(self, sql: str, verb: str, limit: int, seconds: float) -> Found:
+        """What a SELECT finds that may run, or what `verb` tells of it."""
+        may_run = self.checked(sql)
+        if self._guard(lambda: is_in_transaction(self._con)):
+            raise BadParameter("a transaction is open", "end it first")
+        self._guard(lambda: self._macros.provide(sql))
+        with self._ends_after(seconds):
+            return self._found_with_macros(f"{verb}{may_run.sql}", limit)
 
     @contextlib.contextmanager
     def asking(self, sql: str, request_id: str | None = None) -> Iterator[str | None]:
@@ -103,7 +116,7 @@ class Confined:
         finally:
             with contextlib.suppress(duckdb.Error):
                 self._con.execute("rollback")
-            self._aborted = False  # what failed was this transaction, which is over
+                self._aborted = False
         return Found(rows.slice(0, limit), columns, rows.num_rows > limit, time.perf_counter() - started)
 
     @contextlib.contextmanager

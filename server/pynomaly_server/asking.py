@@ -15,6 +15,7 @@ from pynomaly_server.problems import PROBLEM
 from pynomaly_server.requests import request_id
 from pynomaly_server.workspace import Workspace
 
+JOB = (200, 202)  # what a request for work is answered with: what came of it, or its job
 LONGEST_WAIT = 30  # seconds
 _WAIT = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])', re.IGNORECASE)
 

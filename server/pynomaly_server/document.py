@@ -7,6 +7,7 @@ from litestar import Litestar, Request
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 
 from pynomaly_server.examples import STORY, Example
+from pynomaly_server.formats import FORMATS, MEDIA_TYPES
 from pynomaly_server.permissions import Permission
 
 SCHEMA = "/api/v1/schema"
@@ -29,6 +30,7 @@ _PROBLEM = {
         },
     },
 }
+_DONE = {200: "Done in time", 201: "Done in time", 202: "It goes on as the job of this address"}
 _WHY = {
     400: "The request cannot be read, or is addressed to a host that is not served",
     401: "Nobody is signed in, or the credential is not, or no longer, valid",
@@ -104,6 +106,7 @@ def _complete(app: Litestar, operation: dict[str, Any], path: str, method: str, 
     if permission in _OPEN:
         operation["security"] = []
     responses = operation.setdefault("responses", {})
+    _succeed(responses, path, opt)
     for status in sorted(_statuses(operation, path, method, permission) | set(opt.get("statuses", ()))):
         responses[str(status)] = {
             "description": _WHY[status],
@@ -117,11 +120,29 @@ def _complete(app: Litestar, operation: dict[str, Any], path: str, method: str, 
             break
 
 
+def _succeed(responses: dict[str, Any], path: str, opt: dict[str, Any]) -> None:
+    """Say with which statuses and in which forms an operation succeeds."""
+    usual = next(status for status in responses if status.startswith("2"))
+    if "answers" in opt:
+        told = responses.pop(usual)
+        responses.update({str(status): {**told, "description": _DONE[status]} for status in opt["answers"]})
+    format_ = FORMATS.get(path.rpartition(".")[2])
+    media_types = opt.get("media_types", ())
+    if format_ is not None:
+        media_types = format_.media_types[:1]
+    elif 406 in opt.get("statuses", ()):
+        media_types = MEDIA_TYPES
+    if media_types:
+        for status, told in responses.items():
+            if status.startswith("2"):
+                told["content"] = {media_type: {"schema": {}} for media_type in media_types}
+
+
 def _statuses(operation: dict[str, Any], path: str, method: str, permission: Permission) -> set[int]:
     """The errors that an operation can give, by what it is."""
     found = {400, 500} if path.startswith("/api") else {400}
     if permission not in _OPEN:
-        found |= {401, 429}
+        found |= {401, 429} if path.startswith("/api") else {401}
     if permission not in _ANYONE:
         found |= {403}
     if "{" in path:
@@ -145,4 +166,4 @@ def _exemplify(operation: dict[str, Any], example: Example) -> None:
         content.setdefault("application/json", {})["example"] = example.body
     elif example.content is not None:
         content = operation.setdefault("requestBody", {}).setdefault("content", {})
-        content.setdefault(example.content_type, {"schema": {"type": "string"}})["example"] = example.content
+        content.setdefault(example.content_type, {"schema": {}})["example"] = example.content

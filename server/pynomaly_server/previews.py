@@ -46,7 +46,10 @@ class Noted(msgspec.Struct):
 
 
 class Uploaded(msgspec.Struct):
-    """An upload with what is in it; `others` are the other files of one form."""
+    """An upload with what is in it; `others` are the other files of one form.
+
+    `bad_rows` are the first of those that cannot be read: line, reason and content.
+    """
 
     upload_id: str
     filename: str
@@ -61,6 +64,7 @@ class Uploaded(msgspec.Struct):
     findings: list[Noted]
     suggested_rules: list[dict[str, Any]]
     others: list["Uploaded"] = []
+    bad_rows: list[dict[str, Any]] = []
 
 
 def listed(upload: Upload) -> dict[str, Any]:
@@ -105,8 +109,13 @@ def typed(db: Engine, path: Path, options: dict[str, Any], types: dict[str, str]
     return {**options, "columns": {**columns, **types}}
 
 
-def told(db: Engine, workspace: Workspace, upload: Upload, options: dict[str, Any]) -> Uploaded:
-    """An upload with what is in it; where that cannot be read so, a finding says why and what would help."""
+def told(
+    db: Engine, workspace: Workspace, upload: Upload, options: dict[str, Any], missing: int | None = None
+) -> Uploaded:
+    """An upload with what is in it; where that cannot be read so, a finding says why and what would help.
+
+    `missing` is the place of a column: the rows that are shown are then those that have no value in it.
+    """
     uploads = Uploads(workspace.folder)
     found = Uploaded(
         upload.id,
@@ -120,7 +129,7 @@ def told(db: Engine, workspace: Workspace, upload: Upload, options: dict[str, An
     path = uploads.path(upload)
     try:
         with _beginning(path) as read:
-            _look(db, read, options, found)
+            _look(db, read, options, found, missing)
     except PynomalyError as error:
         if error.status >= 500:
             raise
@@ -167,13 +176,18 @@ def _head(path: Path, packing: str) -> bytes:
     return head + b"\n"
 
 
-def _look(db: Engine, path: Path, options: dict[str, Any], found: Uploaded) -> None:
+def _look(db: Engine, path: Path, options: dict[str, Any], found: Uploaded, missing: int | None) -> None:
     sample = db.datasets.sample(path, MOST_ROWS if path.suffix in _TEXTS else SAMPLED_ROWS, **options)
     found.columns = [Column(name, kind) for name, kind in sample.columns.items()]
-    found.rows = msgspec.json.decode(legible.json_array(sample.rows.slice(0, SHOWN_ROWS)))
+    wanted = sample.rows
+    if missing is not None and 0 <= missing < wanted.num_columns:
+        wanted = wanted.filter(wanted.column(missing).is_null())
+    found.rows = msgspec.json.decode(legible.json_array(wanted.slice(0, SHOWN_ROWS)))
+    found.bad_rows = sample.bad.to_pylist() if sample.bad is not None else []
     found.n_sampled, found.n_quarantined = len(sample.rows), sample.n_bad or 0
     if sample.n_bad:
-        detail = f"{sample.n_bad:,} rows cannot be read and would go to the quarantine"
+        what = "1 row cannot be read and" if sample.n_bad == 1 else f"{sample.n_bad:,} rows cannot be read and"
+        detail = f"{what} would go to the quarantine"
         found.findings.append(Noted("malformed_rows", "warning", detail))
     if not len(sample.rows):
         found.findings.append(Noted("no_rows", "warning", "there are columns and no rows"))

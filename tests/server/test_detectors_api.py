@@ -33,3 +33,9 @@ def test_what_is_wrong_is_refused(team: Team) -> None:
         answer = team.ben.post(DETECTORS, json=body)
         assert answer.status_code == 422, (body, answer.text)
     assert team.vera.post(DETECTORS, json={"name": "x"}).json()["code"] == "forbidden"
+
+
+def test_a_name_may_be_any_text(team: Team) -> None:
+    made = team.ben.post(DETECTORS, json={"name": "\u0448/\u0442? %", "algorithm": "mad"})
+    assert made.status_code == 201, made.text
+    assert made.headers["location"] == "/api/v1/detectors/%D1%88%2F%D1%82%3F%20%25"

@@ -43,6 +43,7 @@ def test_training_is_a_job(team: Team) -> None:
 
 
 def test_models_are_listed_by_name(team: Team) -> None:
+    train(team, "another")
     listed = team.ben.get(MODELS).json()
     watch = next(item for item in listed["items"] if item["name"] == "watch")
     assert watch["version"] >= 2

@@ -56,7 +56,7 @@ def test_every_answer_has_the_headers(client: Client, path: str) -> None:
     answered = client.get(path)
     assert answered.headers["x-content-type-options"] == "nosniff"
     assert answered.headers["x-frame-options"] == "DENY"
-    assert answered.headers["referrer-policy"] == "no-referrer"
+    assert answered.headers["referrer-policy"] == "same-origin"
     assert answered.headers["cross-origin-opener-policy"] == "same-origin"
     assert "camera=()" in answered.headers["permissions-policy"]
     policy = answered.headers["content-security-policy"]

@@ -194,6 +194,7 @@ let library;
 /** Colours as the theme has them; a canvas knows no custom properties. */
 function palette() {
   const probe = document.createElement("i");
+  probe.style.setProperty("transition", "none", "important"); // where motion is reduced a colour takes an instant to change
   document.body.append(probe);
   const read = (name) => {
     probe.style.color = `var(--${name})`;
@@ -315,7 +316,7 @@ const KINDS = {
         grid: { ...base(colours).grid, top: 28, bottom: 24 },
         xAxis: axisOf(colours, { type: "value", scale: true, name: data.x_name, nameLocation: "middle", nameGap: 26 }),
         yAxis: axisOf(colours, { type: "value", scale: true, name: data.y_name, nameTextStyle: { color: colours.muted, align: "left" } }),
-        visualMap: { show: false, dimension: 2, min: Math.min(...scores, 0), max: Math.max(...scores, 1e-9), inRange: { color: [colours.bar, colours["accent-text"], colours.anomaly] } },
+        visualMap: { show: false, dimension: 2, min: scores.length ? Math.min(...scores) : 0, max: Math.max(...scores, 1e-9), inRange: { color: [colours.bar, colours["accent-text"], colours.anomaly] } },
         brush: data.select && { brushMode: "single", xAxisIndex: 0, yAxisIndex: 0, brushStyle: { color: colours.band, borderColor: colours["accent-text"], borderWidth: 1 }, throttleType: "debounce", throttleDelay: 150, outOfBrush: { colorAlpha: 0.3 } },
         series: [
           { type: "scatter", name: "normal", data: of(false), symbolSize: 6, itemStyle: { opacity: 0.7 }, large: data.points.length > 5000 },
@@ -473,6 +474,7 @@ function mount(within) {
   each(within, "[data-drop]", dropZone);
   each(within, "dialog[data-modal]", (dialog) => dialog.open || openModal(dialog));
   each(within, "[data-toast]", leave);
+  each(within, ".tab[aria-current]", (tab) => (tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.offsetLeft - 16));
 }
 
 document.addEventListener("htmx:load", (event) => event.target !== document.body && mount(event.target));

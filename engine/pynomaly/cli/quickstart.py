@@ -4,7 +4,6 @@ import sys
 from typing import Annotated, Any
 
 import msgspec
-import pyarrow as pa
 from cyclopts import Parameter
 
 from pynomaly.calls import call
@@ -14,10 +13,8 @@ from pynomaly.cli.settings import COMMON, Common, opened, resolve
 from pynomaly.engine import Engine
 from pynomaly.paths import sql_folder
 from pynomaly.result import Verdict
+from pynomaly.samples import LABEL, SAMPLE, measurements
 
-SOURCE = "breast_cancer"
-LABEL = "diagnosis"
-N_MALIGNANT = 20
 N_SHOWN = 10
 WIDTH = 100
 NEW_LINE = "\n"
@@ -53,7 +50,7 @@ def quickstart(
     """
     settings = resolve(common)
     with opened(settings, read_only=True) as engine, progress(common.voice, "detecting", 0, 1, free=True):
-        engine.register(SOURCE, measurements())
+        engine.register(SAMPLE, measurements())
         look = interruptible(engine, lambda: _look(engine))
     if json:
         print(msgspec.json.format(msgspec.json.encode(look)).decode())  # noqa: T201 - the data
@@ -62,23 +59,10 @@ def quickstart(
     return 0
 
 
-def measurements() -> pa.Table:
-    """All benign rows of scikit-learn's breast-cancer set and the first malignant ones, with the diagnosis."""
-    from sklearn.datasets import load_breast_cancer
-
-    found = load_breast_cancer()
-    label = [str(found.target_names[target]) for target in found.target]
-    columns = {str(name).replace(" ", "_"): found.data[:, j] for j, name in enumerate(found.feature_names)}
-    rows = pa.table({**columns, LABEL: label})
-    malignant = [place for place, name in enumerate(label) if name == "malignant"]
-    chosen = sorted({*range(len(label))} - {*malignant[N_MALIGNANT:]})
-    return rows.take(pa.array(chosen))
-
-
 def _look(engine: Engine) -> Look:
     options = {"label": LABEL, "explain": 3}
     with engine.recorded() as run:
-        run.asked, run.sql = options, f"select * from {call(SOURCE, **options)}"
+        run.asked, run.sql = options, f"select * from {call(SAMPLE, **options)}"
         engine.execute(f"create temp table quickstart_scored as {run.sql}").fetchall()
     query = (sql_folder() / "queries" / "quickstart_agreement.sql").read_text(encoding="utf-8")
     agreement = Agreement(*engine.execute(query).fetchall()[0])

@@ -47,6 +47,7 @@ WRITTEN = {  # how other files are written, by their suffix
 }
 SAMPLED_AT_ONCE, SAMPLED_BYTES = 1_000, 67_108_864
 SHOWN = 3  # bad rows that an error names
+BAD_ROWS = 50  # that a sample has
 _DATASET = "insert into pynomaly.datasets (name, number, source, options, n_versions, deleted, created_by) "
 _NEXT = "select ?, coalesce(max(number), 0) + 1, ?, ?, ?, ?, ? from pynomaly.datasets where name = ?"
 _VERSION = """
@@ -82,12 +83,13 @@ class Landed(msgspec.Struct, frozen=True):
 class Sample(msgspec.Struct, frozen=True):
     """The first rows of a source, its columns with their types, and how many of the rows read could not be.
 
-    That is None where a file of lines goes on after them.
+    That is None where a file of lines goes on after them. `bad` are the first of these: line, reason and content.
     """
 
     rows: pa.Table
     columns: dict[str, str]
     n_bad: int | None
+    bad: pa.Table | None = None
 
 
 class Datasets:
@@ -133,7 +135,9 @@ class Datasets:
             types = self._guard(lambda: self._con.from_arrow(found).types)
             columns = dict(zip(found.column_names, map(str, types), strict=True))
             with contextlib.suppress(duckdb.CatalogException):  # DuckDB tells of them when it has read to the end
-                return Sample(found, columns, self._count(opened.bad))
+                n_bad = self._count(opened.bad)
+                first = f"select line, reason, content from ({opened.bad}) order by line limit {BAD_ROWS}"
+                return Sample(found, columns, n_bad, self._con.sql(first).to_arrow_table() if n_bad else None)
             return Sample(found, columns, None)
 
     @property

@@ -51,7 +51,7 @@ class DatasetsController(Controller):
     path = "/api/v1/datasets"
     tags = ("datasets",)
 
-    @post("/", permission=Permission.WRITE_DATASETS, statuses=(403, 404, 409, 422, 503, 507))
+    @post("/", permission=Permission.WRITE_DATASETS, answers=(201, 202), statuses=(403, 404, 409, 422, 503, 507))
     async def create_dataset(
         self,
         identity: Caller,
@@ -64,13 +64,9 @@ class DatasetsController(Controller):
         201 with the version when that is soon done, else 202 with the job that does it; the header `Prefer: wait=5`
         says how many seconds to wait. A source needs the permission `connect_sources`.
         """
-        asked = await to_thread.run_sync(_request, workspace, identity, data)
-        job = await to_thread.run_sync(
-            lambda: workspace.jobs.submit("dataset", asked, identity, request_id=request_id())
-        )
         seconds = seconds_to_wait(prefer)
-        await workspace.jobs.wait(job, USUAL_WAIT if seconds is None else seconds)
-        return _loaded(await to_thread.run_sync(workspace.jobs.find, job, identity), workspace)
+        job = await load_soon(workspace, identity, data, USUAL_WAIT if seconds is None else seconds)
+        return _loaded(job, workspace)
 
     @get("/", permission=Permission.READ, cached=True, sync_to_thread=True)
     def list_datasets(
@@ -221,7 +217,7 @@ class DatasetsController(Controller):
     @get("/{name:str}/rules", permission=Permission.READ, sync_to_thread=True)
     def get_rules(self, db: Db, name: FromPath[str]) -> Response[dict[str, Any]]:
         """The newest rules that are kept under the name of a dataset."""
-        number, rules = _rules(db, name)
+        number, rules = kept_rules(db, name)
         return Response({"name": name, "version": number, "rules": rules}, headers={"ETag": f'"{number}"'})
 
     @put("/{name:str}/rules", permission=Permission.WRITE_DATASETS, sync_to_thread=True)
@@ -229,6 +225,14 @@ class DatasetsController(Controller):
         """Keep rules as the next version of the set under the name of a dataset."""
         number = db.set_rules(_version(db, name, None).name, data.rules)
         return Response({"name": name, "version": number, "rules": data.rules}, headers={"ETag": f'"{number}"'})
+
+
+async def load_soon(workspace: Workspace, identity: Identity, data: NewDataset, seconds: float) -> Job:
+    """The job that loads a dataset, as it is after so many seconds or once it has ended."""
+    asked = await to_thread.run_sync(_request, workspace, identity, data)
+    job = await to_thread.run_sync(lambda: workspace.jobs.submit("dataset", asked, identity, request_id=request_id()))
+    await workspace.jobs.wait(job, seconds)
+    return await to_thread.run_sync(workspace.jobs.find, job, identity)
 
 
 def _request(workspace: Workspace, identity: Identity, data: NewDataset) -> dict[str, Any]:
@@ -258,7 +262,7 @@ def _loaded(job: Job, workspace: Workspace) -> Response[dict[str, Any]]:
     if job.status != "succeeded" or job.result is None:
         return Response(told(job, workspace), status_code=202, headers=place)
     found = job.result["dataset"]
-    return Response(found, status_code=201, headers={"Location": f"/api/v1/datasets/{quote(found['name'])}"})
+    return Response(found, status_code=201, headers={"Location": f"/api/v1/datasets/{quote(found['name'], safe='')}"})
 
 
 def _version(db: Db, name: str, version: int | None) -> Version:
@@ -270,7 +274,7 @@ def _columns(version: Version) -> list[dict[str, str]]:
     return [{"name": name, "type": kind} for name, kind in version.columns.items()]
 
 
-def _rules(db: Db, name: str) -> tuple[int, list[dict[str, Any]]]:
+def kept_rules(db: Db, name: str) -> tuple[int, list[dict[str, Any]]]:
     """The number and the rules of the newest set under a name, which has none where there is no set."""
     select = (
         'select version, kind, "columns", parameters, severity '

@@ -9,7 +9,7 @@ from litestar.params import FromHeader, FromPath, JSONBody
 from pynomaly import calls
 from pynomaly.errors import BadParameter
 from pynomaly_server import schemas
-from pynomaly_server.asking import answered, boolean, sourced, told
+from pynomaly_server.asking import JOB, answered, boolean, sourced, told
 from pynomaly_server.errors import BodyInvalid
 from pynomaly_server.permissions import Permission
 from pynomaly_server.requests import request_id
@@ -26,7 +26,7 @@ class DetectionController(Controller):
     path = "/api/v1/detection"
     tags = ["detection"]
 
-    @post("/detect", permission=Permission.DETECT, body=schemas.detection)
+    @post("/detect", permission=Permission.DETECT, body=schemas.detection, answers=JOB)
     async def detect(
         self,
         workspace: Place,
@@ -53,7 +53,7 @@ class DetectionController(Controller):
             {"batch": batch, "items": items}, status_code=202, headers={"Location": f"/api/v1/jobs?batch={batch}"}
         )
 
-    @post("/score", permission=Permission.DETECT, body=schemas.scoring)
+    @post("/score", permission=Permission.DETECT, body=schemas.scoring, answers=JOB)
     async def score(
         self,
         workspace: Place,
@@ -70,7 +70,7 @@ class DetectionController(Controller):
         calls.macro_call("score_anomalies", SCORE_OPTIONS, (request["source"], model), given)
         return await answered(workspace, identity, prefer, "score", {**request, "model": model, "save": save})
 
-    @post("/compare", permission=Permission.DETECT, body=schemas.comparison)
+    @post("/compare", permission=Permission.DETECT, body=schemas.comparison, answers=JOB)
     async def compare(
         self,
         workspace: Place,
@@ -83,7 +83,7 @@ class DetectionController(Controller):
         calls.compare_call(**request)
         return await answered(workspace, identity, prefer, "compare", request)
 
-    @post("/evaluate", permission=Permission.READ, body=schemas.evaluation)
+    @post("/evaluate", permission=Permission.READ, body=schemas.evaluation, answers=JOB)
     async def evaluate(
         self,
         workspace: Place,
@@ -96,7 +96,7 @@ class DetectionController(Controller):
         calls.evaluate_call(**request)
         return await answered(workspace, identity, prefer, "evaluate", request)
 
-    @post("/runs/{id:str}/replay", permission=Permission.DETECT)
+    @post("/runs/{id:str}/replay", permission=Permission.DETECT, answers=JOB)
     async def replay(
         self,
         workspace: Place,

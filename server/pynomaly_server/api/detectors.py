@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import msgspec
 from litestar import Controller, Request, Response, delete, get, post, put
@@ -54,7 +55,13 @@ class DetectorsController(Controller):
         """One detector; its ETag is what a change must name."""
         return _answer(_found(db, name))
 
-    @put("/{name:str}", permission=Permission.WRITE_MODELS, body=schemas.detector_options, sync_to_thread=True)
+    @put(
+        "/{name:str}",
+        permission=Permission.WRITE_MODELS,
+        body=schemas.detector_options,
+        statuses=(412, 428),
+        sync_to_thread=True,
+    )
     def change_detector(
         self, db: Db, name: FromPath[str], data: JSONBody[dict[str, Any]], if_match: IfMatch = None
     ) -> Response[Detector]:
@@ -67,7 +74,7 @@ class DetectorsController(Controller):
         _check(_found(db, name), if_match)
         return _defined(db, name, data, 200)
 
-    @delete("/{name:str}", permission=Permission.WRITE_MODELS, sync_to_thread=True)
+    @delete("/{name:str}", permission=Permission.WRITE_MODELS, statuses=(412,), sync_to_thread=True)
     def remove_detector(self, db: Db, name: FromPath[str], if_match: IfMatch = None) -> None:
         """End a detector, where `If-Match` is given only this version of it; its versions stay in the catalogue."""
         db.execute("begin").fetchall()
@@ -102,7 +109,7 @@ def _defined(db: Engine, name: str, options: dict[str, Any], status: int) -> Res
 
 
 def _answer(found: Detector, status: int = 200) -> Response[Detector]:
-    headers = {"ETag": f'"{found["version"]}"', "Location": f"/api/v1/detectors/{found['name']}"}
+    headers = {"ETag": f'"{found["version"]}"', "Location": f"/api/v1/detectors/{quote(found['name'], safe='')}"}
     if status != 201:
         del headers["Location"]
     return Response(found, status_code=status, headers=headers)

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 import msgspec
 from anyio import to_thread
@@ -18,7 +19,7 @@ from pynomaly import calls
 from pynomaly.engine import Engine
 from pynomaly.errors import Conflict
 from pynomaly_server import bodies, formats, paging, schemas
-from pynomaly_server.asking import answered, sourced
+from pynomaly_server.asking import JOB, answered, sourced
 from pynomaly_server.errors import BodyInvalid
 from pynomaly_server.identity import Identity
 from pynomaly_server.paging import Page
@@ -35,7 +36,7 @@ FILES = {
     "sql": ("application/sql", "sql"),
     "numpy": ("application/zip", "zip"),
 }
-_LATEST = """
+LATEST = """
 select * exclude (stage), (
     select max(version) from models() as other where other.name = known.name and other.stage = 'champion'
 ) as champion
@@ -73,9 +74,9 @@ class ModelsController(Controller):
         cursor: FromQuery[str | None] = None,
     ) -> Response[Page]:
         """The newest version of every model, by name, with the version that is champion."""
-        return paging.listed(request, db, _LATEST, order=("name",), limit=limit, cursor=cursor)
+        return paging.listed(request, db, LATEST, order=("name",), limit=limit, cursor=cursor)
 
-    @post("/train", permission=Permission.WRITE_MODELS, body=schemas.training)
+    @post("/train", permission=Permission.WRITE_MODELS, body=schemas.training, answers=JOB)
     async def train_model(
         self,
         workspace: Place,
@@ -151,7 +152,12 @@ class ModelsController(Controller):
         db.retire(name, data.version)
         return _version(db, name, data.version)
 
-    @get("/{name:str}/export", permission=Permission.READ, sync_to_thread=True)
+    @get(
+        "/{name:str}/export",
+        permission=Permission.READ,
+        media_types=tuple(media_type for media_type, _ in FILES.values()),
+        sync_to_thread=True,
+    )
     def export_model(
         self,
         db: Db,
@@ -243,7 +249,7 @@ def _shown(workspace: Workspace, identity: Identity, name: str, version: int) ->
 
 
 def _place(name: str) -> dict[str, str]:
-    return {"Location": f"/api/v1/models/{name}"}
+    return {"Location": f"/api/v1/models/{quote(name, safe='')}"}
 
 
 def _name_in(db: Engine, file: Path) -> str:

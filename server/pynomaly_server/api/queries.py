@@ -13,7 +13,7 @@ from pynomaly_server.permissions import Permission
 from pynomaly_server.requests import request_id
 from pynomaly_server.served import Caller, Db, Place
 
-_ASKED = "from query(_catalog('queries', getvariable('pynomaly_user')))"
+ASKED = "from query(_catalog('queries', getvariable('pynomaly_user')))"
 
 
 class Asked(msgspec.Struct, forbid_unknown_fields=True):
@@ -71,13 +71,13 @@ class QueriesController(Controller):
     ) -> Response[Page]:
         """What the caller asked, the newest first; administrators see everybody's."""
         db.write_log()
-        return paging.listed(request, db, _ASKED, order=("started_at desc", "id"), limit=limit, cursor=cursor)
+        return paging.listed(request, db, ASKED, order=("started_at desc", "id"), limit=limit, cursor=cursor)
 
     @get("/{id:str}", permission=Permission.QUERY, sync_to_thread=True)
     def get_query(self, db: Db, id: FromPath[str]) -> dict[str, Any]:  # noqa: A002 - the name of the parameter
         """One statement that was asked: its text, its seconds, and how it ended."""
         db.write_log()
-        found = paging.records(db, f"{_ASKED} where id::varchar = ?", [id])
+        found = paging.records(db, f"{ASKED} where id::varchar = ?", [id])
         if not found:
             raise UnknownQuery(f"there is no query `{id}`", "GET /api/v1/queries lists yours")
         return found[0]

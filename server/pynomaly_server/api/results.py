@@ -28,7 +28,7 @@ _SOURCE_OF = """
 select source.* exclude (_pynomaly_key)
 from (select unnest(?::varchar[]) as key, generate_subscripts(?::varchar[], 1) as place) as wanted
 left join (
-    from _run_rows(?) where _pynomaly_key in (select unnest(?::varchar[]))
+    from _run_rows(?) where _pynomaly_key in (select unnest(?::varchar[])){pruned}
 ) as source on source._pynomaly_key = wanted.key
 order by wanted.place
 """
@@ -101,9 +101,9 @@ class ResultsController(Controller):
         is_page = formats.wanted(request).name == "json" or limit is not None or cursor is not None
         is_own = is_page and all(map(_is_own, [*(filter or ()), *(sort or "key").split(",")]))
         choice = {"is_anomaly": is_anomaly, "min_score": min_score, "max_score": max_score, "label": label}
-        rows = _rows(run_id, {**choice, "reason": reason}, labels or label is not None, columns and not is_own)
+        rows = chosen_rows(run_id, {**choice, "reason": reason}, labels or label is not None, columns and not is_own)
         if columns and is_own:
-            rows = msgspec.structs.replace(rows, more=partial(_with_source, run_id))
+            rows = msgspec.structs.replace(rows, more=partial(with_source, run_id))
         asked = Asked(filter or (), sort, limit, cursor, escape)
         if labels or label is not None or columns:  # people go on talking, and a table changes
             return rowsets.answer(request, db, workspace, identity, rows, asked)
@@ -211,10 +211,11 @@ def _is_own(text: str) -> bool:
     return paging.key(text.partition(":")[0].strip()).name in _OWN
 
 
-def _with_source(run: str, db: Engine, rows: pa.Table) -> pa.Table:
-    """The rows of a page with the columns of their source."""
+def with_source(run: str, db: Engine, rows: pa.Table, pruned: str = "") -> pa.Table:
+    """The rows of a page with the columns of their source; `pruned` is a condition that they keep, for speed."""
     keys = rows["key"].to_pylist()
-    found = db.sql(_SOURCE_OF, [keys, keys, run, keys]).arrow()
+    also = f" and {pruned}" if pruned else ""
+    found = db.sql(_SOURCE_OF.format(pruned=also), [keys, keys, run, keys]).arrow()
     names = list(rows.column_names)
     for name in found.column_names:  # called as DuckDB calls the second of a name
         text, n = name, 0
@@ -225,7 +226,7 @@ def _with_source(run: str, db: Engine, rows: pa.Table) -> pa.Table:
     return pa.table([*rows.columns, *found.columns], names)
 
 
-def _rows(run: str, choice: dict[str, Any], with_labels: bool, with_columns: bool) -> Rows:
+def chosen_rows(run: str, choice: dict[str, Any], with_labels: bool, with_columns: bool) -> Rows:
     """The rows of a run that are chosen."""
     select, values = ("from _run_results(?)", [run])
     if with_labels:

@@ -56,7 +56,13 @@ class JobsPage(Controller):
         return shown(request, "job.html", f"Job {job.kind}", nav="jobs", job=job, live=workspace.jobs.live(job.id))
 
     @get("/{id:uuid}/progress", permission=Permission.READ)
-    async def get_progress(self, request: Asked, identity: Caller, workspace: Place, id: FromPath[Any]) -> Any:  # noqa: A002
+    async def get_progress(
+        self,
+        request: Asked,
+        identity: Caller,
+        workspace: Place,
+        id: FromPath[Any],  # noqa: A002
+    ) -> ServerSentEvent:  # of the type depends what a browser is told of the answer
         """How far it is, again and again, as a part of a page."""
         await to_thread.run_sync(workspace.jobs.find, str(id), identity)
         return ServerSentEvent(_told(request, workspace, identity, str(id)))

@@ -1,0 +1,137 @@
+"""Runs side by side: what differs in their making, which rows several flag, how well each agrees with labels."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import msgspec
+
+from pynomaly import calls
+from pynomaly.engine import Engine
+from pynomaly.errors import PynomalyError
+from pynomaly.quoting import literal
+from pynomaly_server import paging
+
+LEAST, MOST = 2, 4
+LETTERS = "ABCD"
+CURVE_POINTS = 150
+METRICS = (
+    *("n_labelled", "n_anomalies", "auroc", "average_precision", "precision", "recall", "f1"),
+    *("true_positives", "false_positives", "false_negatives", "true_negatives"),
+)
+_FACTS = {
+    "kind": "kind",
+    "source": "data",
+    "source_version": "version of the data",
+    "algorithm": "algorithm",
+    "model": "model",
+    "model_version": "version of the model",
+    "seed": "seed",
+    "key": "key",
+    "threshold": "threshold",
+    "cut_off": "cut-off",
+    "n_rows": "rows",
+    "n_flagged": "flagged",
+    "n_unscored": "without a score",
+    "seconds": "seconds",
+    "status": "status",
+    "created_by": "who",
+}
+_OVERLAP = """
+with flagged as (
+    {runs}
+),
+told as (
+    select key, list_sort(list(run)) as runs
+    from flagged
+    group by key
+)
+select runs, count(*) as n_rows
+from told
+group by runs
+order by len(runs) desc, runs
+"""
+_THINNED = """
+select threshold, "precision", recall, false_positive_rate
+from (
+    select *, row_number() over (order by threshold desc) as place, count(*) over () as n_places
+    from {curves}
+)
+where place in (1, n_places) or place % greatest(1, n_places // {n}) = 0
+order by place
+"""
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One fact of several runs."""
+
+    group: str
+    name: str
+    values: list[Any]
+    differs: bool
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """A run with what its labels say of it; `why_not` where they say nothing."""
+
+    run: dict[str, Any]
+    name: str
+    by: str
+    figures: dict[str, Any]
+    points: list[dict[str, Any]]
+    sql: str
+    why_not: str = ""
+
+
+def differences(runs: Sequence[dict[str, Any]]) -> list[Difference]:
+    """What was asked for, what it was done with, and what came of it, the same for all or not."""
+    found = []
+    groups = [("option", "options"), ("parameter", "parameters"), ("library", "libraries")]
+    listed = [("", told, [_fact(run, name) for run in runs]) for name, told in _FACTS.items()]
+    for group, key in groups:
+        names = dict.fromkeys(name for run in runs for name in run[key])
+        listed += [(group, name, [run[key].get(name) for run in runs]) for name in names]
+    for group, name, values in listed:
+        if any(value is not None for value in values):
+            differs = any(value != values[0] for value in values[1:])
+            found.append(Difference(group, name, values, differs))
+    return found
+
+
+def _fact(run: dict[str, Any], name: str) -> Any:
+    """A fact of a run; the model that only the run itself has is none."""
+    return None if name.startswith("model") and run["model"] == run["id"] else run.get(name)
+
+
+def overlap(db: Engine, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """How many rows are flagged by which of several saved runs, together and two by two."""
+    select = "select {letter} as run, key from _run_results({id}) where is_anomaly"
+    parts = [
+        select.format(letter=literal(letter), id=literal(run["id"])) for letter, run in zip(LETTERS, runs, strict=False)
+    ]
+    sql = _OVERLAP.format(runs="\n    union all by name\n    ".join(parts)).strip()
+    regions = paging.records(db, sql)
+    letters = LETTERS[: len(runs)]
+    counts = {letter: sum(one["n_rows"] for one in regions if letter in one["runs"]) for letter in letters}
+    pairs = []
+    for a, b in combinations(letters, 2):
+        both = sum(one["n_rows"] for one in regions if a in one["runs"] and b in one["runs"])
+        either = counts[a] + counts[b] - both
+        pairs.append({"a": a, "b": b, "both": both, "only_a": counts[a] - both, "only_b": counts[b] - both,
+                      "share": both / either if either else None})  # fmt: skip
+    return {"regions": regions, "pairs": pairs, "sql": sql, "n_flagged": sum(one["n_rows"] for one in regions)}
+
+
+def judged(db: Engine, run: dict[str, Any]) -> Judged:
+    """A run by its label column, or else by what people said of its rows."""
+    label = run["options"].get("label")
+    named = f"{run['algorithm'] or run['model']}, {run['id'][:8]}"
+    by = f"the column {label}" if label else "what people said"
+    told = calls.evaluate_call(run["id"], label=label)
+    curves = _THINNED.format(curves=calls.curves_call(run["id"], label=label), n=CURVE_POINTS).strip()
+    try:
+        (figures,) = paging.records(db, f"from {told}")
+        points = paging.records(db, curves)
+    except PynomalyError as error:
+        return Judged(run, named, by, {}, [], f"from {told}", error.cause)
+    return Judged(run, named, by, figures, points, f"from {told}")
