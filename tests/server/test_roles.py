@@ -8,7 +8,7 @@ import pytest
 from pynomaly_server.permissions import ROLES, Permission
 from server.team import PEOPLE, Asking, Team
 
-VALUES = {"id": "11111111-1111-1111-1111-111111111111", "version": "1", "number": "1"}
+VALUES = {"id": (ANY_ID := "11111111-1111-1111-1111-111111111111"), "job_id": ANY_ID, "version": "1", "number": "1"}
 
 
 def operations(team: Team) -> list[tuple[str, str, Permission]]:
