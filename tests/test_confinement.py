@@ -525,6 +525,16 @@ def test_a_confined_database_is_locked(team: Team) -> None:
     assert root.cursor().execute("select current_setting('enable_progress_bar')").fetchall() == [(False,)]
 
 
+def test_a_query_that_was_stopped_undoes_nothing_of_what_comes_after(team: Team) -> None:
+    with pytest.raises(PynomalyError, match="query_timeout"):
+        team.him.run_confined("select count(*) from range(10000000) a, range(10000000) b", seconds=0.3)
+    team.him.rest()  # as a server hands a cursor on
+    team.him.execute("begin").fetchall()
+    team.him.execute("create temp table kept as select 1 as a").fetchall()
+    team.him.commit()
+    assert team.him.execute("from kept").fetchall() == [(1,)]
+
+
 def test_rows_and_seconds_are_bounded_and_nothing_stays_open(team: Team) -> None:
     found = team.him.run_confined("select i, 'x' as i from range(1000000) t(i)", limit=10)
     assert (found.n_rows, found.has_more) == (10, True)

@@ -70,6 +70,7 @@ class Validating:
     def set_rules(self, name: str, rules: object) -> int:
         """Keep rules as the next version of the set under a name; return its number."""
         self._guard(lambda: migrate(self._con))
+        self.check_owned("dataset", name)  # whose rules have its name
         self.check_owned("rules", name)
         call = macro_call("set_rules", (), (name, encode_given(rules)), {})
         rows = self.execute(f"insert into pynomaly.rules by name from {call} returning version").fetchall()

@@ -7,10 +7,11 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from litestar import Controller, Litestar, Router
+from litestar import Controller, Litestar, Request, Response, Router
 from litestar.config.compression import CompressionConfig
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.exceptions import InternalServerException, NotFoundException
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
@@ -27,6 +28,7 @@ from pynomaly_server.pages.environment import environment
 from pynomaly_server.pages.failed import answer
 from pynomaly_server.permissions import Permission, permitted
 from pynomaly_server.places import web_folder
+from pynomaly_server.problems import Problem
 from pynomaly_server.rate_limits import Buckets, RateLimits
 from pynomaly_server.read_cache import Answers, ReadCache
 from pynomaly_server.recognition import Recognition
@@ -38,7 +40,7 @@ from pynomaly_server.uploads import sweeping
 from pynomaly_server.workspace import Workspace
 
 _AS_IT_IS = ["^/api/", "^/metrics", "/progress$"]  # what is streamed, or read by programs, is not compressed
-LARGEST_BODY = 33_554_432  # bytes of a request that is no upload
+LARGEST_BODY = 1_048_576  # bytes of a request that brings no rows and no file
 
 
 def create_app(workspace: Workspace) -> Litestar:
@@ -89,8 +91,16 @@ def controllers(package: ModuleType) -> list[type[Controller]]:
 
 def _static_files() -> Router:
     return create_static_files_router(
-        "/static", [web_folder() / "static"], opt={"permission": Permission.PUBLIC}, include_in_schema=False
+        "/static",
+        [web_folder() / "static"],
+        opt={"permission": Permission.PUBLIC},
+        include_in_schema=False,
+        exception_handlers={ValueError: _no_file, InternalServerException: _no_file},  # of a name that no file can have
     )
+
+
+def _no_file(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:  # noqa: ARG001 - one form for all
+    return answer(request, NotFoundException())
 
 
 def _life(workspace: Workspace) -> Any:

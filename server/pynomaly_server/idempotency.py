@@ -5,14 +5,18 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import msgspec
+import structlog
 from anyio import to_thread
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from pynomaly.errors import PynomalyError
 from pynomaly_server.errors import BadRequest, BodyTooLarge, InProgress, KeyReused
+from pynomaly_server.permissions import Permission
 from pynomaly_server.read_cache import LARGEST, Answer
 from pynomaly_server.workspace import Workspace
 
+LOG = structlog.get_logger("pynomaly.idempotency")
 LARGEST_BODY = 16_777_216  # bytes that a key can stand for; an upload is told by its length
 LONGEST_KEY = 200
 _FORGET = "delete from pynomaly.replies where created_at < now() - interval '1 day'"
@@ -31,8 +35,9 @@ class Idempotency:
         """Serve one request."""
         key = _key(scope)
         user = scope.get("user")
-        holds_secret = cast("Any", scope)["route_handler"].opt.get("secret")  # shown once, kept nowhere
-        if key is None or user is None or holds_secret:
+        opt = cast("Any", scope)["route_handler"].opt
+        holds_secret = opt.get("secret")  # shown once, kept nowhere
+        if key is None or user is None or holds_secret or not user.may(Permission(opt["permission"])):
             await self._app(scope, receive, send)
             return
         mine = (user.user, key)
@@ -67,11 +72,11 @@ class Idempotency:
             elif message["type"] == "http.response.body":
                 answer.body += message["body"] if keep else b""
                 keep = keep and len(answer.body) <= LARGEST
+                if keep and 200 <= answer.status < 300 and not message.get("more_body", False):
+                    await to_thread.run_sync(_kept, workspace, mine, request, answer)  # before the caller can repeat
             await send(message)
 
         await self._app(scope, again, recorded)
-        if keep and 200 <= answer.status < 300:
-            await to_thread.run_sync(_kept, workspace, mine, request, answer)
 
 
 def _key(scope: Scope) -> str | None:
@@ -128,10 +133,13 @@ def _found(workspace: Workspace, mine: tuple[str, str]) -> tuple[str, Answer] | 
 
 def _kept(workspace: Workspace, mine: tuple[str, str], request: str, answer: Answer) -> None:
     headers = [(name.decode(), value.decode("latin-1")) for name, value in answer.headers if name != b"x-request-id"]
-    with workspace.own() as cursor:
-        cursor.execute(_FORGET).fetchall()
-        values = (*mine, request, answer.status, msgspec.json.encode(headers).decode(), answer.body)
-        cursor.execute(_KEEP, values).fetchall()
+    values = (*mine, request, answer.status, msgspec.json.encode(headers).decode(), answer.body)
+    try:
+        with workspace.own() as cursor:
+            cursor.execute(_FORGET).fetchall()
+            cursor.execute(_KEEP, values).fetchall()
+    except PynomalyError as error:  # what was asked for is done, and its answer is not to be lost
+        LOG.error("a reply was not kept", error=str(error))
 
 
 async def _replay(answer: Answer, send: Send) -> None:

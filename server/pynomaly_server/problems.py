@@ -103,7 +103,8 @@ def _of_http(error: HTTPException) -> PynomalyError:
     if kind is None:
         LOG.error("unexpected error", exc_info=error)
         return InternalFailure("something failed that should not", f"report it with the id {request_id()}")
-    return kind(str(error.detail), _MENDS[status])
+    cause = "there is nothing at this address" if status == 404 else str(error.detail)  # which may name our folders
+    return kind(cause, _MENDS[status])
 
 
 def _listed(extra: Any) -> list[Any]:

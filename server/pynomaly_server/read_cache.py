@@ -13,8 +13,9 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from pynomaly_server.workspace import Workspace
 
-MOST = 33_554_432  # bytes of all answers that are kept
+MOST = 33_554_432  # bytes of all answers that are kept, and of what they are found by
 LARGEST = 262_144  # bytes of one
+OF_ONE = 2_048  # bytes that an answer takes besides its body and its address
 _READS = frozenset({"GET", "HEAD"})
 
 
@@ -58,11 +59,18 @@ class Answers:
     def keep(self, key: tuple[Any, ...], generation: int, tag: bytes, answer: Answer) -> None:
         """Keep an answer of a generation."""
         before = self._kept.pop(key, None)
-        self._bytes += len(answer.body) - (len(before[2].body) if before else 0)
+        self._bytes += _n_bytes(key, answer) - (_n_bytes(key, before[2]) if before else 0)
         self._kept[key] = (generation, tag, answer)
         while self._bytes > MOST:
-            _, (_, _, gone) = self._kept.popitem(last=False)
-            self._bytes -= len(gone.body)
+            gone, (_, _, old) = self._kept.popitem(last=False)
+            self._bytes -= _n_bytes(gone, old)
+
+
+def _n_bytes(key: tuple[Any, ...], answer: Answer) -> int:
+    """What an answer takes: whoever asks chooses how long its address is."""
+    named = sum(len(part) for part in key if isinstance(part, bytes | str))
+    told = sum(len(name) + len(value) for name, value in answer.headers)
+    return OF_ONE + named + told + len(answer.body)
 
 
 class ReadCache:

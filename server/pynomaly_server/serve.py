@@ -16,6 +16,7 @@ import uvicorn
 from pynomaly.errors import BadParameter
 from pynomaly_server import logs
 from pynomaly_server.app import create_app
+from pynomaly_server.connections import Connection
 from pynomaly_server.errors import NoAccounts
 from pynomaly_server.options import Options, Start
 from pynomaly_server.security import redacted
@@ -26,6 +27,15 @@ BACKLOG = 2_048  # connections that wait to be taken
 
 class Server(uvicorn.Server):
     """Stops in order when it is told to, and that is no failure."""
+
+    def __init__(self, config: uvicorn.Config, workspace: Workspace) -> None:
+        super().__init__(config)
+        self._workspace = workspace
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; streams that stay open end at once, which the rest waits for."""
+        self._workspace.is_draining = True
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -53,7 +63,7 @@ def serve(flags: Mapping[str, Any], open_browser: bool = False) -> int:
         raise
     address = _address(start, listener)
     link = _first_link(workspace, address)
-    server = Server(_config(workspace, start))
+    server = Server(_config(workspace, start), workspace)
     print(f"serving {start.database} at {address}", file=sys.stderr)  # noqa: T201
     if link:
         print(f"make the first administrator here, once, within the hour: {link}", file=sys.stderr)  # noqa: T201
@@ -66,6 +76,7 @@ def serve(flags: Mapping[str, Any], open_browser: bool = False) -> int:
 def _config(workspace: Workspace, start: Start) -> uvicorn.Config:
     config = uvicorn.Config(
         create_app(workspace),
+        http=Connection,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -23,7 +23,8 @@ create or replace temp macro import_model(file, model := null) as table
                 from query(_catalog('models', getvariable('pynomaly_user'))) as stored
                 where stored.name = coalesce(model, given.name)
             )::integer as version,
-            _checked_model(given.state, given.digest) as digest
+            _checked_model(given.state, given.digest) as digest,
+            _who(_actor()) as created_by  -- whoever made the file, it is theirs who keep it
         )
     from given;
 

@@ -201,6 +201,9 @@ def test_what_is_shared_is_seen_and_nothing_else(own_team: Team) -> None:
     for path in paths:
         assert own_team.cleo.get(f"{DATASETS}/payments{path}").status_code == 200, path
     assert own_team.cleo.delete(f"{DATASETS}/payments").status_code == 403
+    rules = {"rules": [{"kind": "not_null", "column": "amount"}]}
+    assert own_team.cleo.put(f"{DATASETS}/payments/rules", json=rules).status_code == 403
+    assert own_team.ben.put(f"{DATASETS}/payments/rules", json=rules).json()["version"] == 1
     shares = own_team.ben.get(f"{DATASETS}/payments/shares").json()["items"]
     assert [share["grantee"] for share in shares] == ["cleo"]
     assert own_team.ben.delete(f"{DATASETS}/payments/shares/cleo").status_code == 204
@@ -228,6 +231,7 @@ def test_a_dataset_in_use_is_not_removed(own_team: Team) -> None:
         ({"name": "x"}, 422, "bad_parameter"),
         ({"name": "x", "upload_id": "a", "url": "s3://b/k"}, 422, "bad_parameter"),
         ({"name": "upload", "upload_id": "{upload}"}, 422, "bad_parameter"),
+        ({"name": "..", "upload_id": "{upload}"}, 422, "bad_parameter"),
         ({"name": "../x", "upload_id": "{upload}"}, 422, "bad_parameter"),
         ({"name": "", "upload_id": "{upload}"}, 422, "bad_parameter"),
         ({"name": "x", "upload_id": "nope"}, 404, "unknown_upload"),

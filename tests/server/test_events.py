@@ -126,6 +126,36 @@ def test_runs_that_end_are_pushed_to_their_user(served: Served) -> None:
         assert eve.get("/health/live").status_code == 200
 
 
+def test_a_key_stands_for_its_answer_as_soon_as_that_is_there(served: Served) -> None:
+    with served.client("ben") as ben:
+        for n in range(20):
+            asked = {"name": f"keyed{n}", "algorithm": "mad"}
+            headers = {"Idempotency-Key": f"at once {n}"}
+            assert [ben.post("/api/v1/detectors", json=asked, headers=headers).status_code for _ in "twice"] == [
+                201
+            ] * 5
+
+
+def test_who_may_listen_no_more_hears_no_more(served: Served) -> None:
+    with served.client("fay") as fay, served.client("gil", "admin") as gil:
+        heard: dict[str, list[Any]] = {"fay": [], "gil": []}
+        listening = [
+            threading.Thread(
+                target=lambda name=name, who=who: heard[name].extend(events(who, "/api/v1/runs/events", ""))
+            )
+            for name, who in (("fay", fay), ("gil", gil))
+        ]
+        for thread in listening:
+            thread.start()
+        time.sleep(0.5)
+        served.place.accounts.users.change("fay", disabled=True)
+        served.place.accounts.users.change("gil", role="user")
+        for thread in listening:
+            thread.join(5)
+            assert not thread.is_alive()
+        assert heard == {"fay": [], "gil": []}
+
+
 def test_a_websocket_pushes_runs_to_pages_of_our_own(served: Served) -> None:
     with served.client("ben") as ben:
         headers = {"Authorization": ben.headers["authorization"]}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from pynomaly_server.errors import TooManyJobs, UnknownJob
+from pynomaly_server.errors import BodyTooLarge, TooManyJobs, UnknownJob
 from pynomaly_server.jobs import Jobs, kinds
 from pynomaly_server.jobs.work import Work
 from server.shop import LONG, PARTS, SLOW, ended, person, working, workspace
@@ -170,6 +170,15 @@ def test_queue_is_bounded(tmp_path: Path) -> None:
             place.jobs.submit_all("profile", [{"source": "long"}] * 4, BOB)
         assert raised.value.status == 429
         assert raised.value.headers["Retry-After"]
+        assert place.engine.execute(COUNT.format("jobs")).fetchall() == [(0,)]
+
+
+def test_requests_that_are_kept_are_short(tmp_path: Path) -> None:
+    with working(tmp_path) as place:
+        long, often = {"source": "a" * 300_000}, {"source": "a" * 100_000}
+        for requests in ([long], [often] * 200):  # a batch says once what each of its jobs is asked
+            with pytest.raises(BodyTooLarge):
+                place.jobs.submit_all("profile", requests, BOB)
         assert place.engine.execute(COUNT.format("jobs")).fetchall() == [(0,)]
 
 

@@ -86,6 +86,7 @@ def test_a_model_leaves_and_comes_back(team: Team) -> None:
     assert scores[0] == scores[1]
     broken = team.ben.post(f"{MODELS}/import", content=b"PAR1 nothing")
     assert broken.json()["code"] == "source_unreadable"
+    assert str(team.workspace.folder) not in broken.text
     sql = team.ben.get(f"{MODELS}/watch/export?format=sql")
     with duckdb.connect() as con:
         con.execute(sql.text)
@@ -93,6 +94,18 @@ def test_a_model_leaves_and_comes_back(team: Team) -> None:
     assert {"score.py", "model.npz", "manifest.json"} <= set(packed.namelist())
     assert team.ben.get(f"{MODELS}/watch/export?format=pickle").status_code == 422
     assert list((team.workspace.folder / "uploads").glob("model-*")) == []
+
+
+def test_a_model_belongs_to_whoever_imports_it(team: Team) -> None:
+    train(team, "lent")
+    file = team.ben.get(f"{MODELS}/lent/export").content
+    mine = team.cleo.post(f"{MODELS}/import", params={"name": "of cleo"}, content=file)
+    assert (mine.status_code, mine.json()["created_by"]) == (201, "cleo")
+    for is_shared in (False, True):
+        taken = team.cleo.post(f"{MODELS}/import", params={"name": "lent"}, content=file)
+        assert taken.status_code == (403 if is_shared else 409)
+        assert team.ben.put(f"{MODELS}/lent/shares/cleo").status_code == 204
+    assert len(team.ben.get(f"{MODELS}/lent/versions").json()["items"]) == 1
 
 
 def test_one_row_is_answered_as_one(team: Team) -> None:

@@ -4,12 +4,18 @@ import io
 import json
 import logging
 import re
+from pathlib import Path
 
 import pytest
 import structlog
+from litestar.testing import TestClient
 
 from pynomaly_server import logs
+from pynomaly_server.app import create_app
 from pynomaly_server.document import document
+from pynomaly_server.options import Options
+from pynomaly_server.read_cache import MOST, Answer, Answers
+from pynomaly_server.workspace import Workspace
 from server.team import Team
 
 
@@ -53,6 +59,28 @@ def test_a_wrong_body_is_pointed_at(team: Team) -> None:
     assert broken.status_code == 400
 
 
+@pytest.mark.parametrize("name", ["a%00.css", "a" * 300, "vendor", "icon.svg/x", "%2e%2e/%2e%2e/pyproject.toml"])
+def test_a_file_that_cannot_be_is_not_found(team: Team, name: str) -> None:
+    answer = team.nobody.get(f"/static/{name}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert answer.json()["detail"] == "there is nothing at this address"  # no folder of the server is told
+
+
+def test_an_answer_comes_where_it_cannot_be_kept(tmp_path: Path) -> None:
+    options = {"database": str(tmp_path / "w.duckdb")}
+    Workspace(Options(options, {})).close()
+    workspace = Workspace(Options({**options, "read_only": True}, {}))
+    with TestClient(create_app(workspace), base_url="http://127.0.0.1") as client:
+        headers = {"Idempotency-Key": "never kept"}
+        answer = Team(client, workspace).ben.post("/api/v1/queries", json={"sql": "select 1 as a"}, headers=headers)
+        assert (answer.status_code, answer.json()["rows"]) == (200, [{"a": 1}])
+
+
+def test_a_body_that_brings_no_rows_is_bounded(team: Team) -> None:
+    answer = team.ben.post("/api/v1/detectors", json={"name": "long", "features": ["a" * 2_000_000]})
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+
 def test_a_read_is_answered_from_memory_until_something_is_written(own_team: Team) -> None:
     team = own_team
     first = team.ada.get("/api/v1/algorithms")
@@ -62,6 +90,19 @@ def test_a_read_is_answered_from_memory_until_something_is_written(own_team: Tea
     assert team.ada.put("/api/v1/settings/query_rows", json={"value": 77}).status_code == 200
     assert team.workspace.generation > before
     assert team.ada.get("/api/v1/algorithms").content == first.content
+
+
+def test_the_memory_of_answers_is_bounded_by_what_they_are_found_by_too() -> None:
+    answers = Answers()
+    for n in range(2_000):
+        answers.keep(
+            ("ben", "GET", "/api/v1/datasets", b"search=%d" % n + b"a" * 60_000), 0, b'"x"', Answer(200, [], b"[]")
+        )
+    kept = [
+        n for n in range(2_000) if answers.find(("ben", "GET", "/api/v1/datasets", b"search=%d" % n + b"a" * 60_000), 0)
+    ]
+    assert 0 < len(kept) * 60_000 <= MOST
+    assert kept[-1] == 1_999
 
 
 def test_a_setting_is_in_force_as_soon_as_it_changes(own_team: Team) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from pynomaly_server.permissions import ROLES, Permission
-from server.team import PEOPLE, Team
+from server.team import PEOPLE, Asking, Team
 
-VALUES = {"id": "11111111-1111-1111-1111-111111111111", "version": "1", "number": "1"}
+VALUES = {"id": (ANY_ID := "11111111-1111-1111-1111-111111111111"), "job_id": ANY_ID, "version": "1", "number": "1"}
 
 
 def operations(team: Team) -> list[tuple[str, str, Permission]]:
@@ -63,3 +63,18 @@ def test_a_key_has_its_scopes_alone(team: Team) -> None:
     headers = {"Authorization": f"Bearer {made.json()['key']}"}
     assert team.client.get("/metrics", headers=headers).status_code == 200
     assert team.client.get("/api/v1/datasets", headers=headers).json()["code"] == "forbidden"
+
+
+def test_a_key_that_reads_changes_nothing(team: Team) -> None:
+    team.workspace.engine.execute("create or replace table seen as select range as id from range(9)")
+    asked = {"json": {"source": "seen", "algorithm": "mad"}, "headers": {"Idempotency-Key": "of the person"}}
+    job = team.ben.post("/api/v1/detection/detect", **asked).json()["id"]
+    key = team.ben.post("/api/v1/api-keys", json={"name": "reads", "scopes": ["read"]}).json()["key"]
+    reading = Asking(team.client, key)
+    assert reading.get(f"/api/v1/jobs/{job}").status_code == 200
+    for answer in (
+        reading.delete(f"/api/v1/jobs/{job}"),
+        reading.post("/api/v1/detection/detect", **asked),  # what the person was answered is not told again
+        reading.post("/api/v1/datasets/seen/validate", json={"rules": [], "save": True}),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")

@@ -109,6 +109,38 @@ def test_it_starts_with_nothing_makes_the_first_administrator_and_stops_in_order
         assert "#link=" not in "".join(again.lines)
 
 
+def signed_in(server: Process) -> httpx.Client:
+    """The first administrator of a server that is ready."""
+    until_ready(server.address)
+    person = {"token": server.told(r"#link=(\S+)"), "user": "ada", "password": "correct horse battery"}
+    token = httpx.post(f"{server.address}/api/v1/auth/link", json=person).json()["access_token"]
+    return httpx.Client(base_url=server.address, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+
+
+def test_a_stream_that_is_open_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    with running(str(tmp_path / "new.duckdb"), "--port", "0") as server, signed_in(server) as ada:
+        with ada.stream("GET", "/api/v1/runs/events") as stream:
+            assert stream.status_code == 200
+            started = time.monotonic()
+            assert server.stop() == 0
+            assert time.monotonic() - started < 10
+        assert "CancelledError" not in "".join(server.lines)
+
+
+def test_a_head_without_an_end_ends_the_connection(tmp_path: Path) -> None:
+    with running(str(tmp_path / "new.duckdb"), "--port", "0") as server:
+        until_ready(server.address)
+        place = ("127.0.0.1", int(server.address.rpartition(":")[2]))
+        head = b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: " + b"a" * 64_000_000
+        with socket.create_connection(place, 10) as sender, pytest.raises(ConnectionError):
+            sender.sendall(head)
+        headers = {"X-Long": "a" * 60_000}  # what is large and ends is answered, as are requests after it
+        with httpx.Client(base_url=server.address) as asking:
+            assert [asking.get("/health/live", headers=headers).status_code for _ in range(3)] == [200] * 3
+            body = b"a" * 1_000_000
+            assert asking.post("/api/v1/auth/sign-in", content=body).status_code < 500
+
+
 def test_a_public_address_is_refused_without_accounts(tmp_path: Path) -> None:
     with running(str(tmp_path / "new.duckdb"), "--host", "0.0.0.0", "--port", "0") as server:
         assert server.process.wait(60) != 0

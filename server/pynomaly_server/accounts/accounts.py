@@ -58,7 +58,7 @@ class Accounts:
     def is_still(self, identity: Identity) -> bool:
         """Whether a credential that was good is good now: a stream that stays open asks from time to time."""
         user = self.users.find(identity.user)
-        if user is None or not user.is_present:
+        if user is None or not user.is_present or user.role != identity.role:
             return False
         is_key = identity.credential == "key"
         return (self.keys if is_key else self.sessions).is_live(identity.credential_id)

@@ -27,7 +27,7 @@ from pynomaly_server.uploads import Uploads
 from pynomaly_server.workspace import Workspace
 
 USUAL_WAIT = 10  # seconds for a dataset to be loaded
-RESERVED = ("upload",)  # parts of paths that no dataset can be called
+RESERVED = ("upload", ".", "..")  # parts of paths that no dataset can be called
 _PLACE = "_pynomaly_place"
 
 
@@ -203,8 +203,14 @@ class DatasetsController(Controller):
         return {"items": paging.records(db, select, [before.address, after.address, key]), "next_cursor": None}
 
     @post("/{name:str}/validate", status_code=200, permission=Permission.READ, sync_to_thread=True)
-    def validate_dataset(self, db: Db, name: FromPath[str], data: JSONBody[Check]) -> dict[str, Any]:
-        """Look for rows that break rules; `save` keeps what was found."""
+    def validate_dataset(self, db: Db, identity: Caller, name: FromPath[str], data: JSONBody[Check]) -> dict[str, Any]:
+        """Look for rows that break rules; `save`, which needs the permission `label`, keeps what was found."""
+        if data.save and not identity.may(Permission.LABEL):
+            raise Forbidden(
+                f"keeping what was found needs the permission `{Permission.LABEL}`, "
+                f"which `{identity.user}` does not have with this credential",
+                "leave `save` out, or ask an administrator",
+            )
         found = db.validate(_version(db, name, data.version).address, data.rules, data.save)
         return {**msgspec.to_builtins(found), "is_valid": found.is_valid}
 

@@ -62,7 +62,7 @@ class JobsController(Controller):
         """One job: its state, how far it is, and what came of it."""
         return told(workspace.jobs.find(id, identity), workspace)
 
-    @delete("/{id:str}", permission=Permission.READ, status_code=200)
+    @delete("/{id:str}", permission=Permission.DETECT, status_code=200)
     async def cancel_job(self, workspace: Place, identity: Caller, id: FromPath[str]) -> dict[str, Any]:  # noqa: A002
         """Stop a job, at once where it waits, within a second where it runs; one that has ended stays as it is."""
         jobs = workspace.jobs
@@ -119,8 +119,10 @@ async def _of_job(workspace: Workspace, identity: Identity, job: str) -> AsyncIt
             yield _event("ended" if found.status in ENDED else "state", told(found, workspace), str(number))
             if found.status in ENDED:
                 return
-            while await listener.next(PROGRESS_SECONDS) is None:
-                if workspace.is_draining:
+            change = None
+            while change is None:
+                change = await listener.next(PROGRESS_SECONDS)
+                if workspace.is_draining or not workspace.accounts.is_still(identity):
                     return
                 live, quiet = jobs.live(job), quiet + PROGRESS_SECONDS
                 if live is not None and live != last:
@@ -143,8 +145,10 @@ async def _runs(workspace: Workspace, identity: Identity) -> AsyncIterator[dict[
 
     quiet = 0.0
     with workspace.jobs.listening(wanted) as listener:
-        while not workspace.is_draining:
+        while True:
             change = await listener.next(PROGRESS_SECONDS)
+            if workspace.is_draining or not workspace.accounts.is_still(identity):
+                return
             quiet = quiet + PROGRESS_SECONDS if change is None else 0.0
             if change is not None:
                 yield await to_thread.run_sync(find, str(change.run))
@@ -157,6 +161,7 @@ async def _send_runs(socket: WebSocket[Any, Any, Any], workspace: Workspace, ide
     async for run in _runs(workspace, identity):
         if run is not None:
             await socket.send_text(encoded({"event": "run", "run": run}))
+    await socket.close()
 
 
 def _event(name: str, data: Any, number: str) -> ServerSentEventMessage:

@@ -17,7 +17,7 @@ from litestar.params import FromHeader, FromPath, FromQuery, JSONBody, RawBody
 
 from pynomaly import calls
 from pynomaly.engine import Engine
-from pynomaly.errors import Conflict
+from pynomaly.errors import PynomalyError
 from pynomaly_server import bodies, formats, paging, schemas
 from pynomaly_server.asking import JOB, answered, sourced
 from pynomaly_server.errors import BodyInvalid
@@ -28,6 +28,7 @@ from pynomaly_server.scoring import Scoring
 from pynomaly_server.served import Caller, Db, Place
 from pynomaly_server.workspace import Workspace
 
+LARGEST_ROWS = 33_554_432  # bytes of rows to score
 LARGEST_MODEL = 536_870_912  # bytes of a file
 JSON = "application/json"
 FILES = {
@@ -106,10 +107,13 @@ class ModelsController(Controller):
         with _folder(workspace) as folder, workspace.acting(identity) as seeing, workspace.own() as db:
             file = folder / "model.parquet"
             file.write_bytes(body)
-            called = name or _name_in(db, file)
-            _refuse_taken(seeing, db, called)
-            db.act_as(identity.user, True)  # who sees only their own may read no file
-            row = db.import_model(file, called)
+            try:
+                called = name or _name_in(db, file)
+                seeing.check_owned("model", called)
+                db.act_as(identity.user, True)  # who sees only their own may read no file
+                row = db.import_model(file, called)
+            except PynomalyError as error:
+                raise _told(error, file) from None
         return Response(_shown(workspace, identity, row.name, row.version), status_code=201, headers=_place(row.name))
 
     @get("/{name:str}", permission=Permission.READ, cached=True, sync_to_thread=True)
@@ -186,6 +190,7 @@ class ModelsController(Controller):
         body=schemas.posted_rows,
         status_code=200,
         statuses=(406,),
+        request_max_body_size=LARGEST_ROWS,
         changes_nothing=True,
     )
     async def score_rows(
@@ -255,11 +260,9 @@ def _name_in(db: Engine, file: Path) -> str:
     return str(db.execute(f"select name from {call}").fetchall()[0][0])
 
 
-def _refuse_taken(seeing: Engine, all_: Engine, name: str) -> None:
-    """Raise Conflict for the name of a model that the caller does not see."""
-    known = "select count(*) from models() where name = ?"
-    if all_.execute(known, [name]).fetchall() != seeing.execute(known, [name]).fetchall():
-        raise Conflict(f"the name `{name}` cannot be taken", "import the model under another: ?name=")
+def _told(error: PynomalyError, file: Path) -> PynomalyError:
+    """An error that does not tell where the server has its files."""
+    return type(error)(*(text.replace(str(file), "the body") for text in (error.cause, error.mend)))
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from pynomaly.errors import Interrupted, PynomalyError, ReadOnlyDatabase
-from pynomaly_server.errors import Draining, JobLost, UnknownJob
+from pynomaly_server.errors import BodyTooLarge, Draining, JobLost, UnknownJob
 from pynomaly_server.identity import Identity
 from pynomaly_server.jobs import kinds, store
 from pynomaly_server.jobs.listeners import Change, Listener, Listeners
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 LOG = structlog.get_logger("pynomaly.jobs")
 MOST_ATTEMPTS = 3
+LARGEST_REQUEST = 262_144  # bytes of a job's request, which is kept and told for as long as the job's row is
+LARGEST_TOGETHER = 16_777_216  # bytes of those that are queued at once
 
 
 class Jobs:
@@ -66,8 +68,9 @@ class Jobs:
         batch: str | None = None,
         request_id: str = "",
     ) -> list[str]:
-        """Queue a job for each request, all or none."""
+        """Queue a job for each request, all or none; BodyTooLarge where they are too long to be kept."""
         kinds.get(kind)
+        _check_size(requests)
         if self._workspace.options.start.read_only:
             raise ReadOnlyDatabase("the database is served read-only", "serve it without --read-only")
         with self._changed:
@@ -237,3 +240,14 @@ class Jobs:
     def _tell(self, job: Job, status: str, run: str | None = None) -> None:
         self._workspace.changed()
         self._listeners.tell(Change(job.id, job.kind, status, job.created_by, run))
+
+
+def _check_size(requests: Sequence[dict[str, Any]]) -> None:
+    n_bytes = 0
+    for request in requests:
+        n_bytes += (one := len(store.encoded(request)))
+        if one > LARGEST_REQUEST or n_bytes > LARGEST_TOGETHER:
+            raise BodyTooLarge(
+                f"the request of a job has {one:,} bytes",
+                f"send at most {LARGEST_REQUEST:,}, and in a batch {LARGEST_TOGETHER:,} for all its jobs",
+            )

@@ -89,3 +89,5 @@ async def _told(
                 yield ServerSentEventMessage(data="done", event="done")
                 return
             await listener.next(EVERY)
+            if workspace.is_draining or not workspace.accounts.is_still(identity):
+                return
