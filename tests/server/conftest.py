@@ -4,32 +4,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from litestar.testing import TestClient
 
 from pynomaly_server.accounts import Accounts
-from pynomaly_server.app import create_app
-from pynomaly_server.options import Options
-from pynomaly_server.workspace import Workspace
 from server.accounts_help import Clock, add, open_accounts
-from server.team import Team
+from server.team import Team, running_team
 
 
 @pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     """One server for the tests of a file."""
-    yield from _running(tmp_path_factory.mktemp("team"))
+    yield from running_team(tmp_path_factory.mktemp("team"))
 
 
 @pytest.fixture
 def own_team(tmp_path: Path) -> Iterator[Team]:
     """A server for one test, which may change what belongs to all."""
-    yield from _running(tmp_path)
-
-
-def _running(folder: Path) -> Iterator[Team]:
-    workspace = Workspace(Options({"database": str(folder / "workspace.duckdb")}, {}))
-    with TestClient(create_app(workspace), base_url="http://127.0.0.1") as client:
-        yield Team(client, workspace)
+    yield from running_team(tmp_path)
 
 
 @pytest.fixture

@@ -1,9 +1,13 @@
 """A team's server in this process, with people who are signed in."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from litestar.testing import TestClient
 
+from pynomaly_server.app import create_app
+from pynomaly_server.options import Options
 from pynomaly_server.workspace import Workspace
 
 PEOPLE = {"ada": "admin", "ben": "user", "cleo": "user", "vera": "viewer"}
@@ -58,3 +62,10 @@ class Team:
     def as_(self, name: str | None) -> Asking:
         found: Asking = self.nobody if name is None else getattr(self, name)
         return found
+
+
+def running_team(folder: Path) -> Iterator[Team]:
+    """A server on a workspace in a folder, for as long as its team is asked for."""
+    workspace = Workspace(Options({"database": str(folder / "workspace.duckdb")}, {}))
+    with TestClient(create_app(workspace), base_url="http://127.0.0.1") as client:
+        yield Team(client, workspace)

@@ -6,17 +6,19 @@ import logging
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 import structlog
 from litestar.testing import TestClient
 
+from pynomaly import macros
 from pynomaly_server import logs
 from pynomaly_server.app import create_app
 from pynomaly_server.document import document
 from pynomaly_server.options import Options
 from pynomaly_server.read_cache import MOST, Answer, Answers
 from pynomaly_server.workspace import Workspace
-from server.team import Team
+from server.team import Team, running_team
 
 
 def test_a_request_keeps_the_id_that_it_brings_and_gets_one_otherwise(team: Team) -> None:
@@ -196,3 +198,19 @@ def test_the_log_is_json_with_the_request(team: Team) -> None:
         ("told by the engine", "warning"),
         ("told by the server", "info"),
     ]
+
+
+def test_a_column_that_a_macro_gives_reaches_rest_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = macros.library()
+    text = {
+        path: sql.replace("macro runs() as table\n", "macro runs() as table\n    select 'so' as how_it_went, *\n")
+        for path, sql in known.text.items()
+    }
+    assert text != known.text
+    monkeypatch.setattr(macros, "library", lambda: msgspec.structs.replace(known, text=text))
+    for team in running_team(tmp_path):
+        team.workspace.engine.execute("create table parts as select range as width from range(100)").fetchall()
+        sent = {"source": "parts", "algorithm": "mad"}
+        done = team.ben.post("/api/v1/detection/detect", json=sent, headers={"Prefer": "wait=30"})
+        assert done.status_code == 200, done.text
+        assert team.ben.get("/api/v1/runs").json()["items"][0]["how_it_went"] == "so"
