@@ -5,9 +5,13 @@ default: test lint
 
 # the fast tests, on all cores
 test:
-    python -m pytest -n auto --dist loadgroup -m "not slow" tests
+    python -m pytest -n auto --dist loadgroup -m "not slow and not browser" tests
 
-# every test, the slow ones included
+# the console in Chromium
+test-browser:
+    python -m pytest -n auto --dist loadgroup -m "browser" tests/web
+
+# every test, the slow ones and those in a browser included
 test-all:
     python -m pytest -n auto --dist loadgroup tests
 
