@@ -88,6 +88,7 @@ def test_cof_equals_pyod() -> None:
     np.testing.assert_allclose(scores("cof", state, X, own=True), expected, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_sod_equals_pyod(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of fitted rows whose references no tie decides: PyOD breaks ties by the order of an unstable sort.
 
@@ -134,6 +135,7 @@ def blobs() -> Floats:
     return standardised(np.vstack(parts))
 
 
+@pytest.mark.slow
 def test_cblof_equals_pyod() -> None:
     """The clusters are the same, for there is one way to part the rows; neither multiplies by their sizes."""
     X = blobs()
@@ -144,6 +146,7 @@ def test_cblof_equals_pyod() -> None:
     np.testing.assert_allclose(scores("cblof", state, new, own=False), expected.decision_function(new), rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_gmm_equals_pyod_with_the_same_mixture() -> None:
     """The mixture is ours, handed over: the fits differ, since ours has a prior; none is left out as anomalies."""
     X, new = rows(400, 3, 11), 1.5 * rows(40, 3, 12)

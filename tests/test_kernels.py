@@ -28,6 +28,7 @@ def detection(cache: Path, **environment: str) -> subprocess.CompletedProcess[st
     return subprocess.run([sys.executable, "-c", DETECTION], env=env, capture_output=True, text=True, check=True)
 
 
+@pytest.mark.slow
 def test_the_first_query_tells_what_it_waits_for_and_the_second_waits_for_nothing(tmp_path: Path) -> None:
     first, second = detection(tmp_path), detection(tmp_path)
     assert int(first.stdout) > 0

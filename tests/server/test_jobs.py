@@ -123,6 +123,7 @@ def test_cancel_waiting_and_running(tmp_path: Path) -> None:
         assert ended(place.jobs, first).status == "cancelled"
 
 
+@pytest.mark.slow
 def test_progress_tells_rows(tmp_path: Path) -> None:
     many = "create table many as select hash(i) % 1000 as x, hash(i, 1) % 1000 as y from range(1_000_000) r(i)"
     with working(tmp_path, many) as place:
@@ -214,6 +215,7 @@ def test_log_lines_have_request_job_user_and_sql(tmp_path: Path) -> None:
     assert "detect_anomalies" in line["sql"]
 
 
+@pytest.mark.slow
 def test_drain_puts_back_what_runs(tmp_path: Path) -> None:
     with working(tmp_path, LONG) as place:
         slow, waiting = place.jobs.submit("detect", SLOW, BOB), place.jobs.submit("detect", SLOW, BOB)
