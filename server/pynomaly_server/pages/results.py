@@ -143,7 +143,7 @@ class ResultsPage(Controller):
         headers = formats.disposition(f"{told['source']} {told['id'][:8]}", "html")
         digest = base64.b64encode(hashlib.sha256(styles.encode()).digest()).decode()
         headers["Content-Security-Policy"] = REPORT_POLICY.format(digest)
-        return Response(html, media_type="text/html; charset=utf-8", headers=headers)
+        return Response(html, media_type="text/html", headers=headers)
 
 
 def address_of(run: str, key: str) -> str:

@@ -11,7 +11,7 @@ from pynomaly_server.pages.environment import environment
 from pynomaly_server.requests import request_id
 from pynomaly_server.workspace import Workspace
 
-HTML = "text/html; charset=utf-8"
+HTML = "text/html"
 THEME, ZONE = "pynomaly_theme", "pynomaly_zone"
 _YEAR = 31_536_000  # seconds
 Asked = Request[Any, Any, Any]
