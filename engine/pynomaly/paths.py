@@ -2,8 +2,12 @@
 
 import contextlib
 import os
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from pynomaly.errors import BadParameter
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -42,3 +46,13 @@ def config_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """The folder of the user's settings and keys, which need not exist; RuntimeError where there is no home."""
     folder = environment.get("XDG_CONFIG_HOME")
     return (Path(folder) if folder else Path("~/.config").expanduser()) / "pynomaly"
+
+
+def settings_in(path: Path) -> dict[str, Any]:
+    """What a file of settings says, which is nothing where there is none; BadParameter where it is not TOML."""
+    if not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadParameter(f"`{path}` is not TOML: {error}", "correct that line") from None

@@ -5,13 +5,15 @@ base64, NaN and infinities are null, integers of any size stay numbers and decim
 """
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv, types
+
+if TYPE_CHECKING:
+    import polars as pl
 
 LARGEST_SHORT = 18  # digits of a decimal that fits 64 bits
 _FORMULA = r"^[=+\-@\t\r\n]"
@@ -25,6 +27,8 @@ def json_lines(rows: pa.Table, documents: frozenset[str] = frozenset()) -> bytes
     """The rows as JSON objects, one a line; the texts of `documents` are JSON themselves."""
     columns = [_column(column) for column in rows.columns]
     if rows.num_columns and not documents and all(_is_known(column.type) for column in columns):
+        import polars as pl  # not at the start: it takes a fifth of a second
+
         frame = pl.DataFrame({name: _series(column) for name, column in zip(rows.column_names, columns, strict=True)})
         return frame.write_ndjson().encode()
     named = zip(rows.column_names, columns, strict=True)
@@ -121,7 +125,9 @@ def _is_known(kind: Any) -> bool:
     )
 
 
-def _series(column: Any) -> pl.Series:
+def _series(column: Any) -> "pl.Series":
+    import polars as pl
+
     found = pl.Series(pl.from_arrow(column))
     if found.dtype == pl.Binary:
         return found.bin.encode("base64")
@@ -169,6 +175,8 @@ def _field(column: Any) -> Any:
         return column if types.is_decimal(kind) else _column(column)
     plain = _column(column)
     if types.is_nested(kind) and _is_known(plain.type):
+        import polars as pl
+
         whole = pl.Series(_WRAPPED, _series(plain)).to_frame().select(pl.struct(_WRAPPED).struct.json_encode())
         texts = whole.to_series().str.strip_prefix(f'{{"{_WRAPPED}":').str.strip_suffix("}")
         return texts.replace("null", None).to_arrow().cast(pa.string())

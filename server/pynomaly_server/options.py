@@ -4,7 +4,6 @@ A flag comes before the environment, then `./pynomaly.toml`, the user's own file
 """
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ import msgspec
 
 from pynomaly.catalog.settings import SETTINGS
 from pynomaly.errors import BadParameter, did_you_mean
-from pynomaly.paths import config_folder
+from pynomaly.paths import config_folder, settings_in
 
 FILE_NAME = "pynomaly.toml"
 TABLE = "server"  # of that file
@@ -117,12 +116,7 @@ def _of_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 def _of_file(path: Path) -> dict[str, Any]:
     """What the table `server` of a file says, and what the file says of every verb."""
-    if not path.is_file():
-        return {}
-    try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadParameter(f"`{path}` is not TOML: {error}", "correct that line") from None
+    given = settings_in(path)
     shared: dict[str, Any] = {name: given[name] for name in ("database", "memory_limit", "threads") if name in given}
     if "database" in shared:
         shared["database"] = str(path.parent / Path(str(shared["database"])).expanduser())

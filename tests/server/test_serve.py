@@ -20,9 +20,9 @@ import pytest
 class Process:
     """A server in a process of its own, and what it wrote."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, **variables: str) -> None:
         command = [sys.executable, "-m", "pynomaly", "serve", *arguments]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -57,8 +57,8 @@ class Process:
 
 
 @contextmanager
-def running(*arguments: str) -> Iterator[Process]:
-    server = Process(*arguments)
+def running(*arguments: str, **variables: str) -> Iterator[Process]:
+    server = Process(*arguments, **variables)
     try:
         yield server
     finally:
@@ -185,6 +185,24 @@ def test_with_a_certificate_only_tls_1_3_is_spoken(tmp_path: Path) -> None:
         context.maximum_version = ssl.TLSVersion.TLSv1_2
         with socket.create_connection(("127.0.0.1", port)) as plain, pytest.raises((ssl.SSLError, OSError)):
             context.wrap_socket(plain)
+
+
+def test_the_browser_opens_and_a_stop_leaves_no_log_to_replay(tmp_path: Path) -> None:
+    opened = tmp_path / "opened"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    browser.chmod(0o700)
+    database = tmp_path / "w.duckdb"
+    with running(str(database), "--port", "0", "--open", BROWSER=str(browser)) as server:
+        link = server.told(r"(http\S+#link=\S+)")
+        until_ready(server.address)
+        for _ in range(200):
+            if opened.is_file() and opened.read_text().strip():
+                break
+            time.sleep(0.05)
+        assert opened.read_text().strip() == link
+        assert server.stop() == 0
+    assert not database.with_name("w.duckdb.wal").exists()
 
 
 def test_a_served_workspace_opens_read_only(tmp_path: Path) -> None:

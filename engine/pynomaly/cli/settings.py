@@ -5,7 +5,6 @@ A flag comes before `PYNOMALY_*`, then `./pynomaly.toml`, then the user's own fi
 
 import csv
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from cyclopts import Parameter
 from pynomaly.cli.console import Voice
 from pynomaly.engine import Engine, connect
 from pynomaly.errors import BadParameter, DatabaseLocked, DatabaseUnreadable, UnknownSource, did_you_mean
-from pynomaly.paths import config_folder
+from pynomaly.paths import config_folder, settings_in
 
 Format = Literal["table", "json", "jsonl", "csv", "parquet", "arrow"]
 STANDARD_INPUT = "/dev/stdin"  # what a lone dash on the command line stands for
@@ -131,12 +130,7 @@ def _user_file(environment: Mapping[str, str]) -> Path:
 
 def _from_file(path: Path) -> Settings:
     """The settings of a file, its `database` taken from the file's own folder; none where there is no file."""
-    if not path.is_file():
-        return Settings()
-    try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadParameter(f"`{path}` is not TOML: {error}", "correct that line") from None
+    given = settings_in(path)
     given.pop("server", None)  # which `pynomaly serve` reads
     found = _checked(given, f"`{path}`")
     if found.database is None or found.database == ":memory:":

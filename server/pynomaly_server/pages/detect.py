@@ -1,31 +1,28 @@
 """Detecting: what to look at, how, what it will cost; then how far it is."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 from anyio import to_thread
 from litestar import Controller, Request, Response, get, post
 from litestar.params import FromPath, URLEncodedBody
-from litestar.response import ServerSentEvent, ServerSentEventMessage
+from litestar.response import ServerSentEvent
 
 from pynomaly import calls
 from pynomaly.engine import Engine
 from pynomaly.errors import PynomalyError, UnknownAlgorithm, UnknownSource
 from pynomaly_server import paging
 from pynomaly_server.api.detection import detection
-from pynomaly_server.identity import Identity
-from pynomaly_server.jobs import ENDED
-from pynomaly_server.pages import detection_form
+from pynomaly_server.jobs import ENDED, Job
+from pynomaly_server.pages import detection_form, live
 from pynomaly_server.pages.shown import fragment, rendered, sent_to, shown
 from pynomaly_server.permissions import Permission
 from pynomaly_server.requests import request_id
 from pynomaly_server.served import Caller, Db, Place
-from pynomaly_server.workspace import Workspace
 
 Web = Request[Any, Any, Any]
 Form = URLEncodedBody[dict[str, Any]]
-EVERY = 0.5  # seconds between two looks at how far a job is
 MOST_SOURCES = 500
 SOURCES = """
 select name, n_rows, n_columns, version, n_versions, 'dataset' as kind, loaded_at from datasets()
@@ -87,10 +84,10 @@ class DetectPage(Controller):
         job = workspace.jobs.find(str(id), identity)
         if job.status == "succeeded" and (run := _run_of(job)):
             return sent_to(request, f"/results/{run}")
-        live = workspace.jobs.live(job.id)
+        far = workspace.jobs.live(job.id)
         refresh = 2 if job.status not in ENDED else 0
         return shown(
-            request, "detect_job.html", "Detecting", nav="detect", job=job, live=live, run="", refresh=refresh,
+            request, "detect_job.html", "Detecting", nav="detect", job=job, live=far, run="", refresh=refresh,
             again=again(job.request),
         )  # fmt: skip
 
@@ -104,7 +101,12 @@ class DetectPage(Controller):
     ) -> ServerSentEvent:  # of the type depends what a browser is told of the answer
         """The same again and again, as a part of a page; the last part leads to the results."""
         await to_thread.run_sync(workspace.jobs.find, str(id), identity)
-        return ServerSentEvent(_told(request, workspace, identity, str(id)))
+
+        def part(job: Job) -> str:
+            context = {"live": workspace.jobs.live(job.id), "run": _run_of(job), "again": again(job.request)}
+            return rendered(request, "pages/detect_progress.html", job=job, **context)
+
+        return ServerSentEvent(live.parts(workspace, identity, str(id), part))
 
     @post("/jobs/{id:uuid}/stop", permission=Permission.DETECT, elsewhere=True, sync_to_thread=True)
     def stop(self, request: Web, identity: Caller, workspace: Place, id: FromPath[Any]) -> Response[None]:  # noqa: A002
@@ -196,20 +198,3 @@ def _strings(data: Mapping[str, Any]) -> dict[str, str]:
 
 def _run_of(job: Any) -> str:
     return str(((job.result or {}).get("run") or {}).get("id") or "")
-
-
-async def _told(
-    request: Web, workspace: Workspace, identity: Identity, job_id: str
-) -> AsyncIterator[ServerSentEventMessage]:
-    with workspace.jobs.listening(lambda change: change.job == job_id) as listener:
-        while True:
-            job = await to_thread.run_sync(workspace.jobs.find, job_id, identity)
-            live = workspace.jobs.live(job_id)
-            context = {"job": job, "live": live, "run": _run_of(job), "again": again(job.request)}
-            yield ServerSentEventMessage(
-                data=rendered(request, "pages/detect_progress.html", **context), event="progress"
-            )
-            if job.status in ENDED:
-                yield ServerSentEventMessage(data="done", event="done")
-                return
-            await listener.next(EVERY)
