@@ -1,4 +1,4 @@
-"""The order in which jobs start: the user with the fewest running first, and of these the job that waits longest."""
+"""The order in which jobs start: users with the fewest running first, of these the one who has waited longest for a turn."""
 
 from collections import Counter, deque
 
@@ -14,6 +14,8 @@ class Waiting:
     def __init__(self) -> None:
         self._queues: dict[str, deque[tuple[int, Work]]] = {}
         self._n_added = 0
+        self._n_taken = 0
+        self._last_turns: dict[str, int] = {}
         self.running: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -36,10 +38,12 @@ class Waiting:
         """The job that starts next."""
         if not self._queues:
             return None
-        user = min(self._queues, key=lambda name: (self.running[name], self._queues[name][0][0]))
+        user = min(self._queues, key=self._precedence)
         work = self._queues[user].popleft()[1]
         self._forget_empty(user)
         self.running[user] += 1
+        self._n_taken += 1
+        self._last_turns[user] = self._n_taken
         return work
 
     def remove(self, work: Work) -> bool:
@@ -59,6 +63,10 @@ class Waiting:
         self.running[user] -= 1
         if self.running[user] <= 0:
             del self.running[user]
+
+    def _precedence(self, user: str) -> tuple[int, int, int]:
+        # without the last turn one worker alone, which has nothing running when it asks, would go by age
+        return self.running[user], self._last_turns.get(user, 0), self._queues[user][0][0]
 
     def _forget_empty(self, user: str) -> None:
         if not self._queues[user]:
