@@ -162,7 +162,7 @@ def test_users_take_turns(tmp_path: Path, workers: int) -> None:
     place.jobs.drain(5)
     place.close()
     last_of_modest = max(i for i, user in enumerate(order) if user == "modest")
-    assert last_of_modest <= 2 * workers + 2  # all workers may be busy at first, and two may tell their turn out of order
+    assert last_of_modest <= 2 * workers + 2  # all workers are busy at first, and two may note their turns crosswise
 
 
 def test_queue_is_bounded(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The order in which jobs start: users with the fewest running first, of these the one who has waited longest for a turn."""
+"""The order in which jobs start: the user with the fewest running, of these the one longest without a turn."""
 
 from collections import Counter, deque
 
