@@ -6,7 +6,7 @@ from functools import cache
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import pynomaly
-from pynomaly_server.pages import filters, pictures
+from pynomaly_server.pages import filters, pictures, wording
 from pynomaly_server.places import web_folder
 
 _FILTERS = {
@@ -23,6 +23,8 @@ _FILTERS = {
     "size": filters.size,
     "slug": filters.slug,
     "text": filters.text,
+    "way_out": wording.way_out,
+    "what": wording.what,
     "with_query": filters.with_query,
 }
 
