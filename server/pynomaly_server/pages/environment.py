@@ -19,6 +19,7 @@ _FILTERS = {
     "percent": filters.percent,
     "score": filters.score,
     "seconds": filters.seconds,
+    "sentence": wording.sentence,
     "shown_as": filters.shown_as,
     "size": filters.size,
     "slug": filters.slug,
