@@ -118,6 +118,17 @@ def test_cancel_waiting_and_running(tmp_path: Path) -> None:
         assert ended(place.jobs, first).status == "cancelled"
 
 
+def test_a_model_of_pyod_is_stopped(tmp_path: Path) -> None:
+    wide = "create table wide as select " + ", ".join(f"hash(i, {j}) % 1009 as x{j}" for j in range(10))
+    with working(tmp_path, wide + " from range(6_000) r(i)") as place:
+        job = place.jobs.submit("detect", {"source": "wide", "algorithm": "pyod_rod"}, BOB)  # minutes
+        running(place.jobs, job)
+        place.jobs.cancel(job)
+        assert ended(place.jobs, job).status == "cancelled"
+        again = place.jobs.submit("detect", {"source": "wide", "algorithm": "pyod_pca"}, BOB)
+        assert ended(place.jobs, again).status == "succeeded"
+
+
 @pytest.mark.slow
 def test_progress_tells_rows(tmp_path: Path) -> None:
     many = "create table many as select hash(i) % 1000 as x, hash(i, 1) % 1000 as y from range(1_000_000) r(i)"
