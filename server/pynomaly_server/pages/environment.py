@@ -17,6 +17,7 @@ _FILTERS = {
     "number": filters.number,
     "pretty": filters.pretty,
     "percent": filters.percent,
+    "query_of": filters.query_of,
     "score": filters.score,
     "seconds": filters.seconds,
     "shown_as": filters.shown_as,
