@@ -45,7 +45,7 @@ def series(data: Mapping[str, Any]) -> dict[str, Any]:
     """A line of `y` over `x` (moments or numbers) with gaps; `flagged` are indices; `lower` and `upper` make a band.
 
     `places` and `values` are the line for scripts, `places` in milliseconds since 1970 where `is_time`. A moment is
-    drawn by its own clock; one that knows its zone, in UTC. What is not finite, or of no year that we know, is left out.
+    drawn by its own clock; one that knows its zone, in UTC. What is not finite, or of no year of ours, is left out.
     """
     is_time = any(isinstance(value, datetime | str) for value in data["x"])
     seconds = [_seconds(value) for value in data["x"]]
