@@ -203,6 +203,7 @@ async function mountEditor(area) {
   });
   area.labels[0]?.addEventListener("click", () => made.focus());
   area.addEventListener("editor:set", (event) => (made.set(event.detail), made.focus()));
+  area.addEventListener("editor:place", (event) => (made.place(...event.detail), made.focus()));
   area.addEventListener("editor:insert", (event) => (made.insert(event.detail), made.focus()));
   if (area.dataset.words) {
     const answer = await fetch(area.dataset.words, { headers: { Accept: "application/json" } });

@@ -5,7 +5,7 @@ from functools import cache
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import pynomaly
-from pynomaly_server.pages import filters, pictures
+from pynomaly_server.pages import filters, pictures, wording
 from pynomaly_server.places import web_folder
 from pynomaly_server.static_files import asset
 
@@ -24,6 +24,8 @@ _FILTERS = {
     "size": filters.size,
     "slug": filters.slug,
     "text": filters.text,
+    "way_out": wording.way_out,
+    "what": wording.what,
     "with_query": filters.with_query,
 }
 

@@ -20,7 +20,7 @@ from pynomaly_server import formats, paging
 from pynomaly_server.api.results import chosen_rows, with_source
 from pynomaly_server.pages import expected, result_pictures
 from pynomaly_server.pages.brushing import SIDES, brushed, chosen, needs_source
-from pynomaly_server.pages.detect import again
+from pynomaly_server.pages.detection_form import of_run
 from pynomaly_server.pages.filters import number
 from pynomaly_server.pages.result_pictures import Of
 from pynomaly_server.pages.shown import fragment, is_htmx, rendered, sent_to, shown
@@ -72,14 +72,14 @@ class ResultsPage(Controller):
         """The verdict, a picture, the rows."""
         told = _told(db, run)
         if not told["saved"]:
-            return shown(request, "result_missing.html", "Result", nav="results", told=told, again=_again(told))
+            return shown(request, "result_missing.html", "Result", nav="results", told=told, again=of_run(told))
         given = dict(request.query_params.items())
         of = _of(db, told)
         wants_rows = is_htmx(request) and request.headers.get("hx-target") == "rows"
         drawn = {} if wants_rows else _drawn(db, of, given)
         return shown(
             request, "result.html", f"Result of {told['source'][:60]}", nav="results", told=told, of=of, given=given,
-            formats=list(formats.FORMATS), tests=TESTS, again=_again(told), view=given.get("view") or "scores",
+            formats=list(formats.FORMATS), tests=TESTS, again=of_run(told), view=given.get("view") or "scores",
             **_table(db, of, given), **{**_NOTHING, **drawn},
         )  # fmt: skip
 
@@ -158,10 +158,6 @@ def address_of(run: str, key: str) -> str:
 def mark(key: str) -> str:
     """A key as part of an id."""
     return hashlib.sha256(key.encode()).hexdigest()[:12]
-
-
-def _again(told: Mapping[str, Any]) -> str:
-    return again({"source": told["source"], **told["options"]})
 
 
 def _told(db: Engine, run: str) -> dict[str, Any]:
