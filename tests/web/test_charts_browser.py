@@ -11,7 +11,7 @@ import pytest
 from pynomaly_server.pages import pictures
 
 from .conftest import Site
-from .detected import asked, run
+from .detected import HOSTILE, asked, run
 
 __all__ = ["run"]
 pytestmark = [
@@ -149,3 +149,33 @@ def test_a_chart_takes_the_place_of_its_picture(opened: Opened, run: str) -> Non
         scripted.locator("figure canvas").first.wait_for()
         boxes = [page.locator("figure [data-canvas]").first.bounding_box() for page in (plain, scripted)]
         assert [boxes[1][side] for side in ("width", "height")] == [boxes[0][side] for side in ("width", "height")]
+
+
+WRITTEN = """
+window.written = [];
+const draw = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, ...where) {
+  written.push(text);
+  return draw.call(this, text, ...where);
+};
+"""
+
+
+def test_what_the_pointer_is_told_is_text(opened: Opened, site: Site, run: str) -> None:
+    """A tooltip is drawn: nothing of a name with markup becomes an element."""
+    page = opened(f"/results/{run}?view=pairs&x=weight")
+    page.on("dialog", lambda dialog: pytest.fail(dialog.message))
+    page.add_init_script(WRITTEN)
+    page.reload()
+    plot = Plot(page, "pairs", pictures.scatter)
+    sql = "select weight, columns(lambda c: starts_with(c, '<img')) from _run_rows(?) where weight > 500 limit 1"
+    page.mouse.move(*plot.at(*asked(site, sql, run)[0]), steps=5)
+    name = HOSTILE[:28]
+    page.locator("body", has=page.locator("canvas")).wait_for()
+    for _ in range(200):
+        told = page.evaluate("written")
+        if any(name in text and ": " in text for text in told):
+            break
+        page.wait_for_timeout(50)
+    assert [text for text in told if name in text and ": " in text]
+    assert page.locator("#main img, #main script, figure img").count() == 0
