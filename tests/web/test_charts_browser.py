@@ -169,7 +169,7 @@ def test_what_the_pointer_is_told_is_text(opened: Opened, site: Site, run: str) 
     page.reload()
     plot = Plot(page, "pairs", pictures.scatter)
     sql = "select weight, columns(lambda c: starts_with(c, '<img')) from _run_rows(?) where weight > 500 limit 1"
-    page.mouse.move(*plot.at(*asked(site, sql, run)[0]), steps=5)
+    page.mouse.move(*plot.at(*map(float, asked(site, sql, run)[0])), steps=5)
     name = HOSTILE[:28]
     page.locator("body", has=page.locator("canvas")).wait_for()
     for _ in range(200):
