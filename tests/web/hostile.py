@@ -102,7 +102,7 @@ def running(folder: Path) -> Iterator[World]:
         yield World(client, workspace)
 
 
-VOID = frozenset("area base br col embed hr img input link meta source track wbr path rect line circle use".split())
+VOID = frozenset({"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"})
 ISOLATED = frozenset({"bdi", "code", "pre", "textarea", "option", "title", "desc", "text", "script", "style"})
 FOLDED = frozenset({"details", "pre", "code", "textarea", "title", "desc", "script", "style", "option"})
 LONGEST = 300  # characters in one piece that a page shows without being asked

@@ -1,6 +1,5 @@
 """The templates with what they may call: everything is escaped, and what is not given is an error."""
 
-import hashlib
 from contextvars import ContextVar
 from functools import cache
 
@@ -8,9 +7,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import pynomaly
 from pynomaly_server.identity import Identity
-from pynomaly_server.pages import filters, pictures
+from pynomaly_server.pages import filters, pictures, wording
 from pynomaly_server.permissions import Permission
 from pynomaly_server.places import web_folder
+from pynomaly_server.static_files import asset
 
 SEEING: ContextVar[Identity | None] = ContextVar("seeing", default=None)  # who a page is for
 _FILTERS = {
@@ -21,6 +21,7 @@ _FILTERS = {
     "number": filters.number,
     "pretty": filters.pretty,
     "percent": filters.percent,
+    "query_of": filters.query_of,
     "score": filters.score,
     "seconds": filters.seconds,
     "shown_as": filters.shown_as,
@@ -28,6 +29,8 @@ _FILTERS = {
     "slug": filters.slug,
     "text": filters.text,
     "told": filters.told,
+    "way_out": wording.way_out,
+    "what": wording.what,
     "with_query": filters.with_query,
 }
 
@@ -51,10 +54,3 @@ def may(permission: str) -> bool:
     """Whether who sees a page may do something; for macros, which have no context."""
     identity = SEEING.get()
     return identity is not None and identity.may(Permission(permission))
-
-
-@cache
-def asset(path: str) -> str:
-    """The address of a static file, which is another one when the file is."""
-    digest = hashlib.sha256((web_folder() / "static" / path).read_bytes()).hexdigest()
-    return f"/static/{path}?v={digest[:12]}"
