@@ -24,6 +24,7 @@ _FILTERS = {
     "query_of": filters.query_of,
     "score": filters.score,
     "seconds": filters.seconds,
+    "sentence": wording.sentence,
     "shown_as": filters.shown_as,
     "size": filters.size,
     "slug": filters.slug,
