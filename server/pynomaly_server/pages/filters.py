@@ -145,6 +145,12 @@ def text(value: Any, limit: int = LONGEST) -> Markup:
     ).format(whole[: limit - 1], f"{len(whole):,}", shown)
 
 
+def plain(value: Any, limit: int = 60) -> str:
+    """Anybody's text within a sentence that is no markup: one line, cut, and kept apart from what surrounds it."""
+    line = re.sub(r"[\u2066-\u2069]", "", " ".join(str(value).split()))
+    return f"\u2068{line if len(line) <= limit else line[: limit - 1] + '…'}\u2069"
+
+
 def brief(value: Any) -> Markup | str:
     """A number, or a text, where there is room for either."""
     return number(value) if isinstance(value, int | float) and not isinstance(value, bool) else text(value, 60)
