@@ -178,4 +178,6 @@ def _report(walker: Walker, site: Site, run: str) -> None:
         walker.press(page.get_by_role("link", name=re.compile("Report")))
     text = started.value.path().read_text(encoding="utf-8")
     ((n_flagged,),) = site.rows("select n_flagged from runs() where id = ?", run)
-    assert re.search(rf"\b{n_flagged}\b.{{0,60}} of 300 rows flagged", text.replace("<strong>", "").replace("</strong>", "")), text[:600]
+    assert re.search(
+        rf"\b{n_flagged}\b.{{0,60}} of 300 rows flagged", text.replace("<strong>", "").replace("</strong>", "")
+    ), text[:600]

@@ -116,13 +116,17 @@ def _leveled(values: Sequence[Any]) -> Callable[[Any], int]:
     return lambda value: min(LEVELS - 1, int(LEVELS * ((value / 2 - low / 2) / span))) if _is_finite(value) else 0
 
 
+OF_A_REASON = ("feature", "value", "expected", "contribution")  # what is drawn; the rest is told
+
+
 def contributions(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Each feature's part with its bar, left or right of the middle; the largest takes the whole half."""
     largest = max((abs(part["contribution"]) for part in parts if _is_finite(part["contribution"])), default=0) or 1
     found = []
     for part in sorted(parts, key=lambda part: -abs(part["contribution"] or 0)):
         share = round(50 * (part["contribution"] or 0) / largest, 3)
-        found.append({**part, "bar": Mark(50 + min(0.0, share), width=abs(share), flagged=share >= 0)})
+        more = {name: value for name, value in part.items() if name not in OF_A_REASON and value is not None}
+        found.append({**part, "more": more, "bar": Mark(50 + min(0.0, share), width=abs(share), flagged=share >= 0)})
     return found
 
 
