@@ -217,7 +217,7 @@ QUERIES = {  # what a page needs beside its path
     "/results/{run}/count": "threshold=0.5",
     "/results/{run}/why": "key={key}",
     "/detect/estimate": "source=parcels",
-    "/models/{name}/change": "to=production&version=2",
+    "/models/{name}/change": "to=champion&version=2",
 }
 
 

@@ -123,7 +123,8 @@ def _report(page: Any) -> None:
     page.locator("main details.menu summary").click()
     with page.expect_download() as started:
         page.locator("main a[href$=report]").click()
-    page.goto(started.value.path().as_uri())
+    file = started.value.path()
+    page.goto(file.rename(file.with_suffix(".html")).as_uri())
 
 
 def _drawn(page: Any) -> None:
