@@ -18,14 +18,14 @@ from pynomaly.errors import BadParameter, PynomalyError, UnknownKey
 from pynomaly.quoting import identifier, literal
 from pynomaly_server import formats, paging
 from pynomaly_server.api.results import chosen_rows, with_source
-from pynomaly_server.pages import result_pictures
-from pynomaly_server.pages.detect import again
+from pynomaly_server.pages import expected, result_pictures
+from pynomaly_server.pages.brushing import SIDES, brushed, chosen, needs_source
+from pynomaly_server.pages.detection_form import of_run
 from pynomaly_server.pages.filters import number
 from pynomaly_server.pages.result_pictures import Of
 from pynomaly_server.pages.shown import fragment, is_htmx, rendered, sent_to, shown
 from pynomaly_server.permissions import Permission
 from pynomaly_server.places import web_folder
-from pynomaly_server.rowsets import Rows
 from pynomaly_server.served import Db
 
 Web = Request[Any, Any, Any]
@@ -42,7 +42,6 @@ NEAREST = 5
 REPORTED = 200
 OWN = ("key", "anomaly_score", "is_anomaly", "label", "reasons")
 TESTS = (("ge", "at least"), ("le", "at most"), ("eq", "is"), ("ne", "is not"), ("contains", "contains"))
-BRUSH = ("x_from", "x_to", "y_from", "y_to")
 _PLAIN = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UBIGINT", "UINTEGER", "VARCHAR", "UUID", "DATE")
 _NOTHING = dict.fromkeys(("picture", "refused", "count", "threshold", "x", "y", "time", "value", "entity"))
 REPORT_POLICY = "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'"
@@ -73,14 +72,14 @@ class ResultsPage(Controller):
         """The verdict, a picture, the rows."""
         told = _told(db, run)
         if not told["saved"]:
-            return shown(request, "result_missing.html", "Result", nav="results", told=told, again=_again(told))
+            return shown(request, "result_missing.html", "Result", nav="results", told=told, again=of_run(told))
         given = dict(request.query_params.items())
         of = _of(db, told)
         wants_rows = is_htmx(request) and request.headers.get("hx-target") == "rows"
         drawn = {} if wants_rows else _drawn(db, of, given)
         return shown(
             request, "result.html", f"Result of {told['source'][:60]}", nav="results", told=told, of=of, given=given,
-            formats=list(formats.FORMATS), tests=TESTS, again=_again(told), view=given.get("view") or "scores",
+            formats=list(formats.FORMATS), tests=TESTS, again=of_run(told), view=given.get("view") or "scores",
             **_table(db, of, given), **{**_NOTHING, **drawn},
         )  # fmt: skip
 
@@ -97,7 +96,10 @@ class ResultsPage(Controller):
     def get_axes(self, request: Web, db: Db, run: FromPath[str]) -> Response[str]:
         """The picture that takes longest, by itself."""
         of = _of(db, _told(db, run))
-        return fragment(request, "pages/result_axes.html", **_tried(partial(result_pictures.axes, db, of)))
+        return fragment(
+            request, "pages/result_axes.html", place=f"/results/{of.run}", given=dict(request.query_params.items()),
+            **_tried(partial(result_pictures.axes, db, of)),
+        )  # fmt: skip
 
     @get("/{run:str}/row", permission=Permission.READ, sync_to_thread=True)
     def get_row_of(self, request: Web, db: Db, run: FromPath[str], key: FromQuery[str]) -> Response[str]:
@@ -158,10 +160,6 @@ def mark(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:12]
 
 
-def _again(told: Mapping[str, Any]) -> str:
-    return again({"source": told["source"], **told["options"]})
-
-
 def _told(db: Engine, run: str) -> dict[str, Any]:
     (found,) = paging.records(db, "from _run(?)", [run])
     return found
@@ -180,13 +178,13 @@ def _drawn(db: Engine, of: Of, given: Mapping[str, str]) -> dict[str, Any]:
     """The picture that is looked at; what cannot be drawn says why."""
     view = given.get("view") or "scores"
     if view == "pairs" and len(of.numbers) > 1:
-        x, y = _chosen(given.get("x"), of.numbers), _chosen(given.get("y"), of.numbers, 1)
+        x, y = chosen(given.get("x"), of.numbers), chosen(given.get("y"), of.numbers, 1)
         return {**_tried(partial(result_pictures.pairs, db, of, x, y)), "x": x, "y": y}
     if view == "time" and of.times and of.numbers:
-        time, value = _chosen(given.get("time"), of.times), _chosen(given.get("value"), of.numbers)
-        return {**_tried(partial(result_pictures.series, db, of, time, value)), "time": time, "value": value}
+        time, value = chosen(given.get("time"), of.times), chosen(given.get("value"), of.numbers)
+        return {**_tried(partial(_over_time, db, of, time, value)), "time": time, "value": value}
     if view == "entities" and of.times and of.entities:
-        time, entity = _chosen(given.get("time"), of.times), _chosen(given.get("entity"), of.entities)
+        time, entity = chosen(given.get("time"), of.times), chosen(given.get("entity"), of.entities)
         return {**_tried(partial(result_pictures.heatmap, db, of, time, entity)), "time": time, "entity": entity}
     if view == "axes":
         return _tried(partial(result_pictures.axes, db, of)) if given.get("draw") else {}
@@ -196,15 +194,17 @@ def _drawn(db: Engine, of: Of, given: Mapping[str, str]) -> dict[str, Any]:
     return {**drawn, "count": result_pictures.counted(db, of.run, threshold) if asked else None, "threshold": threshold}
 
 
+def _over_time(db: Engine, of: Of, time: str, value: str) -> dict[str, Any] | None:
+    """A column over time, with the band that was expected of it where there is one."""
+    drawn, band = result_pictures.series(db, of, time, value), expected.band(db, of, value)
+    return {**drawn, "data": band.beside(drawn["data"]), "band": band} if drawn and band else drawn
+
+
 def _tried(draw: Any) -> dict[str, Any]:
     try:
         return {"picture": draw(), "refused": None}
     except PynomalyError as error:
         return {"picture": None, "refused": error}
-
-
-def _chosen(name: str | None, names: list[str], otherwise: int = 0) -> str:
-    return name if name in names else names[min(otherwise, len(names) - 1)]
 
 
 def _table(db: Engine, of: Of, given: Mapping[str, str]) -> dict[str, Any]:
@@ -217,11 +217,12 @@ def _table(db: Engine, of: Of, given: Mapping[str, str]) -> dict[str, Any]:
     choice["label"] = given.get("label") or None
     filters, brush = _filters(given), _brush(given)
     asked_of = {paging.key(sort).name, *(text.partition(":")[0] for text in filters)}
-    is_joined = bool(of.columns) and (brush is not None or not asked_of <= set(OWN))
+    is_joined = bool(of.columns) and ((brush and needs_source(of, given)) or not asked_of <= set(OWN))
     rows = chosen_rows(of.run, choice, choice["label"] is not None, is_joined)
     types = paging.described(db, rows.select, rows.parameters)
     order = paging.sorting(sort, types, rows.usual, rows.unique)
-    rows = _brushed(rows, of, given, brush, types).filtered(db, filters, types)
+    rows = brushed(rows, of, given, brush, types) if brush else rows
+    rows = rows.filtered(db, filters, types)
     found = paging.page(db, rows.select, rows.parameters, order, N_ROWS, given.get("cursor"))
     if of.columns and not is_joined and len(found.rows):
         found = msgspec.structs.replace(found, rows=with_source(of.run, db, found.rows, _pruned(of, found.rows)))
@@ -246,21 +247,9 @@ def _filters(given: Mapping[str, str]) -> list[str]:
 
 
 def _brush(given: Mapping[str, str]) -> list[float] | None:
-    if not all(given.get(name) for name in BRUSH):
+    if not all(given.get(name) for name in SIDES):
         return None
-    return [_number(given[name], name) for name in BRUSH]
-
-
-def _brushed(rows: Rows, of: Of, given: Mapping[str, str], brush: list[float] | None, types: dict[str, str]) -> Rows:
-    """The rows whose two columns lie in the rectangle; they are found by their place, as joined columns are renamed."""
-    if brush is None or len(of.numbers) < 2 or not of.columns:
-        return rows
-    joined = list(types)[len(types) - len(of.columns) :]
-    called = dict(zip(of.columns, joined, strict=True))
-    x, y = _chosen(given.get("x"), of.numbers), _chosen(given.get("y"), of.numbers, 1)
-    within = " and ".join(f"{identifier(called[name])}::double between ? and ?" for name in (x, y))
-    select = f"select * from ({rows.select}\n) where {within}"
-    return msgspec.structs.replace(rows, select=select, parameters=[*rows.parameters, *brush])
+    return [_number(given[name], name) for name in SIDES]
 
 
 def _pruned(of: Of, rows: Any) -> str:
