@@ -26,6 +26,7 @@ from pynomaly_server.app import create_app
 from pynomaly_server.identity import Identity
 from pynomaly_server.jobs.work import Live
 from pynomaly_server.options import Options
+from pynomaly_server.pages import saved_queries
 from pynomaly_server.permissions import ROLES, Permission
 from pynomaly_server.workspace import Workspace
 
@@ -124,6 +125,7 @@ def showcase(folder: Path) -> Iterator[Site]:
         site.objects["account/id"] = workspace.accounts.make_key(
             workspace.accounts.identify(None, site.cookie("ada")["value"]), "nightly report", ["read"], None
         )[0].id
+        saved_queries.keep(workspace, "ada", "", "parcels by depot", QUERY)
         site.objects.update(_jobs(site))
         yield site
 
@@ -217,6 +219,7 @@ QUERIES = {  # what a page needs beside its path
     "/results/{run}/count": "threshold=0.5",
     "/results/{run}/why": "key={key}",
     "/detect/estimate": "source=parcels",
+    "/sql/saved/delete": "name=parcels%20by%20depot",
     "/models/{name}/change": "to=champion&version=2",
 }
 

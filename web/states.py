@@ -15,7 +15,7 @@ def states(site: Site) -> list[Exhibit]:
 
 def _first() -> list[Exhibit]:
     """What somebody sees who has nothing yet, who may not, or who is nobody."""
-    empty = ("/", "/runs", "/datasets", "/models", "/detect", "/jobs", "/sql", "/sql/history", "/upload")
+    empty = ("/", "/runs", "/datasets", "/models", "/detect", "/jobs", "/sql", "/sql/history", "/sql/saved", "/upload")
     return [
         *(Exhibit(f"empty-{path.strip('/').replace('/', '-') or 'home'}", path, "nia") for path in empty),
         Exhibit("sign-in-nobody", "/sign-in", ""),
@@ -26,7 +26,6 @@ def _first() -> list[Exhibit]:
         Exhibit("menu-account", "/", act=lambda page: page.locator("details.menu:visible summary").first.click()),
         Exhibit("menu-narrow", "/", act=lambda page: page.locator("details.menu:visible summary").last.click()),
         Exhibit("home-viewer", "/", "vera"),
-        Exhibit("api", "/api/v1/schema"),
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from showcase import Site, showcase
+from showcase import PARCELS, Site, showcase
 
 from .walker import Walker
 from .watched import watched
@@ -200,7 +200,7 @@ def _worked_on(site: Site, who: str) -> tuple[str, list[str]]:
     """A dataset of somebody with two runs and a model of two versions: its name, and the ids of the runs."""
     data = f"parcels of {who}"
     with site.acting(who) as db:
-        db.datasets.add(data, "select * from dataset_rows('parcels') limit 600")
+        db.datasets.add(data, f"select * from ({PARCELS}) limit 600")
         given: dict[str, Any] = {"key": "parcel", "label": "is_lost", "explain": 1, "save": True}
         runs = [str(db.detect(data, algorithm=name, top_k=6, **given).run_id) for name in ("mad", "hbos")]
         for name in ("mad", "hbos"):

@@ -69,7 +69,8 @@ class Walker:
 
     def look(self) -> None:
         """Nothing is cut, nothing lies on anything else, nothing is wider than the window."""
-        assert self.page.evaluate(self._layout) == [], self.page.url
+        found = self.page.evaluate(self._layout)
+        assert found == [], f"{self.page.url}: {found}"
 
     def _reach(self, target: Any) -> None:
         """By Tab, or by Shift and Tab where it lies before."""
