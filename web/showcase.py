@@ -114,7 +114,9 @@ def showcase(folder: Path) -> Iterator[Site]:
     """The console of the parcels."""
     workspace = Workspace(Options({"database": str(folder / "workspace.duckdb")}, {}))
     for name, role in PEOPLE.items():
-        workspace.accounts.users.add(name, role, "ada", name.capitalize(), "what only they know" if role == "admin" else None)
+        workspace.accounts.users.add(
+            name, role, "ada", name.capitalize(), "what only they know" if role == "admin" else None
+        )
     app = create_app(workspace)
     app.register(broken)
     with serving(workspace, app) as address:
@@ -243,7 +245,11 @@ def pages(site: Site) -> list[Exhibit]:
 def _filled(site: Site, route: HTTPRoute) -> str:
     """The address of an example; empty for what is no page of the console."""
     handler = next((one for one in route.route_handlers if "GET" in one.http_methods), None)
-    if handler is None or not str(handler).startswith("pynomaly_server.pages.") or route.path_format.endswith("/progress"):
+    if (
+        handler is None
+        or not str(handler).startswith("pynomaly_server.pages.")
+        or route.path_format.endswith("/progress")
+    ):
         return ""
     first = route.path_format.split("/")[1]
     path = route.path_format

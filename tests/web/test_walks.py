@@ -179,7 +179,9 @@ def _report(walker: Walker, site: Site, run: str) -> None:
         walker.press(page.get_by_role("link", name=re.compile("Report")))
     text = started.value.path().read_text(encoding="utf-8")
     ((n_flagged,),) = site.rows("select n_flagged from runs() where id = ?", run)
-    assert re.search(rf"\b{n_flagged}\b.{{0,60}} of 300 rows flagged", text.replace("<strong>", "").replace("</strong>", "")), text[:600]
+    assert re.search(
+        rf"\b{n_flagged}\b.{{0,60}} of 300 rows flagged", text.replace("<strong>", "").replace("</strong>", "")
+    ), text[:600]
 
 
 @every_way
@@ -320,7 +322,8 @@ def _what_if(walker: Walker, site: Site, model: str, who: str) -> None:
     price = page.get_by_label("price", exact=True).input_value()
     with site.acting(who) as db:
         ((score,),) = db.execute(
-            "select anomaly_score from score_anomalies((select 41.0 as weight_kg, ?::double as price), ?)", [price, model]
+            "select anomaly_score from score_anomalies((select 41.0 as weight_kg, ?::double as price), ?)",
+            [price, model],
         ).fetchall()
     assert float(page.locator("#scored .verdict-facts b").first.inner_text()) == pytest.approx(score, rel=1e-3)
     walker.look()

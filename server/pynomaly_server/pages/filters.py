@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 
 NONE = "\u2013"
 LONGEST = 80  # characters of a text that a cell shows at once
+LONGEST_SENTENCE = 280
 WHOLE = 10_000  # characters behind "all of it"; the rest is to be exported
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 _AGES = ((60, 1, "s"), (3_600, 60, "min"), (86_400, 3_600, "h"), (2_592_000, 86_400, "days"))
@@ -144,6 +145,17 @@ def text(value: Any, limit: int = LONGEST) -> Markup:
         '<details class="long"><summary><bdi>{}…</bdi> <span>all {} characters</span></summary>'
         '<bdi tabindex="0">{}</bdi></details>'  # it scrolls, so keys must get there
     ).format(whole[: limit - 1], f"{len(whole):,}", shown)
+
+
+def told(value: Any, limit: int = LONGEST_SENTENCE) -> Markup:
+    """A sentence of the server, which may name what people called things: kept apart like `text`, and so are names."""
+    if isinstance(value, Markup):
+        return value
+    whole = str(value)
+    shown = whole if len(whole) <= limit else f"{whole[: limit - 1]}…"
+    pieces = re.split(r"(?<=`)([^`]*[^\x00-\x7f`][^`]*)(?=`)", shown)  # names that may run from right to left
+    marked = [Markup("<bdi>{}</bdi>").format(one) if n % 2 else escape(one) for n, one in enumerate(pieces)]
+    return Markup("<bdi>{}</bdi>").format(Markup("").join(marked))
 
 
 def brief(value: Any) -> Markup | str:

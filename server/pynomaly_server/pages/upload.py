@@ -136,6 +136,8 @@ class UploadPage(Controller):
     def get_loading(self, request: Asked, identity: Caller, workspace: Place, job_id: FromPath[Any]) -> Response[Any]:
         """A source that takes a while."""
         job = workspace.jobs.find(str(job_id), identity)
+        if "name" not in job.request:  # it loads nothing
+            return sent_to(request, f"/jobs/{job.id}")
         if job.status == "succeeded" and job.result is not None:
             return sent_to(request, _after(job))
         return shown(
