@@ -142,8 +142,15 @@ def text(value: Any, limit: int = LONGEST) -> Markup:
         return Markup("<bdi>{}</bdi>").format(whole)
     shown = whole[:WHOLE] + ("…" if len(whole) > WHOLE else "")
     return Markup(
-        '<details class="long"><summary><bdi>{}…</bdi> <span>all {} characters</span></summary><bdi>{}</bdi></details>'
+        '<details class="long"><summary><bdi>{}…</bdi> <span>all {} characters</span></summary>'
+        '<bdi tabindex="0">{}</bdi></details>'  # it scrolls, so keys must get there
     ).format(whole[: limit - 1], f"{len(whole):,}", shown)
+
+
+def plain(value: Any, limit: int = 60) -> str:
+    """Anybody's text within a sentence that is no markup: one line, cut, and kept apart from what surrounds it."""
+    line = re.sub(r"[\u2066-\u2069]", "", " ".join(str(value).split()))
+    return f"\u2068{line if len(line) <= limit else line[: limit - 1] + '…'}\u2069"
 
 
 def told(value: Any, limit: int = LONGEST_SENTENCE) -> Markup:
@@ -187,7 +194,7 @@ _NUMBERS: dict[str, Callable[[Any], str]] = {"score": score, "bytes": size, "sec
 def column_class(column: Mapping[str, Any], value: Any = None) -> str:
     """The class of a column's cells: numbers stand at the right."""
     kind = column.get("kind")
-    if kind in _NUMERIC or (kind is None and isinstance(value, int | float) and not isinstance(value, bool)):
+    if kind in _NUMERIC or column.get("is_number") or (kind is None and isinstance(value, int | float) and not isinstance(value, bool)):
         return "is-number"
     return "is-short" if kind in _SHORT else ""
 

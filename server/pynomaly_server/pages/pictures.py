@@ -44,8 +44,8 @@ def histogram(data: Mapping[str, Any]) -> dict[str, Any]:
 def series(data: Mapping[str, Any]) -> dict[str, Any]:
     """A line of `y` over `x` (moments or numbers) with gaps; `flagged` are indices; `lower` and `upper` make a band.
 
-    `places` and `values` are the line for scripts, `places` in milliseconds since 1970 where `is_time`. A moment is
-    drawn by its own clock; one that knows its zone, in UTC. What is not finite, or of no year that we know, is left out.
+    `places` are the x for scripts, in milliseconds since 1970 where `is_time`. A moment is drawn by its own clock; one
+    that knows its zone, in UTC. What is not finite, or of no year of ours, is left out.
     """
     is_time = any(isinstance(value, datetime | str) for value in data["x"])
     seconds = [_seconds(value) for value in data["x"]]
@@ -66,8 +66,7 @@ def series(data: Mapping[str, Any]) -> dict[str, Any]:
     places = [None if second is None else round(second * 1_000) if is_time else second for second in seconds]
     return {
         "line": _path(across, heights), "band": band, "marks": marks,
-        "places": places, "values": [value if _is_finite(value) else None for value in data["y"]], "is_time": is_time,
-        **_axes(x, y),
+        "places": places, "is_time": is_time, **_axes(x, y),
     }  # fmt: skip
 
 
@@ -139,6 +138,15 @@ def sparkline(values: Sequence[float | None]) -> dict[str, Any]:
     places = [round(100 * n / max(1, len(values) - 1), 2) for n in range(len(values))]
     heights = [None if value is None else round(90 - 80 * ((value / 2 - low / 2) / span), 2) for value in values]
     return {"line": _path(places, heights), "low": low, "high": high, "last": finite[-1] if finite else None}
+
+
+def told(value: Any) -> Any:
+    """Data for scripts: JSON has no number that is not finite."""
+    if isinstance(value, Mapping):
+        return {name: told(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [told(one) for one in value]
+    return value if not isinstance(value, float) or math.isfinite(value) else None
 
 
 def _heights(across: Sequence[float | None], values: Sequence[Any], y: Axis) -> list[float | None]:

@@ -197,7 +197,7 @@ def _drawn(db: Engine, of: Of, given: Mapping[str, str]) -> dict[str, Any]:
 def _over_time(db: Engine, of: Of, time: str, value: str) -> dict[str, Any] | None:
     """A column over time, with the band that was expected of it where there is one."""
     drawn, band = result_pictures.series(db, of, time, value), expected.band(db, of, value)
-    return {**drawn, "data": band.beside(drawn["data"]), "band": band} if drawn and band else drawn
+    return {**drawn, "data": band.beside(drawn["data"]), "band_sql": band.sql} if drawn and band else drawn
 
 
 def _tried(draw: Any) -> dict[str, Any]:
