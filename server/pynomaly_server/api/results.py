@@ -27,9 +27,7 @@ _OWN = frozenset({"key", "anomaly_score", "is_anomaly", "reasons", "label"})
 _SOURCE_OF = """
 select source.* exclude (_pynomaly_key)
 from (select unnest(?::varchar[]) as key, generate_subscripts(?::varchar[], 1) as place) as wanted
-left join (
-    from _run_rows(?) where _pynomaly_key in (select unnest(?::varchar[])){pruned}
-) as source on source._pynomaly_key = wanted.key
+left join _run_rows_of(?, ?::varchar[]) as source on source._pynomaly_key = wanted.key
 order by wanted.place
 """
 _WITH_COLUMNS = """
@@ -211,11 +209,10 @@ def _is_own(text: str) -> bool:
     return paging.key(text.partition(":")[0].strip()).name in _OWN
 
 
-def with_source(run: str, db: Engine, rows: pa.Table, pruned: str = "") -> pa.Table:
-    """The rows of a page with the columns of their source; `pruned` is a condition that they keep, for speed."""
+def with_source(run: str, db: Engine, rows: pa.Table) -> pa.Table:
+    """The rows of a page with the columns of their source."""
     keys = rows["key"].to_pylist()
-    also = f" and {pruned}" if pruned else ""
-    found = db.sql(_SOURCE_OF.format(pruned=also), [keys, keys, run, keys]).arrow()
+    found = db.sql(_SOURCE_OF, [keys, keys, run, keys]).arrow()
     names = list(rows.column_names)
     for name in found.column_names:  # called as DuckDB calls the second of a name
         text, n = name, 0
