@@ -132,9 +132,11 @@ class RunFunctions:
         relation, types = self._session.resolved(found.read)
         rest = f"* exclude ({PLACE})" if found.snapshot is not None else "*"
         text = key_text(found.key_columns)
-        select = f"select {text} as _pynomaly_key, {rest} from {relation}"
-        if keys is not None:
-            select += f" where {_among(text, keys)}{_pruned(found.key_columns, types or {}, keys)}"
+        if keys is None:
+            select = f"select {text} as _pynomaly_key, {rest} from {relation}"
+        else:
+            few = f"(from {relation}{_pruned(found.key_columns, types or {}, keys)})"
+            select = f"select {text} as _pynomaly_key, {rest} from {few} where {_among(text, keys)}"
         return arrays.texts([select] * len(args[0]))
 
     @access.by_user
@@ -249,8 +251,16 @@ def _recorded(row: dict[str, Any]) -> Recorded:
 
 
 def _among(expression: str, keys: list[object]) -> str:
-    known = [literal(str(key)) for key in keys if key is not None]
-    return f"{expression} in ({', '.join(known)})" if known else "false"
+    """A condition that a text is one of the keys; of many a join is quicker."""
+    known = [str(key) for key in keys if key is not None]
+    if len(known) == 1:
+        return f"{expression} = {literal(known[0])}"
+    return f"{expression} in (select unnest({_texts(known)}))"
+
+
+def _texts(keys: list[str]) -> str:
+    """Many texts as one constant, which DuckDB binds a hundred times as fast as a list of them."""
+    return f"{literal(msgspec.json.encode(keys).decode())}::json::varchar[]"
 
 
 def _pruned(names: list[str], types: dict[str, str], keys: list[object]) -> str:
@@ -261,8 +271,10 @@ def _pruned(names: list[str], types: dict[str, str], keys: list[object]) -> str:
     kind = "BIGINT" if names[0] == PLACE else folded.get(names[0].lower(), "")
     if kind not in _PLAIN:
         return ""
-    values = (f"try_cast({literal(str(key))} as {kind})" for key in keys if key is not None)
-    return f" and {identifier(names[0])} in ({', '.join(values) or 'null'})"
+    known = [str(key) for key in keys if key is not None]
+    if len(known) == 1:
+        return f" where {identifier(names[0])} = try_cast({literal(known[0])} as {kind})"
+    return f" where {identifier(names[0])} in (select try_cast(unnest({_texts(known)}) as {kind}))"
 
 
 def _told(run: Recorded) -> str:

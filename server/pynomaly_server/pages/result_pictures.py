@@ -138,9 +138,7 @@ class Of(msgspec.Struct, frozen=True):
 
 def histogram(db: Engine, of: Of, threshold: float | None) -> dict[str, Any] | None:
     """How the scores are spread; None where no row has one."""
-    sql = f"from score_histogram({literal(of.run)}, bins := {N_BINS})"
-    select = f"select low, high, n_rows from ({sql})"
-    rows = RUNS.of(("histogram", of.run), lambda: db.execute(select).fetchall())
+    sql, rows = _bins(db, of)
     if not rows:
         return None
     edges = [rows[0][0], *(row[1] for row in rows)]
@@ -148,6 +146,24 @@ def histogram(db: Engine, of: Of, threshold: float | None) -> dict[str, Any] | N
         edges = [edges[0] - 0.5, edges[0] + 0.5]
     data = {"edges": edges, "counts": [row[2] for row in rows], "threshold": _rounded(threshold), "name": "score"}
     return {"data": {**data, "recount": f"/results/{of.run}/count"}, "sql": sql}
+
+
+def _bins(db: Engine, of: Of) -> tuple[str, list[tuple[float, float, int]]]:
+    """The SQL of the histogram, and its bars."""
+    sql = f"from score_histogram({literal(of.run)}, bins := {N_BINS})"
+    select = f"select low, high, n_rows from ({sql})"
+    return sql, RUNS.of(("histogram", of.run), lambda: db.execute(select).fetchall())
+
+
+def least_score(db: Engine, of: Of, n_rows: int, most: float | None = None) -> float | None:
+    """A score that at least so many rows reach, of those not above `most`; None where the rest has fewer."""
+    n_found = 0
+    for low, high, n_here in reversed(_bins(db, of)[1]):
+        if most is None or high <= most:
+            n_found += n_here
+            if n_found >= n_rows:
+                return low
+    return None
 
 
 def counted(db: Engine, run: str, threshold: float) -> dict[str, Any]:

@@ -14,14 +14,14 @@ from pynomaly.quoting import identifier
 from pynomaly_server import paging
 from pynomaly_server.api.results import chosen_rows, with_source
 from pynomaly_server.pages.filters import number
-from pynomaly_server.pages.result_pictures import Of
+from pynomaly_server.pages.result_pictures import Of, least_score
 from pynomaly_server.paging import Found
 from pynomaly_server.rowsets import Rows
 
 N_ROWS = 40  # of a page: up to 50, DuckDB looks for these first and reads the rest of them alone
 N_COLUMNS = 8  # of the source in a table
 MANY = 20_000  # rows from which a table is not sorted by what stands in the source
-FIRST = 20_000  # rows of the highest scores among which a page is looked for before all others
+FIRST = 2_000  # rows of the highest scores among which a page is looked for before all others
 OWN = {"key": "VARCHAR", "anomaly_score": "DOUBLE", "is_anomaly": "BOOLEAN", "label": "VARCHAR", "reasons": "STRUCT[]"}
 BRUSH = ("x_from", "x_to", "y_from", "y_to")
 RANKED = "-anomaly_score"
@@ -109,12 +109,11 @@ def _found(db: Engine, of: Of, asked: Wanted, given: Mapping[str, str]) -> tuple
     shown = _brushed(rows, of, given, asked.brush, types).filtered(db, asked.filters, types)
     named = (shown.select, shown.parameters)
     is_ranked = asked.sort == RANKED
-    if is_ranked and asked.is_hard and (bounds := _first(db, of, asked)) is not None:
-        few = chosen_rows(of.run, {**asked.choice, **bounds}, asked.choice["label"] is not None, asked.is_joined)
+    if is_ranked and asked.is_hard and (first := _first(db, of, asked)) is not None:
+        choice = {**asked.choice, "min_score": first[1]}  # by which fewer blocks of rows are read
+        few = chosen_rows(of.run, choice, asked.choice["label"] is not None, asked.is_joined, first[0])
         few = _brushed(few, of, given, asked.brush, types).filtered(db, asked.filters, types)
-        found = paging.page(
-            db, few.select, few.parameters, order, N_ROWS, asked.cursor, types=types, named=named
-        )  # fmt: skip
+        found = paging.page(db, few.select, few.parameters, order, N_ROWS, asked.cursor, types=types, named=named)
         if found.next_cursor is not None:
             return found, shown.select
     return paging.page(
@@ -122,16 +121,18 @@ def _found(db: Engine, of: Of, asked: Wanted, given: Mapping[str, str]) -> tuple
     ), shown.select  # fmt: skip
 
 
-def _first(db: Engine, of: Of, asked: Wanted) -> dict[str, float] | None:
-    """Between what scores the rows lie that a page is looked for among at first; None where that are all."""
+def _first(db: Engine, of: Of, asked: Wanted) -> tuple[list[str], float] | None:
+    """The keys of the rows that come first in the order, and the least of their scores; None where that are all."""
     place = paging.place_of(asked.cursor)
     choice = {name: asked.choice[name] for name in ("is_anomaly", "min_score")}
-    most = {} if place is None else {"max_score": number_of(place, "cursor")}
-    rows = chosen_rows(of.run, {**choice, **most}, False, False)
-    scores = f"select anomaly_score as place from ({rows.select}) order by place desc nulls last limit {FIRST}"
-    sql = f"select min(place), count(place) from ({scores})"
-    low, n_rows = db.execute(sql, rows.parameters).fetchall()[0]
-    return None if n_rows < FIRST else {"min_score": low, **most}
+    most = None if place is None else number_of(place, "cursor")
+    least = least_score(db, of, FIRST, most)
+    if least is not None:
+        choice["min_score"] = max(least, asked.choice["min_score"] if asked.choice["min_score"] is not None else least)
+    rows = chosen_rows(of.run, {**choice, "max_score": most}, False, False)
+    sql = f"select key, anomaly_score from ({rows.select}) order by anomaly_score desc nulls last, key limit {FIRST}"
+    found = db.execute(sql, rows.parameters).fetchall()
+    return ([row[0] for row in found], found[-1][1]) if len(found) == FIRST and found[-1][1] is not None else None
 
 
 def _types(db: Engine, of: Of, rows: Rows, asked: Wanted) -> dict[str, str]:
