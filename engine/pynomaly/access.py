@@ -38,6 +38,7 @@ _BY_PERSON = {
     "validations": "created_by",
     "jobs": "created_by",
     "queries": "created_by",
+    "saved_queries": "created_by",
     "audit": "who",
 }
 _BY_RUN = ("results", "labels")

@@ -19,6 +19,7 @@ from pynomaly.macros import library
 from pynomaly.paths import sql_folder
 from pynomaly.quoting import literal
 from pynomaly.source import first_line
+from pynomaly.translate import translate
 from pynomaly.versions import Version
 
 MOST_CHARACTERS = 50_000
@@ -75,7 +76,7 @@ def parsed(con: duckdb.DuckDBPyConnection, sql: str) -> Node:
     try:
         found = con.extract_statements(sql)
     except (duckdb.Error, UnicodeError) as error:
-        raise InvalidSql(first_line(error), "correct the statement") from None
+        raise translate(error) from None
     if len(found) != 1 or found[0].type != duckdb.StatementType.SELECT:
         raise AccessDenied(f"this is {_told(found)}", "give one SELECT") from None
     try:

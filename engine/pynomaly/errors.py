@@ -19,6 +19,7 @@ class PynomalyError(Exception):
 
     code = "error"
     status = 500
+    at = ""  # the line of a statement that DuckDB shows, with a caret below
 
     def __init__(self, cause: str, mend: str = "") -> None:
         self.cause = without_passwords(cause)

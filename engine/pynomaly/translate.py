@@ -21,8 +21,10 @@ def translate(error: Exception, names: Names = tuple) -> PynomalyError:
     """The Pynomaly error behind an exception of DuckDB; `names` lists the tables that could have been meant."""
     if isinstance(error, PynomalyError):
         return error
-    text = re.split(r"\n\s*\nLINE \d+:", str(error))[0]  # DuckDB repeats the statement below its message
-    return _raised_by_us(text) or _by_text(text, names) or _by_class(error)
+    text, *line = re.split(r"\n\s*\n(?=LINE \d+:)", str(error))  # DuckDB repeats the statement below its message
+    found = _raised_by_us(text) or _by_text(text, names) or _by_class(error)
+    found.at = line[0] if line else ""
+    return found
 
 
 def without_paths(error: PynomalyError, workspace: Path | None) -> PynomalyError:
@@ -32,7 +34,9 @@ def without_paths(error: PynomalyError, workspace: Path | None) -> PynomalyError
     folder = str(workspace)
     database = folder.removesuffix(".files")
     told = [text.replace(folder, "workspace").replace(database, "database") for text in (error.cause, error.mend)]
-    return type(error)(*told)
+    found = type(error)(*told)
+    found.at = error.at
+    return found
 
 
 def _raised_by_us(text: str) -> PynomalyError | None:

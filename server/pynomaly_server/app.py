@@ -7,16 +7,14 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from litestar import Controller, Litestar, Request, Response, Router
+from litestar import Controller, Litestar, Router
 from litestar.config.compression import CompressionConfig
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.exceptions import InternalServerException, NotFoundException
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins.jinja import JinjaTemplateEngine
-from litestar.static_files import create_static_files_router
 from litestar.template import TemplateConfig
 
 import pynomaly
@@ -27,8 +25,6 @@ from pynomaly_server.idempotency import Idempotency
 from pynomaly_server.pages.environment import environment
 from pynomaly_server.pages.failed import answer
 from pynomaly_server.permissions import Permission, permitted
-from pynomaly_server.places import web_folder
-from pynomaly_server.problems import Problem
 from pynomaly_server.rate_limits import Buckets, RateLimits
 from pynomaly_server.read_cache import Answers, ReadCache
 from pynomaly_server.recognition import Recognition
@@ -36,17 +32,19 @@ from pynomaly_server.requests import RequestLog
 from pynomaly_server.scoring import Scoring
 from pynomaly_server.security import SameSite, Secured
 from pynomaly_server.served import provide_db, provide_identity, provide_scoring, provide_workspace
+from pynomaly_server.static_files import static_file
 from pynomaly_server.uploads import sweeping
 from pynomaly_server.workspace import Workspace
 
-_AS_IT_IS = ["^/api/", "^/metrics", "/progress$"]  # what is streamed, or read by programs, is not compressed
+# what is streamed, or read by programs, or compressed already
+_AS_IT_IS = ["^/api/", "^/metrics", "^/static/", "/progress$"]
 LARGEST_BODY = 1_048_576  # bytes of a request that brings no rows and no file
 
 
 def create_app(workspace: Workspace) -> Litestar:
     """The application that serves a workspace; it starts the workspace's jobs and closes it at the end."""
     app = Litestar(
-        route_handlers=[*controllers(api), *controllers(pages), _static_files()],
+        route_handlers=[*controllers(api), *controllers(pages), static_file],
         template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment())),
         guards=[permitted],
         middleware=[  # made anew for every route: what they remember is given
@@ -87,20 +85,6 @@ def controllers(package: ModuleType) -> list[type[Controller]]:
             if isinstance(member, type) and issubclass(member, Controller) and member.__module__.endswith(module.name)
         ]
     return [controller for controller in found if controller is not Controller]
-
-
-def _static_files() -> Router:
-    return create_static_files_router(
-        "/static",
-        [web_folder() / "static"],
-        opt={"permission": Permission.PUBLIC},
-        include_in_schema=False,
-        exception_handlers={ValueError: _no_file, InternalServerException: _no_file},  # of a name that no file can have
-    )
-
-
-def _no_file(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:  # noqa: ARG001 - one form for all
-    return answer(request, NotFoundException())
 
 
 def _life(workspace: Workspace) -> Any:

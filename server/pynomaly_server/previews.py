@@ -26,6 +26,8 @@ _TEXTS = (".csv", ".json")
 MOSTLY = 0.5  # share of NULLs that is noteworthy
 LARGE_BYTES = 4_194_304  # of a text, of which the beginning is looked at
 MOST_LINES_BACK = 100
+PEEKED = 1_000  # values of a text that are looked at for numbers written with a comma
+_WITH_COMMA = re.compile(r"[-+]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?")
 OPTIONS = (*CSV_OPTIONS, "sheet", "path", "table", "query", "timeout")
 
 
@@ -189,12 +191,31 @@ def _look(db: Engine, path: Path, options: dict[str, Any], found: Uploaded, miss
         what = "1 row cannot be read and" if sample.n_bad == 1 else f"{sample.n_bad:,} rows cannot be read and"
         detail = f"{what} would go to the quarantine"
         found.findings.append(Noted("malformed_rows", "warning", detail))
+        if any("not utf-8" in str(row["reason"]) for row in found.bad_rows):
+            found.findings.append(Noted("encoding", "warning", "the file is not UTF-8: it may be of an older Windows"))
     if not len(sample.rows):
         found.findings.append(Noted("no_rows", "warning", "there are columns and no rows"))
         return
     for row in db.profile(sample.rows).arrow().to_pylist():
         found.findings += _noted(row)
+    numbers = _with_commas(sample.rows)
+    named = {one.column_name for one in numbers}
+    others = [one for one in found.findings if one.kind != "identifier" or one.column_name not in named]
+    found.findings = sorted([*others, *numbers], key=lambda one: one.severity == "info")
     found.suggested_rules = db.suggest_rules(sample.rows)
+
+
+def _with_commas(rows: pa.Table) -> list[Noted]:
+    """Texts that are numbers where a comma is the decimal sign; where a point parts their thousands, that too."""
+    found = []
+    for field in (field for field in rows.schema if pa.types.is_string(field.type)):
+        column = rows.column(field.name)
+        values = [str(value) for value in column.slice(0, PEEKED).to_pylist() if value is not None]
+        if any("," in value for value in values) and all(map(_WITH_COMMA.fullmatch, values)):
+            is_grouped = any("." in value for value in values)
+            detail = f"`{field.name}` looks like numbers with a decimal comma" + (" and points" if is_grouped else "")
+            found.append(Noted("grouped_comma" if is_grouped else "decimal_comma", "warning", detail, field.name))
+    return found
 
 
 def _noted(row: dict[str, Any]) -> list[Noted]:

@@ -33,7 +33,7 @@ class Process:
             for line in self.process.stderr:
                 self.lines.append(line)
 
-    def told(self, pattern: str, seconds: float = 30) -> str:
+    def told(self, pattern: str, seconds: float = 120) -> str:
         """What a pattern finds in what the server wrote, as soon as it is there."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -70,7 +70,7 @@ def running(*arguments: str, **variables: str) -> Iterator[Process]:
 
 
 def until_ready(address: str, **more: object) -> None:
-    for _ in range(500):
+    for _ in range(5_000):
         try:
             if httpx.get(f"{address}/health/ready", **more).status_code == 200:  # type: ignore[arg-type]
                 return
@@ -123,7 +123,7 @@ def test_a_stream_that_is_open_does_not_hold_up_the_end(tmp_path: Path) -> None:
             assert stream.status_code == 200
             started = time.monotonic()
             assert server.stop() == 0
-            assert time.monotonic() - started < 10
+            assert time.monotonic() - started < 30  # it would last for ever
         assert "CancelledError" not in "".join(server.lines)
 
 
@@ -196,7 +196,7 @@ def test_the_browser_opens_and_a_stop_leaves_no_log_to_replay(tmp_path: Path) ->
     with running(str(database), "--port", "0", "--open", BROWSER=str(browser)) as server:
         link = server.told(r"(http\S+#link=\S+)")
         until_ready(server.address)
-        for _ in range(200):
+        for _ in range(2_000):
             if opened.is_file() and opened.read_text().strip():
                 break
             time.sleep(0.05)

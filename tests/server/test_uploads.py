@@ -236,7 +236,7 @@ def test_a_server_that_starts_removes_what_was_not_received(tmp_path: Path) -> N
     halfway.mkdir(parents=True)
     workspace = Workspace(Options({"database": str(tmp_path / "workspace.duckdb")}, {}))
     with TestClient(create_app(workspace)):
-        for _ in range(500):
+        for _ in range(12_000):
             if not halfway.exists():
                 break
             time.sleep(0.01)

@@ -102,3 +102,9 @@ def opened(site: Site, chromium: Any) -> Iterator[Callable[..., Any]]:
 def axe() -> str:
     """The script that finds what is not accessible."""
     return (Path(__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def layout() -> str:
+    """The script that finds what is cut, too small, or lies on something else."""
+    return (Path(__file__).parent / "layout.js").read_text(encoding="utf-8").rstrip().rstrip(";")

@@ -12,7 +12,8 @@ import pytest
 
 from pynomaly import calls
 from pynomaly_server.pages import detection_form
-from pynomaly_server.pages.detect import again
+from pynomaly_server.pages.detection_form import again
+from pynomaly_server.pages.detection_texts import texts as all_texts
 
 from .conftest import Site
 from .detected import HOSTILE, PART, browser, foreign, run, token
@@ -57,7 +58,7 @@ def test_a_form_and_its_request_are_the_same_thing() -> None:
 @pytest.mark.parametrize("hostile", ["it's", '"$(touch /tmp/x)"', "a\nb", "`id`", "--exclude=x"])
 def test_the_texts_to_copy_hold_whatever_is_in_a_name(hostile: str) -> None:
     found = detection_form.asked({"source": hostile, f"role:{hostile}": "key"}, {})
-    texts = dict(detection_form.texts(found, "http://127.0.0.1:1"))
+    texts = dict(all_texts(found, "http://127.0.0.1:1"))
     told = subprocess.run(
         ["/bin/sh", "-c", texts["Command line"].replace("pynomaly", "printf '%s\\0'", 1)],
         capture_output=True,
@@ -73,7 +74,7 @@ def test_the_texts_to_copy_hold_whatever_is_in_a_name(hostile: str) -> None:
         ({"top_k": "x"}, "is no whole number"),
         ({"top_k": "3", "contamination": "0.1"}, "more than one cut-off"),
         ({"algorithm": "knn", "p.n_neighbors": "-4"}, "`n_neighbors` is -4"),
-        ({"algorithm": "nope"}, "there is no algorithm"),
+        ({"algorithm": "nope"}, "There is no algorithm"),
         ({"role:id": "features", "contamination": "0.9"}, "0.9"),
     ],
 )

@@ -1,7 +1,6 @@
 """The SQL page: rows, plans, pictures, files, datasets, and a query that is stopped."""
 
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +8,8 @@ import pytest
 
 from pynomaly.confinement import macros
 from pynomaly_server import words as named
+from pynomaly_server.stopping import STOPPING
+from server.shop import until
 
 from .analyst import Desk, running, words
 
@@ -111,12 +112,11 @@ def test_a_query_is_stopped_by_its_own_user_alone(desk: Desk) -> None:
     ada, ben = desk.as_("ada"), desk.as_("ben")
     asking = threading.Thread(target=lambda: told.append(ada.post("/sql/run", True, q=SLOW, token="slow")))
     asking.start()
-    time.sleep(0.7)
+    until(lambda: ("ada", "slow") in STOPPING._running)
     ben.post("/sql/stop", token="slow")
-    time.sleep(0.2)
-    assert asking.is_alive()
+    assert ("ada", "slow") in STOPPING._running
     assert ada.post("/sql/stop", token="slow").status_code == 204
-    asking.join(10)
+    asking.join(60)
     assert "was stopped" in words(told[0].text)
 
 

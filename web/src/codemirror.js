@@ -97,6 +97,11 @@ export function editor(parent, { text = "", words = [], label = "SQL", hint = ""
     text: () => view.state.doc.toString(),
     set: (value) => view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: value } }),
     insert: (value) => view.dispatch(view.state.replaceSelection(value)),
+    place: (line, column) => {
+      const found = view.state.doc.line(Math.min(line, view.state.doc.lines));
+      const anchor = Math.min(found.from + column - 1, found.to);
+      view.dispatch({ selection: { anchor }, effects: EditorView.scrollIntoView(anchor, { y: "center" }) });
+    },
     words: (value) => (known = value),
     focus: () => view.focus(),
     close: () => view.destroy(),

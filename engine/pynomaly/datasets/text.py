@@ -18,7 +18,7 @@ REJECTS, SCANS = "_pynomaly_rejects", "_pynomaly_reject_scans"
 CONTENT_WIDTH = 10_000  # characters of a row that are kept
 CSV_OPTIONS = (
     *("encoding", "delimiter", "skip", "header", "columns"),
-    *("nullstr", "dateformat", "timestampformat", "decimal"),
+    *("nullstr", "dateformat", "timestampformat", "decimal", "thousands"),
 )
 _OPTION_OF = {"delimiter": "delim", "decimal": "decimal_separator"}  # as DuckDB calls it
 _BAD_ROWS = f"""

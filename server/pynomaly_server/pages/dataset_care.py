@@ -11,6 +11,7 @@ from pynomaly.errors import DatasetInUse, PynomalyError
 from pynomaly.sharing import EVERYBODY
 from pynomaly_server.errors import UnknownUser
 from pynomaly_server.identity import Identity
+from pynomaly_server.pages import wording
 from pynomaly_server.pages.datasets import of_dataset
 from pynomaly_server.pages.shown import sent_to, shown
 from pynomaly_server.permissions import Permission
@@ -48,7 +49,7 @@ class DatasetCarePage(Controller):
         except PynomalyError as error:
             if error.status not in (404, 422):
                 raise
-            return _sharing(request, db, identity, name, 422, (error.cause, error.mend), grantee)
+            return _sharing(request, db, identity, name, 422, (wording.what(error), wording.way_out(error)), grantee)
         return sent_to(request, f"/datasets/{quote(name)}/sharing")
 
     @get("/remove", permission=Permission.WRITE_DATASETS, sync_to_thread=True)

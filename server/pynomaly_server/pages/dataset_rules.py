@@ -13,6 +13,7 @@ from pynomaly.quoting import literal
 from pynomaly.rules import KINDS, SEVERITIES
 from pynomaly_server.api.datasets import kept_rules
 from pynomaly_server.identity import Identity
+from pynomaly_server.pages import wording
 from pynomaly_server.pages.datasets import MOST_CELLS, of_dataset
 from pynomaly_server.pages.shown import sent_to, shown
 from pynomaly_server.permissions import Permission
@@ -55,7 +56,7 @@ class DatasetRulesPage(Controller):
         except PynomalyError as error:
             if error.status >= 500:
                 raise
-            kind, problem = str(data.get("kind", "")), (error.cause, error.mend)
+            kind, problem = str(data.get("kind", "")), (wording.what(error), wording.way_out(error))
             return _page(request, db, identity, name, None, status=422, kind=kind, problem=problem, values=data)
         return sent_to(request, f"/datasets/{quote(name)}/rules")
 

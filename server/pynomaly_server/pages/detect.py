@@ -1,5 +1,6 @@
 """Detecting: what to look at, how, what it will cost; then how far it is."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -10,12 +11,16 @@ from litestar.params import FromPath, URLEncodedBody
 from litestar.response import ServerSentEvent
 
 from pynomaly import calls
+from pynomaly.combination import DEFAULT_RULE, RULES
 from pynomaly.engine import Engine
-from pynomaly.errors import PynomalyError, UnknownAlgorithm, UnknownSource
+from pynomaly.errors import PynomalyError, UnknownSource
+from pynomaly.quoting import identifier, literal
 from pynomaly_server import paging
 from pynomaly_server.api.detection import detection
 from pynomaly_server.jobs import ENDED, Job
 from pynomaly_server.pages import detection_form, live
+from pynomaly_server.pages.detection_form import MEMBER, OF, ROLE, SEVERAL, again
+from pynomaly_server.pages.detection_texts import texts
 from pynomaly_server.pages.shown import fragment, rendered, sent_to, shown
 from pynomaly_server.permissions import Permission
 from pynomaly_server.requests import request_id
@@ -40,6 +45,21 @@ from duckdb_views()
 where not internal and not temporary and schema_name <> 'pynomaly' and database_name = current_database()
 """
 LISTED = f"select * from ({SOURCES}) order by kind, loaded_at desc nulls last, name limit {MOST_SOURCES}"
+# What a column that says the truth is called. It is offered as the label: nobody wants to find what is known already.
+LABELS = re.compile(
+    r"(is_|has_)?(label|class|target|outcome|diagnosis|truth|ground_truth|anomaly|anomalous|outlier|fraud|fraudulent"
+    r"|attack|malicious|defect|defective|faulty|y_true)",
+    re.IGNORECASE,
+)
+BUCKETS = {
+    "algorithm": "", "name": "n_buckets", "type": "INTEGER", "minimum": 1, "choices": None, "default": None,
+    "description": "Into so many groups the algorithms are dealt",
+}  # fmt: skip
+OF_LABELS = ("VARCHAR", "BOOLEAN", "BIGINT", "INTEGER", "TINYINT", "UTINYINT")
+DIFFERENT = """
+select count(distinct {column})
+from query(_source({source}, null, null, null, null, null, null, null, getvariable('pynomaly_user')))
+"""
 OF_RESULT = ("anomaly_score", "is_anomaly", "reasons")
 
 
@@ -116,11 +136,6 @@ class DetectPage(Controller):
         return sent_to(request, f"/detect/jobs/{job.id}")
 
 
-def again(request: Mapping[str, Any]) -> str:
-    """The address of the form that makes a request."""
-    return f"/detect?{urlencode({name: value for name, value in detection_form.fields(request).items() if value})}"
-
-
 def _page(
     request: Web, db: Engine, given: dict[str, str], refused: PynomalyError | None = None, estimate: bool = False
 ) -> Response[str]:
@@ -131,21 +146,44 @@ def _page(
     columns = {
         name: kind for name, kind in paging.described(db, f"from {calls.call(source)}").items() if name not in OF_RESULT
     }
-    chosen = given.get("algorithm") or "auto"
-    algorithms = paging.records(db, "from algorithms() order by name")
-    parameters = _listed(db, chosen)
-    found = detection_form.asked(given, {row["name"]: row["type"] for row in parameters})
-    address = f"{request.url.scheme}://{request.url.netloc}"
-    cost: dict[str, Any] = _estimate(db, found) if estimate else {"cost": None, "uses": [], "refused": None}
+    guessed = _label(db, source, columns) if set(given) == {"source"} else ""
+    given = {**given, f"{ROLE}{guessed}": "label"} if guessed else given
+    parameters, at = _parameters(db, given), _named(sources, source)
+    found, versions = detection_form.asked(given, _types(parameters)), _versions(db, at)
+    if chosen := next((one for one in versions if one.address == source), None):
+        at = {**at, "n_rows": chosen.n_rows, "version": chosen.version}
+    try:
+        told = texts(found, f"{request.url.scheme}://{request.url.netloc}")
+    except PynomalyError as error:  # an option that this release does not take
+        told, refused = [], refused or error
     is_wrong = request.method == "POST" and (refused is not None or bool(found.errors))
     return shown(
-        request, "detect.html", "Detect anomalies", nav="detect", status=422 if is_wrong else 200,
-        sources=sources, source=source, at=_named(sources, source), columns=columns, algorithms=algorithms,
-        algorithm=next((row for row in algorithms if row["name"] == chosen), None), parameters=parameters,
-        rules=paging.records(db, "from threshold_rules()"), given=given, errors=found.errors, failed=refused,
-        texts=detection_form.texts(found, address), roles=detection_form.ROLES, estimate=cost if estimate else None,
-        is_open=_is_open(given),
+        request, "detect.html", "Detect anomalies", nav="detect", status=422 if is_wrong else 200, is_wrong=is_wrong,
+        source=source, at=at, versions=versions, columns=columns, given=given, errors=found.errors, failed=refused,
+        rules=paging.records(db, "from threshold_rules()"), texts=told, roles=detection_form.ROLES, guessed=guessed,
+        estimate=_estimate(db, found) if estimate else None, is_open=_is_open(given, guessed),
+        **_algorithms(db, given, columns, parameters),
     )  # fmt: skip
+
+
+def _algorithms(
+    db: Engine, given: Mapping[str, str], columns: Mapping[str, str], parameters: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The algorithms to choose from, what the chosen ones take, and what of the form has no place in all this."""
+    listed = paging.records(db, "from algorithms() order by name")
+    carried = detection_form.carried(given, columns, _types(parameters), [row["name"] for row in listed])
+    left = {name: value for name, value in given.items() if name not in (*carried, "step", "csrf_token")}
+    return {
+        "algorithms": listed,
+        "algorithm": next((row for row in listed if row["name"] == given.get("algorithm", "auto")), None),
+        "parameters": parameters,
+        "combining": RULES,
+        "usual_rule": DEFAULT_RULE,
+        "members": detection_form.members(given),
+        "names": {"several": SEVERAL, "of": OF, "member": MEMBER},
+        "carried": carried,
+        "without": f"/detect?{urlencode(left)}",
+    }
 
 
 def _named(sources: list[dict[str, Any]], source: str) -> dict[str, Any]:
@@ -154,26 +192,52 @@ def _named(sources: list[dict[str, Any]], source: str) -> dict[str, Any]:
     return next((row for row in sources if row["name"] in (source, name)), {"name": source, "kind": "data"})
 
 
-def _is_open(given: Mapping[str, str]) -> bool:
+def _versions(db: Engine, at: Mapping[str, Any]) -> list[Any]:
+    """The versions of a dataset that has several, the newest first."""
+    return db.datasets.versions(at["name"])[::-1] if (at.get("n_versions") or 0) > 1 else []
+
+
+def _label(db: Engine, source: str, columns: Mapping[str, str]) -> str:
+    """The column that says what is true, where one is called so and has two values: as a feature it would tell all."""
+    for name in (name for name, kind in columns.items() if LABELS.fullmatch(name) and kind in OF_LABELS):
+        if db.execute(DIFFERENT.format(column=identifier(name), source=literal(source))).fetchall()[0][0] == 2:
+            return name
+    return ""
+
+
+def _is_open(given: Mapping[str, str], guessed: str) -> bool:
     """Whether something is said that stands behind "more"."""
-    shown_first = ("source", "explain", "step", "csrf_token")
-    return any(value and name not in shown_first and (name, value) != ("algorithm", "auto")
-               for name, value in given.items())  # fmt: skip
+    shown_first = ("source", "explain", "step", "csrf_token", OF, f"{ROLE}{guessed}")
+    usual = (("algorithm", "auto"), ("combine", DEFAULT_RULE))
+    return any(value and name not in shown_first and (name, value) not in usual for name, value in given.items())
 
 
-def _listed(db: Engine, algorithm: str) -> list[dict[str, Any]]:
-    """The parameters of an algorithm; none of one that there is not."""
-    try:
-        return [] if algorithm == "auto" else paging.records(db, "from algorithm_parameters(?)", [algorithm])
-    except UnknownAlgorithm:
+def _parameters(db: Engine, given: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The parameters of the algorithms that are chosen, by their field; none of one that there is not."""
+    several = detection_form.members(given)
+    chosen = several or [name for name in (given.get("algorithm", ""),) if name not in ("", "auto", SEVERAL)]
+    if not chosen:
         return []
+    listed = " union all by name ".join("select ? as algorithm, * from algorithm_parameters(?)" for _ in chosen)
+    try:
+        found = paging.records(db, f"from ({listed})", [name for one in chosen for name in (one, one)])
+    except PynomalyError:
+        return []
+    if RULES.get(given.get("combine", ""), RULES[DEFAULT_RULE]).takes_buckets and several:
+        found.append({**BUCKETS, "maximum": len(several)})
+    for one in found:
+        one["field"] = f"{one['algorithm']}.{one['name']}" if several and one["algorithm"] else one["name"]
+    return found
+
+
+def _types(parameters: list[dict[str, Any]]) -> dict[str, str]:
+    return {row["field"]: row["type"] for row in parameters}
 
 
 def _asked(db: Engine, given: dict[str, str]) -> detection_form.Asked:
     if not given.get("source"):
         raise UnknownSource("no data is chosen", "choose a dataset or a table")
-    listed = _listed(db, given.get("algorithm") or "auto")
-    return detection_form.asked(given, {row["name"]: row["type"] for row in listed})
+    return detection_form.asked(given, _types(_parameters(db, given)))
 
 
 def _estimate(db: Engine, found: detection_form.Asked) -> dict[str, Any]:

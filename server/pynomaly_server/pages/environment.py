@@ -1,13 +1,13 @@
 """The templates with what they may call: everything is escaped, and what is not given is an error."""
 
-import hashlib
 from functools import cache
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import pynomaly
-from pynomaly_server.pages import filters, pictures
+from pynomaly_server.pages import filters, pictures, wording
 from pynomaly_server.places import web_folder
+from pynomaly_server.static_files import asset
 
 _FILTERS = {
     "ago": filters.ago,
@@ -17,12 +17,15 @@ _FILTERS = {
     "number": filters.number,
     "pretty": filters.pretty,
     "percent": filters.percent,
+    "query_of": filters.query_of,
     "score": filters.score,
     "seconds": filters.seconds,
     "shown_as": filters.shown_as,
     "size": filters.size,
     "slug": filters.slug,
     "text": filters.text,
+    "way_out": wording.way_out,
+    "what": wording.what,
     "with_query": filters.with_query,
 }
 
@@ -40,10 +43,3 @@ def environment() -> Environment:
     made.filters |= _FILTERS
     made.globals |= {"asset": asset, "pictures": pictures, "version": pynomaly.__version__}
     return made
-
-
-@cache
-def asset(path: str) -> str:
-    """The address of a static file, which is another one when the file is."""
-    digest = hashlib.sha256((web_folder() / "static" / path).read_bytes()).hexdigest()
-    return f"/static/{path}?v={digest[:12]}"

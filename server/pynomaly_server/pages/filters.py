@@ -188,6 +188,11 @@ def with_query(address: str, **changes: Any) -> str:
     return f"{path}?{urlencode(kept)}" if kept else path
 
 
+def query_of(address: str) -> list[tuple[str, str]]:
+    """The query of an address as the fields of a form, which would drop it."""
+    return parse_qsl(address.partition("?")[2], keep_blank_values=True)
+
+
 def pretty(value: Any) -> str:
     """A value as JSON for people; a template escapes it as any text."""
     return json.dumps(value, indent=2, default=str, ensure_ascii=False)

@@ -1,19 +1,19 @@
 """Where the marks of a chart stand, in percent of its plot: templates draw them as SVG whose text is never scaled."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-N_TICKS = 4
-_NICE = (1, 2, 2.5, 5, 10)
-_DAY = 86_400.0
+from pynomaly_server.pages.ticks import Axis, axis, time_axis
+
+LEVELS = 5
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """A rectangle, a point or a tick; `x`, `y`, `width` and `height` are percentages."""
+    """A rectangle or a point; `x`, `y`, `width` and `height` are percentages."""
 
     x: float
     y: float = 0.0
@@ -24,64 +24,10 @@ class Mark(msgspec.Struct, frozen=True):
     level: int = 0
 
 
-class Axis(msgspec.Struct, frozen=True):
-    """A range of values, and the ticks in it."""
-
-    low: float
-    high: float
-    ticks: list[tuple[float, str]]
-
-    def at(self, value: float) -> float:
-        """Where a value is, from 0 to 100."""
-        return round(100 * (value - self.low) / (self.high - self.low), 3)
-
-    @property
-    def marks(self) -> list[Mark]:
-        """The ticks where they are."""
-        return [Mark(self.at(value), text=text) for value, text in self.ticks]
-
-
-def axis(low: float, high: float, is_tight: bool = False) -> Axis:
-    """Round ticks over a range; the axis ends at ticks unless it is tight."""
-    if not low < high:
-        low, high = low - 0.5, high + 0.5
-    raw = (high - low) / N_TICKS
-    magnitude = 10.0 ** math.floor(math.log10(raw))
-    step = next(nice * magnitude for nice in _NICE if nice * magnitude >= raw * (1 - 1e-9))
-    first, last = (
-        (math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9))
-        if is_tight
-        else (math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9))
-    )
-    digits = max(0, -math.floor(math.log10(step) + 1e-9) + (1 if step / magnitude == 2.5 else 0))
-    values = [round(n * step, digits + 2) for n in range(first, last + 1)]
-    ticks = [(value, _short(value, digits)) for value in values]
-    return Axis(low, high, ticks) if is_tight else Axis(values[0], values[-1], ticks)
-
-
-def time_axis(low: float, high: float) -> Axis:
-    """Five even ticks over a range of seconds since 1970."""
-    if not low < high:
-        low, high = low - 0.5, high + 0.5
-    span = high - low
-    form = next(form for least, form in _FORMS if span >= least)
-    ticks = [low + span * n / N_TICKS for n in range(N_TICKS + 1)]
-    return Axis(low, high, [(tick, datetime.fromtimestamp(tick, UTC).strftime(form)) for tick in ticks])
-
-
-_FORMS = ((730 * _DAY, "%b %Y"), (5 * _DAY, "%d %b"), (_DAY, "%d %b %H:%M"), (120, "%H:%M"), (0, "%H:%M:%S"))
-
-
-def _short(value: float, digits: int) -> str:
-    if abs(value) >= 1e6:
-        return f"{value:.3g}".replace("e+0", "e").replace("e+", "e")
-    return f"{value:,.{min(digits, 6)}f}"
-
-
 def histogram(data: Mapping[str, Any]) -> dict[str, Any]:
     """Bars of `counts` between `edges`; what lies above `threshold` is flagged."""
     edges, counts, threshold = data["edges"], data["counts"], data.get("threshold")
-    x, y = axis(edges[0], edges[-1], is_tight=True), axis(0, max([*counts, 1]))
+    x, y = axis(edges[0], edges[-1], is_tight=True), axis(0, max([*counts, 4]))
     bars = []
     for low, high, count in zip(edges, edges[1:], counts, strict=False):
         cut = high if threshold is None else min(max(threshold, low), high)
@@ -92,53 +38,83 @@ def histogram(data: Mapping[str, Any]) -> dict[str, Any]:
             if end > start and count
         ]
     line = None if threshold is None or not x.low <= threshold <= x.high else x.at(threshold)
-    return {"bars": bars, "x": x.marks, "y": y.marks, "threshold": line}
+    return {"bars": bars, "threshold": line, **_axes(x, y)}
 
 
 def series(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A line of `y` over `x` (moments or numbers) with gaps; `flagged` are indices; `lower` and `upper` make a band."""
+    """A line of `y` over `x` (moments or numbers) with gaps; `flagged` are indices; `lower` and `upper` make a band.
+
+    `places` and `values` are the line for scripts, `places` in milliseconds since 1970 where `is_time`. A moment is
+    drawn by its own clock; one that knows its zone, in UTC. What is not finite, or of no year that we know, is left out.
+    """
+    is_time = any(isinstance(value, datetime | str) for value in data["x"])
     seconds = [_seconds(value) for value in data["x"]]
-    values = [value for name in ("y", "lower", "upper") for value in data.get(name) or () if _is_finite(value)]
-    is_time = bool(data["x"]) and isinstance(data["x"][0], datetime | str)
-    low, high = min(seconds, default=0.0), max(seconds, default=1.0)
+    kept = [second for second in seconds if second is not None]
+    low, high = min(kept, default=0.0), max(kept, default=1.0)
     x = time_axis(low, high) if is_time else axis(low, high, is_tight=True)
-    y = axis(min(values, default=0.0), max(values, default=1.0))
-    places = [x.at(second) for second in seconds]
-    heights = [100 - y.at(value) if _is_finite(value) else None for value in data["y"]]
-    band = ""
-    if data.get("lower") and data.get("upper"):
-        upper, lower = ([100 - y.at(value) for value in data[name]] for name in ("upper", "lower"))
-        band = _path(places, upper) + _path(places[::-1], lower[::-1]).replace("M", "L") + "Z"
+    y = _over(value for name in ("y", "lower", "upper") for value in data.get(name) or ())
+    across = [None if second is None else x.at(second) for second in seconds]
+    heights = _heights(across, data["y"], y)
     marks = [
-        Mark(places[n], heights[n] or 0.0, text=f"{data['y'][n]:,.6g}")
+        Mark(across[n] or 0.0, heights[n] or 0.0, text=f"{data['y'][n]:,.6g}")
         for n in data.get("flagged", ())
         if heights[n] is not None
     ]
-    return {"line": _path(places, heights), "band": band, "marks": marks, "x": x.marks, "y": y.marks}
+    band = ""
+    if data.get("lower") and data.get("upper"):
+        band = _band(across, _heights(across, data["lower"], y), _heights(across, data["upper"], y))
+    places = [None if second is None else round(second * 1_000) if is_time else second for second in seconds]
+    return {
+        "line": _path(across, heights), "band": band, "marks": marks,
+        "places": places, "values": [value if _is_finite(value) else None for value in data["y"]], "is_time": is_time,
+        **_axes(x, y),
+    }  # fmt: skip
 
 
 def scatter(data: Mapping[str, Any]) -> dict[str, Any]:
-    """`points` of [x, y, score, is_anomaly, ...]."""
+    """`points` of [x, y, score, is_anomaly, ...], those that are not flagged in five levels of their score."""
     points = [point for point in data["points"] if _is_finite(point[0]) and _is_finite(point[1])]
-    x = axis(min((point[0] for point in points), default=0), max((point[0] for point in points), default=1))
-    y = axis(min((point[1] for point in points), default=0), max((point[1] for point in points), default=1))
-    marks = [Mark(x.at(point[0]), 100 - y.at(point[1]), flagged=bool(point[3])) for point in points]
-    return {"marks": sorted(marks, key=lambda mark: mark.flagged), "x": x.marks, "y": y.marks}
+    x, y = (_over(point[place] for point in points) for place in (0, 1))
+    level = _leveled([point[2] for point in points])
+    marks = [
+        Mark(x.at(point[0]), 100 - y.at(point[1]), flagged=bool(point[3]), level=level(point[2])) for point in points
+    ]
+    return {"marks": sorted(marks, key=lambda mark: mark.flagged), "points": points, **_axes(x, y)}
 
 
 def heatmap(data: Mapping[str, Any]) -> dict[str, Any]:
     """Cells of `values`, a list for each of `rows` with a value for each of `columns`, in five levels."""
-    flat = [value for row in data["values"] for value in row if _is_finite(value)]
-    low, high = min(flat, default=0.0), max(flat, default=1.0)
+    level = _leveled([value for row in data["values"] for value in row])
     width, height = 100 / max(1, len(data["columns"])), 100 / max(1, len(data["rows"]))
     cells = []
     for n, row in enumerate(data["values"]):
         for m, value in enumerate(row):
             if _is_finite(value):
-                level = min(4, int(5 * (value - low) / (high - low))) if high > low else 0
                 told = f"{data['rows'][n]}, {data['columns'][m]}: {value:,.4g}"
-                cells.append(Mark(round(m * width, 3), round(n * height, 3), width, height, told, level=level))
-    return {"cells": cells}
+                cells.append(Mark(round(m * width, 3), round(n * height, 3), width, height, told, level=level(value)))
+    return {"cells": cells, "levels": [[None if value is None else level(value) for value in row]
+                                       for row in data["values"]]}  # fmt: skip
+
+
+def _axes(x: Axis, y: Axis) -> dict[str, Any]:
+    """Both axes: for the template, and for scripts, which draw the same ones."""
+    return {"x": x.marks, "y": y.marks, "gutter": y.gutter, "axes": {"x": x.told, "y": y.told}}
+
+
+def _over(values: Iterable[Any]) -> Axis:
+    """An axis that holds all that is finite of some values."""
+    finite = [value for value in values if _is_finite(value)]
+    return axis(min(finite, default=0.0), max(finite, default=1.0))
+
+
+def _leveled(values: Sequence[Any]) -> Callable[[Any], int]:
+    """What tells the level of a value among others, from 0 to 4; the lowest is that of none."""
+    finite = [value for value in values if _is_finite(value)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    if not high > low:
+        return lambda _: 0
+    span = high / 2 - low / 2
+    return lambda value: min(LEVELS - 1, int(LEVELS * ((value / 2 - low / 2) / span))) if _is_finite(value) else 0
 
 
 def contributions(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -155,26 +131,48 @@ def sparkline(values: Sequence[float | None]) -> dict[str, Any]:
     """A line without axes."""
     finite = [value for value in values if value is not None and _is_finite(value)]
     low, high = min(finite, default=0.0), max(finite, default=1.0)
-    span = (high - low) or 1.0
+    span = (high / 2 - low / 2) or 1.0
     places = [round(100 * n / max(1, len(values) - 1), 2) for n in range(len(values))]
-    heights = [None if value is None else round(90 - 80 * (value - low) / span, 2) for value in values]
+    heights = [None if value is None else round(90 - 80 * ((value / 2 - low / 2) / span), 2) for value in values]
     return {"line": _path(places, heights), "low": low, "high": high, "last": finite[-1] if finite else None}
 
 
-def _path(places: Sequence[float], heights: Sequence[float | None]) -> str:
+def _heights(across: Sequence[float | None], values: Sequence[Any], y: Axis) -> list[float | None]:
+    """How far below the top values stand; None for a gap."""
+    return [
+        None if place is None or not _is_finite(value) else round(100 - y.at(value), 3)
+        for place, value in zip(across, values, strict=True)
+    ]
+
+
+def _band(across: Sequence[float | None], lower: Sequence[float | None], upper: Sequence[float | None]) -> str:
+    """The area between two lines, along what both know."""
+    known = [one for one in zip(across, lower, upper, strict=True) if None not in one]
+    there = _path([x for x, _, _ in known], [high for _, _, high in known])
+    back = _path([x for x, _, _ in reversed(known)], [low for _, low, _ in reversed(known)])
+    return f"{there}{back.replace('M', 'L')}Z" if known else ""
+
+
+def _path(places: Sequence[float | None], heights: Sequence[float | None]) -> str:
+    """A line with gaps; a value between two of them is a dot, as the ends of lines are round."""
     parts, is_open = [], False
     for x, y in zip(places, heights, strict=True):
         if y is not None:
-            parts.append(f"{'L' if is_open else 'M'}{x:g} {y:g}")
+            parts.append(f"L{x:g} {y:g}" if is_open else f"M{x:g} {y:g}h0")
         is_open = y is not None
     return "".join(parts)
 
 
-def _seconds(value: Any) -> float:
-    found = datetime.fromisoformat(value) if isinstance(value, str) else value
-    if isinstance(found, datetime):
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
-    return float(found)
+def _seconds(value: Any) -> float | None:
+    """A number, or a moment in seconds since 1970; None for what is neither."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:  # an infinite one, or one of a year that has more than four digits
+            return None
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    return float(value) if _is_finite(value) else None
 
 
 def _is_finite(value: Any) -> bool:

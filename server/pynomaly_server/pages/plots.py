@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pynomaly.errors import BadParameter, UnknownColumn, did_you_mean
 from pynomaly.result import Found
-from pynomaly_server.pages import pictures
+from pynomaly_server.pages import ticks
 
 MOST_POINTS = 5_000
 MOST_BARS = 30
@@ -71,7 +71,8 @@ def curves(lines: Sequence[dict[str, Any]], x: str, y: str) -> dict[str, Any]:
         points = [(point[x], point[y]) for point in line["points"] if point[x] is not None and point[y] is not None]
         path = "".join(f"{'L' if n else 'M'}{100 * a:.2f} {100 - 100 * b:.2f}" for n, (a, b) in enumerate(points))
         drawn.append({**line, "path": path})
-    return {"lines": drawn, "ticks": pictures.axis(0, 1).marks}
+    axis = ticks.axis(0, 1)
+    return {"lines": drawn, "x": axis.marks, "y": axis.marks, "gutter": axis.gutter}
 
 
 def _is_number(kind: pa.DataType) -> bool:

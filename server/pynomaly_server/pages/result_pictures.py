@@ -131,7 +131,11 @@ class Of(msgspec.Struct, frozen=True):
         """A statement about the run, as it is run and as it is shown."""
         n_rows = max(self.told["n_rows"] or 1, N_NORMAL)
         return sql.format(
-            run=literal(self.run), above=self.above, n_rows=n_rows, n_normal=N_NORMAL, n_flagged=N_FLAGGED,
+            run=literal(self.run),
+            above=self.above,
+            n_rows=n_rows,
+            n_normal=N_NORMAL,
+            n_flagged=N_FLAGGED,
             **{"n_intervals": N_INTERVALS, **values},
         ).strip()
 

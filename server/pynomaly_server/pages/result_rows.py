@@ -10,9 +10,9 @@ import msgspec
 
 from pynomaly.engine import Engine
 from pynomaly.errors import BadParameter
-from pynomaly.quoting import identifier
 from pynomaly_server import paging
 from pynomaly_server.api.results import chosen_rows, with_source
+from pynomaly_server.pages.brushing import SIDES, brushed, needs_source
 from pynomaly_server.pages.filters import number
 from pynomaly_server.pages.result_pictures import Of, least_score
 from pynomaly_server.paging import Found
@@ -23,7 +23,6 @@ N_COLUMNS = 8  # of the source in a table
 MANY = 20_000  # rows from which a table is not sorted by what stands in the source
 FIRST = 2_000  # rows of the highest scores among which a page is looked for before all others
 OWN = {"key": "VARCHAR", "anomaly_score": "DOUBLE", "is_anomaly": "BOOLEAN", "label": "VARCHAR", "reasons": "STRUCT[]"}
-BRUSH = ("x_from", "x_to", "y_from", "y_to")
 RANKED = "-anomaly_score"
 
 
@@ -52,7 +51,7 @@ class Wanted(msgspec.Struct, frozen=True):
     @property
     def is_hard(self) -> bool:
         """Whether a row must be looked at closely to tell whether it is wanted."""
-        return self.is_joined or self.choice["reason"] is not None
+        return self.is_joined or self.brush is not None or self.choice["reason"] is not None
 
 
 def wanted(of: Of, given: Mapping[str, str]) -> Wanted:
@@ -64,7 +63,7 @@ def wanted(of: Of, given: Mapping[str, str]) -> Wanted:
     choice["label"] = given.get("label") or None
     sort, filters, brush = given.get("sort") or RANKED, _filters(given), _brush(given)
     asked_of = {paging.key(sort).name, *(text.partition(":")[0] for text in filters)}
-    is_joined = bool(of.columns) and (brush is not None or not asked_of <= OWN.keys())
+    is_joined = bool(of.columns) and ((brush is not None and needs_source(of, given)) or not asked_of <= OWN.keys())
     return Wanted(sort, choice, filters, brush, given.get("cursor"), is_joined)
 
 
@@ -106,13 +105,15 @@ def _found(db: Engine, of: Of, asked: Wanted, given: Mapping[str, str]) -> tuple
     rows = chosen_rows(of.run, asked.choice, asked.choice["label"] is not None, asked.is_joined)
     types = _types(db, of, rows, asked)
     order = paging.sorting(None if asked.sort == RANKED else asked.sort, types, rows.usual, rows.unique)
-    shown = _brushed(rows, of, given, asked.brush, types).filtered(db, asked.filters, types)
+    shown = brushed(rows, of, given, asked.brush, types) if asked.brush else rows
+    shown = shown.filtered(db, asked.filters, types)
     named = (shown.select, shown.parameters)
     is_ranked = asked.sort == RANKED
     if is_ranked and asked.is_hard and (first := _first(db, of, asked)) is not None:
         choice = {**asked.choice, "min_score": first[1]}  # by which fewer blocks of rows are read
         few = chosen_rows(of.run, choice, asked.choice["label"] is not None, asked.is_joined, first[0])
-        few = _brushed(few, of, given, asked.brush, types).filtered(db, asked.filters, types)
+        few = brushed(few, of, given, asked.brush, types, first[0]) if asked.brush else few
+        few = few.filtered(db, asked.filters, types)
         found = paging.page(db, few.select, few.parameters, order, N_ROWS, asked.cursor, types=types, named=named)
         if found.next_cursor is not None:
             return found, shown.select
@@ -152,21 +153,9 @@ def _filters(given: Mapping[str, str]) -> list[str]:
 
 
 def _brush(given: Mapping[str, str]) -> list[float] | None:
-    if not all(given.get(name) for name in BRUSH):
+    if not all(given.get(name) for name in SIDES):
         return None
-    return [number_of(given[name], name) for name in BRUSH]
-
-
-def _brushed(rows: Rows, of: Of, given: Mapping[str, str], brush: list[float] | None, types: dict[str, str]) -> Rows:
-    """The rows whose two columns lie in the rectangle; they are found by their place, as joined columns are renamed."""
-    if brush is None or len(of.numbers) < 2 or not of.columns:
-        return rows
-    joined = list(types)[len(types) - len(of.columns) :]
-    called = dict(zip(of.columns, joined, strict=True))
-    x, y = chosen(given.get("x"), of.numbers), chosen(given.get("y"), of.numbers, 1)
-    within = " and ".join(f"{identifier(called[name])}::double between ? and ?" for name in (x, y))
-    select = f"select * from ({rows.select}\n) where {within}"
-    return msgspec.structs.replace(rows, select=select, parameters=[*rows.parameters, *brush])
+    return [number_of(given[name], name) for name in SIDES]
 
 
 def labelled(db: Engine, run: str, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -183,11 +172,6 @@ def labels(db: Engine, run: str, found: Found) -> dict[str, str]:
 def _said(db: Engine, run: str, keys: Sequence[str]) -> dict[str, str]:
     select = "select key, label from labels_of(?) where key in (select unnest(?::varchar[]))"
     return dict(db.execute(select, [run, list(keys)]).fetchall())
-
-
-def chosen(name: str | None, names: list[str], otherwise: int = 0) -> str:
-    """The column that is asked for, where it is one of these; else one of them."""
-    return name if name in names else names[min(otherwise, len(names) - 1)]
 
 
 def number_of(text: str, name: str) -> float:

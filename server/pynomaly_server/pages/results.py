@@ -15,10 +15,12 @@ from pynomaly.engine import Engine
 from pynomaly.errors import PynomalyError, UnknownKey
 from pynomaly_server import formats, paging
 from pynomaly_server.api.results import chosen_rows
-from pynomaly_server.pages import result_pictures, result_rows
-from pynomaly_server.pages.detect import again
+from pynomaly_server.pages import expected, result_pictures, result_rows
+from pynomaly_server.pages.brushing import chosen
+from pynomaly_server.pages.detection_form import of_run
+from pynomaly_server.pages.remembered import RUNS as KEPT
 from pynomaly_server.pages.result_pictures import Of
-from pynomaly_server.pages.result_rows import address_of, chosen, mark, number_of
+from pynomaly_server.pages.result_rows import address_of, mark, number_of
 from pynomaly_server.pages.shown import fragment, is_htmx, rendered, sent_to, shown
 from pynomaly_server.permissions import Permission
 from pynomaly_server.places import web_folder
@@ -63,7 +65,7 @@ class ResultsPage(Controller):
         """The verdict, a picture, the rows."""
         told = _told(db, run)
         if not told["saved"]:
-            return shown(request, "result_missing.html", "Result", nav="results", told=told, again=_again(told))
+            return shown(request, "result_missing.html", "Result", nav="results", told=told, again=of_run(told))
         given = dict(request.query_params.items())
         of = _of(db, told)
         wanted = request.headers.get("hx-target") if is_htmx(request) else None  # what of the page is swapped in
@@ -71,7 +73,7 @@ class ResultsPage(Controller):
         listed = result_rows.unread(of, given) if wanted == "picture" else result_rows.table(db, of, given)
         return shown(
             request, "result.html", f"Result of {told['source'][:60]}", nav="results", told=told, of=of, given=given,
-            formats=list(formats.FORMATS), tests=TESTS, again=_again(told), view=given.get("view") or "scores",
+            formats=list(formats.FORMATS), tests=TESTS, again=of_run(told), view=given.get("view") or "scores",
             **listed, **{**_NOTHING, **drawn},
         )  # fmt: skip
 
@@ -88,7 +90,10 @@ class ResultsPage(Controller):
     def get_axes(self, request: Web, db: Db, run: FromPath[str]) -> Response[str]:
         """The picture that takes longest, by itself."""
         of = _of(db, _told(db, run))
-        return fragment(request, "pages/result_axes.html", **_tried(partial(result_pictures.axes, db, of)))
+        return fragment(
+            request, "pages/result_axes.html", place=f"/results/{of.run}", given=dict(request.query_params.items()),
+            **_tried(partial(result_pictures.axes, db, of)),
+        )  # fmt: skip
 
     @get("/{run:str}/row", permission=Permission.READ, sync_to_thread=True)
     def get_row_of(self, request: Web, db: Db, run: FromPath[str], key: FromQuery[str]) -> Response[str]:
@@ -145,10 +150,6 @@ class ResultsPage(Controller):
         return Response(html, media_type="text/html", headers=headers)
 
 
-def _again(told: Mapping[str, Any]) -> str:
-    return again({"source": told["source"], **told["options"]})
-
-
 def _told(db: Engine, run: str) -> dict[str, Any]:
     (found,) = paging.records(db, "from _run(?)", [run])
     return found
@@ -181,6 +182,13 @@ def _drawn(db: Engine, of: Of, given: Mapping[str, str]) -> dict[str, Any]:
     threshold = number_of(given["threshold"], "threshold") if asked else of.told["threshold"]
     drawn = _tried(partial(result_pictures.histogram, db, of, threshold))
     return {**drawn, "count": result_pictures.counted(db, of.run, threshold) if asked else None, "threshold": threshold}
+
+
+def _over_time(db: Engine, of: Of, time: str, value: str) -> dict[str, Any] | None:
+    """A column over time, with the band that was expected of it where there is one."""
+    drawn = result_pictures.series(db, of, time, value)
+    band = KEPT.of(("band", of.run, value), lambda: expected.band(db, of, value))
+    return {**drawn, "data": band.beside(drawn["data"]), "band": band} if drawn and band else drawn
 
 
 def _tried(draw: Any) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """History: every run, the card of one, and several side by side."""
 
-import json
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,7 +11,7 @@ from pynomaly.engine import Engine
 from pynomaly.errors import BadParameter, PynomalyError
 from pynomaly.quoting import literal
 from pynomaly_server import paging, rowsets
-from pynomaly_server.pages import comparing, plots
+from pynomaly_server.pages import comparing, detection_form, plots
 from pynomaly_server.pages.shown import sent_to, shown
 from pynomaly_server.permissions import Permission
 from pynomaly_server.requests import request_id
@@ -28,7 +27,6 @@ select
     count(*) as n_runs
 from runs()
 """
-_ROLES = ("features", "exclude", "key", "label", "by")  # parameters that name columns
 Asked = Request[Any, Any, Any]
 Wanted = FromQuery[list[str] | None]
 
@@ -132,7 +130,8 @@ class RunsPage(Controller):
     def get_run(self, request: Asked, db: Db, id: FromPath[str]) -> Response[str]:  # noqa: A002
         """One run."""
         run = run_of(db, id)
-        return shown(request, "run.html", f"Run of {run['source'][:100]}", nav="runs", run=run, again=detect_again(run))
+        again = detection_form.of_run(run) if run["kind"] == "detect" else ""
+        return shown(request, "run.html", f"Run of {run['source'][:100]}", nav="runs", run=run, again=again)
 
     @post("/{id:str}/replay", permission=Permission.DETECT, elsewhere=True, sync_to_thread=True)
     def replay(
@@ -156,22 +155,6 @@ def run_of(db: Engine, run: str) -> dict[str, Any]:
     for name in ("options", "parameters", "libraries"):
         found[name] = _object(found.get(name))
     return found
-
-
-def detect_again(run: dict[str, Any]) -> str:
-    """The address of the detect page with everything as it was; nothing for what was no detection."""
-    if run["kind"] != "detect":
-        return ""
-    flat = {"source": run["source"]}
-    for name, value in run["options"].items():
-        if name in _ROLES:
-            flat |= {f"role:{column}": name for column in ([value] if isinstance(value, str) else value)}
-        elif name == "parameters":
-            flat |= {f"p.{key}": one if isinstance(one, str) else json.dumps(one) for key, one in value.items()}
-        else:
-            is_rule = name == "threshold" and isinstance(value, str)
-            flat["rule" if is_rule else name] = value if isinstance(value, str) else json.dumps(value)
-    return f"/detect?{urlencode(flat)}"
 
 
 def _object(value: Any) -> dict[str, Any]:

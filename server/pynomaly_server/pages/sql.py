@@ -13,18 +13,20 @@ from litestar import Controller, Request, Response, get, post
 from litestar.params import FromQuery, URLEncodedBody
 
 from pynomaly.engine import Engine
-from pynomaly.errors import BadParameter, Interrupted, PynomalyError
+from pynomaly.errors import BadParameter, Conflict, Interrupted, PynomalyError
 from pynomaly.quoting import identifier
 from pynomaly.result import Found
 from pynomaly.source import RESULT_COLUMNS
 from pynomaly_server import formats, legible, paging, rowsets, words
 from pynomaly_server.api.queries import ASKED
 from pynomaly_server.identity import Identity
-from pynomaly_server.pages import plots
+from pynomaly_server.pages import plots, saved_queries
+from pynomaly_server.pages.saved_queries import Saving
 from pynomaly_server.pages.shown import fragment, is_part, sent_to, shown
 from pynomaly_server.permissions import Permission
 from pynomaly_server.requests import request_id
 from pynomaly_server.served import Caller, Db, Place
+from pynomaly_server.spots import spot
 from pynomaly_server.stopping import STOPPING
 from pynomaly_server.workspace import Workspace
 
@@ -45,10 +47,17 @@ class SqlPage(Controller):
 
     @get("/", permission=Permission.QUERY, sync_to_thread=True)
     def get_sql(
-        self, request: Asked, db: Db, identity: Caller, workspace: Place, q: FromQuery[str] = ""
+        self,
+        request: Asked,
+        db: Db,
+        identity: Caller,
+        workspace: Place,
+        q: FromQuery[str] = "",
+        name: FromQuery[str] = "",
     ) -> Response[str]:
-        """The editor with the statement of the address, which runs when it is asked to."""
-        return _page(request, db, identity, workspace, q)
+        """The editor with the statement of the address, or a saved one, which runs when it is asked to."""
+        text = saved_queries.opened(workspace, identity.user, name) if name and not q else q
+        return _page(request, db, identity, workspace, text, saving=Saving(name, name))
 
     @get("/names", permission=Permission.QUERY, sync_to_thread=True)
     def get_names(self, db: Db) -> list[dict[str, str]]:
@@ -122,6 +131,25 @@ class SqlPage(Controller):
         found = db.run_confined(str(data.get("q", "")), limit=limit, seconds=seconds, request_id=request_id())
         return formats.respond(request, found.rows, "query")
 
+    @post("/save", permission=Permission.QUERY, status_code=200, sync_to_thread=True)
+    def save(self, request: Asked, db: Db, identity: Caller, workspace: Place, data: Form) -> Response[Any]:
+        """Keep a statement by a name; one that was opened under another name is renamed, unless it is to be a copy."""
+        before = "" if data.get("as_copy") else str(data.get("opened", ""))
+        sql, name = str(data.get("q", "")), str(data.get("saved_name", "")).strip()
+        saving = Saving(name, name, is_saved=True)
+        try:
+            saved_queries.keep(workspace, identity.user, before, name, sql)
+        except (BadParameter, Conflict) as error:
+            saving = Saving(str(data.get("opened", "")), name, f"{error.cause}; {error.mend}")
+        if not is_part(request):
+            if saving.is_saved:
+                return sent_to(request, saved_queries.address_of(name))
+            return _page(request, db, identity, workspace, sql, 422, saving=saving)
+        given = {"saving": saving, "saved": saved_queries.listed(workspace, identity.user)}
+        headers = {"HX-Push-Url": saved_queries.address_of(name)} if saving.is_saved else {}
+        status = 200 if saving.is_saved else 422
+        return fragment(request, "pages/sql_saved_now.html", status=status, headers=headers, **given)
+
     @post("/detect", permission=Permission.WRITE_DATASETS, sync_to_thread=True)
     def detect(self, request: Asked, db: Db, identity: Caller, workspace: Place, data: Form) -> Response[Any]:
         """The rows of a statement as a dataset, without what an earlier detection added; then detection in it."""
@@ -177,22 +205,32 @@ def _answered(
     except Interrupted:
         told = {"is_stopped": True}
     except PynomalyError as error:
-        told = {"error": error}
+        told = {"error": error, "spot": spot(error, sql)}
     status = 422 if told.get("error") else 200
+    opened = str(data.get("opened", ""))
     if not is_part(request):
-        return _page(request, db, identity, workspace, sql, status, **told)
-    headers = {"HX-Push-Url": f"/sql?{urlencode({'q': sql})}"} if len(sql) <= LONGEST_ADDRESS else {}
+        saving = Saving(opened, str(data.get("saved_name", "")))
+        return _page(request, db, identity, workspace, sql, status, saving=saving, **told)
+    pushed = urlencode({"q": sql, **({"name": opened} if opened else {})})
+    headers = {"HX-Push-Url": f"/sql?{pushed}"} if len(sql) <= LONGEST_ADDRESS else {}
     given = {**_NOTHING, **told, "q": sql, "token": token, "limits": _limits(workspace), "choices": _choices(told)}
     return fragment(request, "pages/sql_result.html", status=status, headers=headers, **given)
 
 
 _NOTHING: dict[str, Any] = {
-    "grid": None, "ran": None, "plan": None, "chart": None, "error": None, "is_stopped": False, "n_total": None,
+    "grid": None, "ran": None, "plan": None, "chart": None, "error": None, "spot": None, "is_stopped": False,
+    "n_total": None, "saving": Saving(),
 }  # fmt: skip
 
 
 def _page(
-    request: Asked, db: Engine, identity: Identity, workspace: Workspace, q: str, status: int = 200, **told: Any
+    request: Asked,
+    db: Engine,
+    identity: Identity,
+    workspace: Workspace,
+    q: str,
+    status: int = 200,
+    **told: Any,
 ) -> Response[str]:
     """The whole page."""
     db.write_log()
@@ -202,7 +240,7 @@ def _page(
     return shown(
         request, "sql.html", "SQL", nav="sql", status=status, q=q, token=uuid.uuid4().hex, objects=words.objects(db),
         macros=words.signatures(), queries=queries, address=address,
-        may_keep=identity.may(Permission.WRITE_DATASETS), **given,
+        saved=saved_queries.listed(workspace, identity.user), **given,
     )  # fmt: skip
 
 

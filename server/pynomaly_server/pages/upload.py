@@ -18,6 +18,7 @@ from pynomaly_server.api.datasets import load_soon
 from pynomaly_server.identity import Identity
 from pynomaly_server.jobs import Job
 from pynomaly_server.loading import NewDataset
+from pynomaly_server.pages import wording
 from pynomaly_server.pages.shown import is_htmx, sent_to, shown
 from pynomaly_server.permissions import Permission
 from pynomaly_server.previews import Uploaded
@@ -42,6 +43,11 @@ _HEADER = (("true", "yes"), ("false", "no"))
 _OF_TEXTS: tuple[dict[str, Any], ...] = (
     {"name": "o.delimiter", "label": "Between two fields", "placeholder": "found by itself", "maxlength": 4},
     {"name": "o.decimal", "label": "Decimal sign", "choices": [(".", "point"), (",", "comma")]},
+    {
+        "name": "o.thousands",
+        "label": "Between thousands",
+        "choices": [(".", "point"), (",", "comma"), ("'", "apostrophe")],
+    },
     {"name": "o.header", "label": "The first line names the columns", "choices": _HEADER},
     {"name": "o.skip", "label": "Lines to skip", "type": "integer", "minimum": 0, "maximum": 1_000},
     {"name": "o.encoding", "label": "Encoding", "placeholder": "found by itself", "maxlength": 40},
@@ -158,11 +164,11 @@ class UploadPage(Controller):
         try:
             wanted = await to_thread.run_sync(_wanted, workspace, identity, upload, data)
             job = await load_soon(workspace, identity, wanted, PATIENCE)
-            problem = (job.problem["detail"], job.problem["mend"]) if job.problem else ("", "")
+            problem = (wording.what(job.problem), wording.way_out(job.problem)) if job.problem else ("", "")
         except PynomalyError as error:
             if error.status >= 500:
                 raise
-            problem = (error.cause, error.mend)
+            problem = (wording.what(error), wording.way_out(error))
         if problem[0]:
             return await to_thread.run_sync(_preview_again, request, identity, workspace, upload, data, problem)
         if job.status == "succeeded":
@@ -242,7 +248,7 @@ def _preview(
     try:
         reading = Reading.of(given)
     except PynomalyError as error:
-        status, problem = 422, (error.cause, error.mend)
+        status, problem = 422, (wording.what(error), wording.way_out(error))
     is_text = upload.format.startswith("csv")
     if not is_text:
         reading = msgspec.structs.replace(reading, types={})

@@ -1,0 +1,85 @@
+"""Somebody who goes through pages with a mouse, or by keys alone; with scripts or without."""
+
+from pathlib import Path
+from typing import Any
+
+FOCUS = """(target) => {
+  const at = document.activeElement;
+  if (!at || at === document.body) return { is_there: false, is_seen: true, told: "the page", is_after: true };
+  const style = getComputedStyle(at.closest(".editor") ?? at);
+  const box = at.getBoundingClientRect();
+  const ringed = (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0) || style.boxShadow !== "none";
+  return {
+    is_there: at === target || (target.closest(".editor") !== null && target.closest(".editor") === at.closest(".editor")),
+    is_seen: ringed && box.width > 0 && box.bottom > 0 && box.top < innerHeight,
+    told: at.outerHTML.slice(0, 160),
+    is_after: Boolean(at.compareDocumentPosition(target) & Node.DOCUMENT_POSITION_FOLLOWING),
+  };
+}"""
+MOST_STOPS = 400
+
+
+class Walker:
+    """Presses, writes and chooses; by keys every stop on the way must show that it has the focus."""
+
+    def __init__(self, page: Any, layout: str, mode: str) -> None:
+        self.page = page
+        self._layout = layout
+        self.is_scripted = mode != "plain"
+        self._by_keys = mode == "keys"
+
+    def press(self, target: Any) -> None:
+        """A link, a button, a box to tick."""
+        target = target.first
+        target.wait_for()
+        if not self._by_keys:
+            return target.click()
+        self._reach(target)
+        is_link = target.evaluate("(one) => one.tagName === 'A'")
+        self.page.keyboard.press("Enter" if is_link else "Space")
+        return None
+
+    def write(self, target: Any, text: str) -> None:
+        """Into a field."""
+        if not self._by_keys:
+            return target.fill(text)
+        self._reach(target)
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.insert_text(text)
+        return None
+
+    def choose(self, target: Any, label: str) -> None:
+        """One of a list."""
+        if not self._by_keys:
+            target.select_option(label=label)
+            return
+        self._reach(target)
+        self.page.keyboard.type(label)  # a closed list goes to what is typed
+        assert target.evaluate("(one) => one.selectedOptions[0].label") == label
+
+    def attach(self, target: Any, file: Path) -> None:
+        """A file."""
+        if not self._by_keys:
+            target.set_input_files(file)
+            return
+        self._reach(target)
+        with self.page.expect_file_chooser() as asked:
+            self.page.keyboard.press("Enter")
+        asked.value.set_files(file)
+
+    def look(self) -> None:
+        """Nothing is cut, nothing lies on anything else, nothing is wider than the window."""
+        assert self.page.evaluate(self._layout) == [], self.page.url
+
+    def _reach(self, target: Any) -> None:
+        """By Tab, or by Shift and Tab where it lies before."""
+        target.wait_for()
+        at = target.evaluate(FOCUS)
+        key = "Tab" if at["is_after"] else "Shift+Tab"
+        for _ in range(MOST_STOPS):
+            if at["is_there"]:
+                return
+            self.page.keyboard.press(key)
+            at = target.evaluate(FOCUS)
+            assert at["is_seen"], f"the focus is not seen on {at['told']}"
+        raise AssertionError(f"{key} does not reach {target}")
