@@ -90,7 +90,8 @@ INTERACTIONS = (
     Interaction("entities over time", lambda one, n: f"/results/{one.run}?view=entities&entity={('shop', 'way')[n % 2]}", "picture"),  # noqa: E501
     Interaction("two runs compared", lambda one, _: f"/runs/compare?run={one.run}&run={one.other}"),
     Interaction("rows judged differently", lambda one, n: f"/runs/compare/rows?a={one.run}&b={one.other}&change={('newly+flagged', 'no+longer+flagged', 'score+changed')[n % 3]}"),  # noqa: E501
-    Interaction("export begins", lambda one, _: f"/api/v1/detection/results/{one.run}.csv?labels=true&columns=true", is_begun=True),
+    Interaction("export begins", lambda one, _: f"/api/v1/detection/results/{one.run}.csv?labels=true&columns=true",
+                is_begun=True),
 )  # fmt: skip
 
 

@@ -98,9 +98,8 @@ def page(
     Values of the SELECT are bound to `?`; the columns in `hidden` may be sorted by and are not in the page; `types` are
     its columns where they are known. With `is_ranked` the page is looked for among the rows whose first column of the
     order is high enough, which a query of that column alone tells. A cursor belongs to `named`, by default the SELECT.
-
-    Raises BodyInvalid for a limit outside 1..1000, BadCursor for the cursor of another list and UnknownColumn for an order by
-    what the SELECT does not have.
+    Raises BodyInvalid for a limit outside 1..1000, BadCursor for the cursor of another list and UnknownColumn for an
+    order by what the SELECT does not have.
     """
     n_rows = checked_limit(limit)
     keys = [key(text) for text in order]

@@ -89,11 +89,16 @@ def table(db: Engine, of: Of, given: Mapping[str, str]) -> dict[str, Any]:
 
 def unread(of: Of, given: Mapping[str, str]) -> dict[str, Any]:
     """The same without the rows, where a picture alone is asked for."""
-    n_rows = of.told["n_rows"] if given.get("show") == "all" else of.told["n_flagged"]
     return {
         "rows": [], "next_cursor": None, "sort": given.get("sort") or RANKED, "columns": [], "n_more_columns": 0,
-        "is_brushed": _brush(given) is not None, "can_sort": n_rows <= MANY, "rows_sql": "",
+        "is_brushed": _brush(given) is not None, "can_sort": _n_rows(of, given) <= MANY, "rows_sql": "",
     }  # fmt: skip
+
+
+def _n_rows(of: Of, given: Mapping[str, str]) -> int:
+    """How many rows there are before any filter."""
+    n_rows: int = of.told["n_rows"] if given.get("show") == "all" else of.told["n_flagged"]
+    return n_rows
 
 
 def _found(db: Engine, of: Of, asked: Wanted, given: Mapping[str, str]) -> tuple[Found, str]:
@@ -118,7 +123,8 @@ def _found(db: Engine, of: Of, asked: Wanted, given: Mapping[str, str]) -> tuple
         if found.next_cursor is not None:
             return found, shown.select
     return paging.page(
-        db, *named, order, N_ROWS, asked.cursor, types=types, is_ranked=is_ranked and not asked.is_hard, named=named
+        db, *named, order, N_ROWS, asked.cursor, types=types, named=named,
+        is_ranked=is_ranked and not asked.is_hard and _n_rows(of, given) > MANY,
     ), shown.select  # fmt: skip
 
 

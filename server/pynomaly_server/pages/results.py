@@ -172,7 +172,7 @@ def _drawn(db: Engine, of: Of, given: Mapping[str, str]) -> dict[str, Any]:
         return {**_tried(partial(result_pictures.pairs, db, of, x, y)), "x": x, "y": y}
     if view == "time" and of.times and of.numbers:
         time, value = chosen(given.get("time"), of.times), chosen(given.get("value"), of.numbers)
-        return {**_tried(partial(result_pictures.series, db, of, time, value)), "time": time, "value": value}
+        return {**_tried(partial(_over_time, db, of, time, value)), "time": time, "value": value}
     if view == "entities" and of.times and of.entities:
         time, entity = chosen(given.get("time"), of.times), chosen(given.get("entity"), of.entities)
         return {**_tried(partial(result_pictures.heatmap, db, of, time, entity)), "time": time, "entity": entity}
@@ -221,7 +221,8 @@ def _row(request: Web, db: Engine, run: str, key: str) -> Response[str]:
     why = {} if later else {**_why(db, told, found), **_nearest(db, told, key)}
     return shown(
         request, "result_row.html", f"Row {key[:60]}", nav="results", told=told, found=found, key=key, run=told["id"],
-        values=_values(db, told["id"], key), said=_said(db, told["id"], key), mark=mark(key), is_later=later, is_swap=False,
+        values=_values(db, told["id"], key), said=_said(db, told["id"], key), mark=mark(key), is_later=later,
+        is_swap=False,
         **{"parts": [], "nearest": [], "among": 0, "refused": None, "why_sql": "", "is_partial": False, **why},
     )  # fmt: skip
 
