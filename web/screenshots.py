@@ -69,6 +69,7 @@ def _look(chromium: Browser, site: Site, one: Exhibit, folder: Path) -> None:
     page = _opened(chromium, site, one)
     for width in reversed(WIDTHS):
         page.set_viewport_size({"width": width, "height": 900})
+        page.evaluate("scrollTo(0, 0)")
         for theme in THEMES:
             page.emulate_media(color_scheme=theme)
             page.wait_for_timeout(120)  # charts are drawn anew

@@ -26,6 +26,7 @@ from pynomaly_server.app import create_app
 from pynomaly_server.identity import Identity
 from pynomaly_server.jobs.work import Live
 from pynomaly_server.options import Options
+from pynomaly_server.pages import saved_queries
 from pynomaly_server.permissions import ROLES, Permission
 from pynomaly_server.workspace import Workspace
 
@@ -113,7 +114,9 @@ def showcase(folder: Path) -> Iterator[Site]:
     """The console of the parcels."""
     workspace = Workspace(Options({"database": str(folder / "workspace.duckdb")}, {}))
     for name, role in PEOPLE.items():
-        workspace.accounts.users.add(name, role, "ada", name.capitalize(), "what only they know" if role == "admin" else None)
+        workspace.accounts.users.add(
+            name, role, "ada", name.capitalize(), "what only they know" if role == "admin" else None
+        )
     app = create_app(workspace)
     app.register(broken)
     with serving(workspace, app) as address:
@@ -124,6 +127,7 @@ def showcase(folder: Path) -> Iterator[Site]:
         site.objects["account/id"] = workspace.accounts.make_key(
             workspace.accounts.identify(None, site.cookie("ada")["value"]), "nightly report", ["read"], None
         )[0].id
+        saved_queries.keep(workspace, "ada", "", "parcels by depot", QUERY)
         site.objects.update(_jobs(site))
         yield site
 
@@ -217,7 +221,8 @@ QUERIES = {  # what a page needs beside its path
     "/results/{run}/count": "threshold=0.5",
     "/results/{run}/why": "key={key}",
     "/detect/estimate": "source=parcels",
-    "/models/{name}/change": "to=production&version=2",
+    "/sql/saved/delete": "name=parcels%20by%20depot",
+    "/models/{name}/change": "to=champion&version=2",
 }
 
 
@@ -240,7 +245,11 @@ def pages(site: Site) -> list[Exhibit]:
 def _filled(site: Site, route: HTTPRoute) -> str:
     """The address of an example; empty for what is no page of the console."""
     handler = next((one for one in route.route_handlers if "GET" in one.http_methods), None)
-    if handler is None or not str(handler).startswith("pynomaly_server.pages.") or route.path_format.endswith("/progress"):
+    if (
+        handler is None
+        or not str(handler).startswith("pynomaly_server.pages.")
+        or route.path_format.endswith("/progress")
+    ):
         return ""
     first = route.path_format.split("/")[1]
     path = route.path_format

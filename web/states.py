@@ -15,7 +15,7 @@ def states(site: Site) -> list[Exhibit]:
 
 def _first() -> list[Exhibit]:
     """What somebody sees who has nothing yet, who may not, or who is nobody."""
-    empty = ("/", "/runs", "/datasets", "/models", "/detect", "/jobs", "/sql", "/sql/history", "/upload")
+    empty = ("/", "/runs", "/datasets", "/models", "/detect", "/jobs", "/sql", "/sql/history", "/sql/saved", "/upload")
     return [
         *(Exhibit(f"empty-{path.strip('/').replace('/', '-') or 'home'}", path, "nia") for path in empty),
         Exhibit("sign-in-nobody", "/sign-in", ""),
@@ -26,7 +26,6 @@ def _first() -> list[Exhibit]:
         Exhibit("menu-account", "/", act=lambda page: page.locator("details.menu:visible summary").first.click()),
         Exhibit("menu-narrow", "/", act=lambda page: page.locator("details.menu:visible summary").last.click()),
         Exhibit("home-viewer", "/", "vera"),
-        Exhibit("api", "/api/v1/schema"),
     ]
 
 
@@ -55,7 +54,9 @@ def _results(site: Site) -> list[Exhibit]:
         Exhibit("result-calm", f"/results/{site.objects['calm']}"),
         Exhibit("run-failed", f"/runs/{site.objects['failed']}"),
         Exhibit("runs-none-like-that", "/runs?source=nothing"),
-        Exhibit("compare-whole", f"/runs/compare?run={site.objects['run']}&run={site.objects['second']}", act=_compared),
+        Exhibit(
+            "compare-whole", f"/runs/compare?run={site.objects['run']}&run={site.objects['second']}", act=_compared
+        ),
         Exhibit("report", run, act=_report),
     ]
 
@@ -68,9 +69,15 @@ def _sql() -> list[Exhibit]:
         Exhibit("sql-scored", f"/sql?q={quote(SCORED)}", act=lambda page: _ask(page, "Run", "#query-rows")),
         Exhibit("sql-chart", asked, act=_chart),
         Exhibit("sql-plan", asked, act=lambda page: _ask(page, "Plan", "#result pre")),
-        Exhibit("sql-wrong", "/sql?q=select%20dept%20from%20parcels", act=lambda page: _ask(page, "Run", "#result .state")),
-        Exhibit("sql-no-rows", "/sql?q=from%20parcels%20where%20false", act=lambda page: _ask(page, "Run", "#query-rows")),
-        Exhibit("sql-names", asked, act=lambda page: [one.click() for one in page.locator("aside li summary").all()[:1]]),
+        Exhibit(
+            "sql-wrong", "/sql?q=select%20dept%20from%20parcels", act=lambda page: _ask(page, "Run", "#result .state")
+        ),
+        Exhibit(
+            "sql-no-rows", "/sql?q=from%20parcels%20where%20false", act=lambda page: _ask(page, "Run", "#query-rows")
+        ),
+        Exhibit(
+            "sql-names", asked, act=lambda page: [one.click() for one in page.locator("aside li summary").all()[:1]]
+        ),
     ]
 
 
@@ -90,7 +97,12 @@ def _data(site: Site) -> list[Exhibit]:
 
 
 def _jobs(site: Site) -> list[Exhibit]:
-    named = {"running": IDS["running"], "queued": IDS["queued"], "failed": site.objects["failed_job"], "cancelled": site.objects["cancelled_job"]}
+    named = {
+        "running": IDS["running"],
+        "queued": IDS["queued"],
+        "failed": site.objects["failed_job"],
+        "cancelled": site.objects["cancelled_job"],
+    }
     return [Exhibit(f"job-{state}", f"/jobs/{id_}") for state, id_ in named.items()] + [
         Exhibit("jobs-failed", "/jobs?status=failed")
     ]
@@ -99,7 +111,9 @@ def _jobs(site: Site) -> list[Exhibit]:
 def _account() -> list[Exhibit]:
     return [
         Exhibit("account-new-key", "/account", act=lambda page: _fill(page, {"#name": "my notebook"}, "Make")),
-        Exhibit("account-wrong", "/account", act=lambda page: _fill(page, {"#time_zone": "Mars/Base"}, "Save"), status=422),
+        Exhibit(
+            "account-wrong", "/account", act=lambda page: _fill(page, {"#time_zone": "Mars/Base"}, "Save"), status=422
+        ),
     ]
 
 
@@ -123,7 +137,8 @@ def _report(page: Any) -> None:
     page.locator("main details.menu summary").click()
     with page.expect_download() as started:
         page.locator("main a[href$=report]").click()
-    page.goto(started.value.path().as_uri())
+    file = started.value.path()
+    page.goto(file.rename(file.with_suffix(".html")).as_uri())
 
 
 def _drawn(page: Any) -> None:

@@ -24,6 +24,8 @@ from query(_catalog('live_dataset_versions', getvariable('pynomaly_user')))
 group by name
 order by name
 """
+_ALGORITHMS = "select name, family, summary from algorithms() where available order by name"
+_kept: dict[tuple[str, ...], list[dict[str, str]]] = {}  # parameters of these algorithms: nothing changes them
 _CREATED = re.compile(r"create or replace temp macro (\w+)\((.*?)\) as( table)?\b", re.DOTALL)
 _CALL = r"\w+\((?:[^()]|\([^()]*\))*\)"
 
@@ -89,7 +91,23 @@ def completions(db: Engine) -> list[dict[str, str]]:
         apply = f"{macro.name}(${{}})" if macro.signature != "()" else f"{macro.name}()"
         word = {"label": macro.name, "kind": "function", "detail": _short(macro.signature)}
         words.append({**word, "info": f"{macro.name}{macro.signature}: {macro.summary}", "apply": apply})
-    return words
+    listed = db.execute(_ALGORITHMS).fetchall()
+    words += [{"label": name, "kind": "algorithm", "detail": family, "info": about} for name, family, about in listed]
+    return words + _parameters(db, tuple(row[0] for row in listed))
+
+
+def _parameters(db: Engine, algorithms: tuple[str, ...]) -> list[dict[str, str]]:
+    """The parameters of algorithms, each name once."""
+    if algorithms not in _kept:
+        each = " union all ".join("select name, description, ? as of from algorithm_parameters(?)" for _ in algorithms)
+        rows = db.execute(
+            f"select name, any_value(description), string_agg(of, ', ') from ({each}) group by name order by name",
+            [name for one in algorithms for name in (one, one)],
+        ).fetchall()
+        _kept[algorithms] = [
+            {"label": name, "kind": "parameter", "detail": f"of {of}"[:60], "info": about} for name, about, of in rows
+        ]
+    return _kept[algorithms]
 
 
 def _word(name: str, kind: str, detail: str) -> dict[str, str]:

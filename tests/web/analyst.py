@@ -80,12 +80,14 @@ class Browser:
         more = {"HX-Request": "true"} if part else {}
         return self._client.get(path, headers={**self.headers, **more}, follow_redirects=False)
 
-    def post(self, path: str, part: bool = False, **data: str) -> Any:
+    def post(self, path: str, part: bool = False, files: Any = None, **data: str) -> Any:
         csrf = re.search(r'name="csrf_token" value="(\w+)"', self.get("/account").text)
         assert csrf
         more = {"HX-Request": "true"} if part else {}
         given = {"csrf_token": csrf[1], **data}
-        return self._client.post(path, data=given, headers={**self.headers, **more}, follow_redirects=False)
+        return self._client.post(
+            path, data=given, files=files, headers={**self.headers, **more}, follow_redirects=False
+        )
 
 
 def _filled(db: Engine) -> list[str]:

@@ -9,9 +9,9 @@
   const within = modal ?? document.body;
   const unseen = (one) => !one.checkVisibility({ opacityProperty: true, visibilityProperty: true }) || one.closest(".sr-only, .skip, .toasts, .cm-editor, [inert]");
   /** A box without what its scrolling ancestors hide of it. */
-  const clipped = (box, one) => {
+  const clipped = (box, from) => {
     let { left, top, right, bottom } = box;
-    for (let at = one.parentElement; at && at !== document.body; at = at.parentElement) {
+    for (let at = from; at && at !== document.body; at = at.parentElement) {
       const style = getComputedStyle(at);
       if (style.overflowX === "visible" && style.overflowY === "visible") continue;
       const frame = at.getBoundingClientRect();
@@ -20,16 +20,16 @@
     return right - left > 0.5 && bottom - top > 0.5 ? { left, top, right, bottom } : null;
   };
   const layer = (one) => one.closest(".menu-list, .top, dialog") ?? null;
-  const boxesOf = (one, rects) => [...rects].map((box) => clipped(box, one)).filter(Boolean);
+  const boxesOf = (from, rects) => [...rects].map((box) => clipped(box, from)).filter(Boolean);
   const meet = (a, b, slack) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > slack && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > slack;
 
   // what can be pressed: large enough or far enough from the next (WCAG 2.2, 2.5.8), and on nothing else
   const pressed = [...within.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary, [role=slider]")]
     .filter((one) => !unseen(one))
-    .map((one) => ({ one, layer: layer(one), boxes: boxesOf(one, one.getClientRects()) }))
+    .map((one) => ({ one, layer: layer(one), boxes: boxesOf(one.parentElement, one.getClientRects()) }))
     .filter(({ boxes }) => boxes.length);
   const isInText = (one) => getComputedStyle(one).display === "inline" && one.parentElement.innerText.trim() !== one.innerText.trim();
-  const small = pressed.filter(({ one, boxes: [box] }) => (box.right - box.left < 23.5 || box.bottom - box.top < 23.5) && !one.labels?.length && !isInText(one) && boxesOf(one, [one.getBoundingClientRect()]).length);
+  const small = pressed.filter(({ one, boxes: [box] }) => (box.right - box.left < 23.5 || box.bottom - box.top < 23.5) && !one.labels?.length && !isInText(one) && boxesOf(one.parentElement, [one.getBoundingClientRect()]).length);
   for (const { one, layer: at, boxes } of small) {
     const [x, y] = [(boxes[0].left + boxes[0].right) / 2, (boxes[0].top + boxes[0].bottom) / 2];
     const circle = { left: x - 12, right: x + 12, top: y - 12, bottom: y + 12 };
@@ -48,7 +48,7 @@
   while (walker.nextNode()) {
     const node = walker.currentNode;
     const one = node.parentElement;
-    if (!node.data.trim() || unseen(one) || one.closest("svg, script, noscript, option, textarea")) continue;
+    if (!node.data.trim() || unseen(one) || one.closest("svg, script, noscript, option, textarea, .code-copy")) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
     for (const box of boxesOf(one, range.getClientRects())) texts.push({ one, node, box, layer: layer(one) });

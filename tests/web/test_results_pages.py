@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from pynomaly.engine import Engine
-from pynomaly_server.pages.results import address_of
+from pynomaly_server.pages.result_rows import address_of
 
 from .conftest import Site
 from .detected import HOSTILE, PART, asked, browser, foreign, run, token

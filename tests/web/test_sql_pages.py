@@ -42,9 +42,9 @@ def test_rows_are_shown_with_their_limit(desk: Desk, part: bool) -> None:
     ("q", "told"),
     [
         ("from nowhere", "nowhere"),
-        ("drop table payments", "give one SELECT"),
-        ("", "no statement"),
-        ("select", "correct"),
+        ("drop table payments", "Give one SELECT"),
+        ("", "There is no statement"),
+        ("select", "Correct the statement"),
     ],
 )
 def test_what_cannot_run_is_told_in_its_place(desk: Desk, q: str, told: str) -> None:

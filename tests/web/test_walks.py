@@ -3,13 +3,14 @@
 import csv
 import itertools
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from showcase import Site, showcase
+from showcase import PARCELS, Site, showcase
 
 from .walker import Walker
 from .watched import watched
@@ -178,4 +179,151 @@ def _report(walker: Walker, site: Site, run: str) -> None:
         walker.press(page.get_by_role("link", name=re.compile("Report")))
     text = started.value.path().read_text(encoding="utf-8")
     ((n_flagged,),) = site.rows("select n_flagged from runs() where id = ?", run)
-    assert re.search(rf"\b{n_flagged}\b.{{0,60}} of 300 rows flagged", text.replace("<strong>", "").replace("</strong>", "")), text[:600]
+    assert re.search(
+        rf"\b{n_flagged}\b.{{0,60}} of 300 rows flagged", text.replace("<strong>", "").replace("</strong>", "")
+    ), text[:600]
+
+
+@every_way
+def test_an_analyst_compares_and_decides(site: Site, walks: Walks, mode: str, width: int, theme: str) -> None:
+    who = somebody(site, "user")
+    data, runs = _worked_on(site, who)
+    walker = walks(who, mode, width, theme)
+    walker.page.goto(f"{site.address}/runs")
+    walker.look()
+    _compare(walker, site, runs)
+    _replay(walker, site, runs[0])
+    _ask(walker, site, data)
+    _promote(walker, site, f"model of {who}")
+    _what_if(walker, site, f"model of {who}", who)
+
+
+def _worked_on(site: Site, who: str) -> tuple[str, list[str]]:
+    """A dataset of somebody with two runs and a model of two versions: its name, and the ids of the runs."""
+    data = f"parcels of {who}"
+    with site.acting(who) as db:
+        db.datasets.add(data, f"select * from ({PARCELS}) limit 600")
+        given: dict[str, Any] = {"key": "parcel", "label": "is_lost", "explain": 1, "save": True}
+        runs = [str(db.detect(data, algorithm=name, top_k=6, **given).run_id) for name in ("mad", "hbos")]
+        for name in ("mad", "hbos"):
+            db.train(f"model of {who}", data, features=["weight_kg", "price"], algorithm=name)
+        db.promote(f"model of {who}", 1)
+    return data, runs
+
+
+def _compare(walker: Walker, site: Site, runs: list[str]) -> None:
+    page = walker.page
+    for box in page.get_by_role("checkbox").all():
+        walker.press(box)
+    walker.press(page.get_by_role("button", name=re.compile("Compare")))
+    page.get_by_role("heading", name="Compare 2 runs").wait_for()
+    ((n_any, n_all),) = site.rows(
+        "select count(*), count(*) filter (n = 2) from (select key, count(*) as n from pynomaly.results "
+        "where run_id in (?::uuid, ?::uuid) and is_anomaly group by key)", *runs
+    )  # fmt: skip
+    told = page.locator(".page-head").inner_text()
+    assert f"{n_any} rows are flagged" in told
+    assert f"{n_all} by all" in told
+    if walker.is_scripted:
+        page.locator("#compare-metrics table").first.wait_for()
+        page.locator("#compare-rows table, #compare-rows .state").first.wait_for()
+        walker.look()
+    else:
+        walker.look()
+        walker.press(page.get_by_role("link", name="Compare them with the labels"))
+    row = page.locator("#compare-metrics tr", has=page.get_by_role("rowheader", name="AUROC"))
+    shown = [float(one) for one in row.locator("td").all_inner_texts()]
+    with site.acting("ada") as db:
+        said = [db.execute("select auroc from evaluate(?, label := 'is_lost')", [run]).fetchall()[0][0] for run in runs]
+    assert sorted(shown) == pytest.approx(sorted(said), abs=1e-5)
+    walker.look()
+
+
+def _replay(walker: Walker, site: Site, run: str) -> None:
+    page = walker.page
+    page.goto(f"{site.address}/runs/{run}")
+    walker.look()
+    walker.press(page.get_by_role("button", name="Replay"))
+    page.wait_for_url("**/jobs/*")
+    job = page.url.rpartition("/")[2]
+    if walker.is_scripted:
+        page.get_by_text("Done").first.wait_for()
+    _until_ended(site, job)
+    page.reload()
+    walker.look()
+    ((n_differ,),) = site.rows("select result->>'$.n_different' from pynomaly.jobs where id = ?", job)
+    assert n_differ in (None, "0")
+
+
+def _until_ended(site: Site, job: str) -> None:
+    for _ in range(1_200):
+        ((status,),) = site.rows("select status from pynomaly.jobs where id = ?", job)
+        if status in ("succeeded", "failed", "cancelled"):
+            break
+        time.sleep(0.1)
+    assert status == "succeeded"
+
+
+def _ask(walker: Walker, site: Site, data: str) -> None:
+    """A query, its picture, its rows as a dataset, and its address."""
+    page = walker.page
+    sql = f"select depot, count(*) as n, sum(price) as price from dataset_rows('{data}') group by depot order by depot"
+    page.goto(f"{site.address}/sql")
+    walker.look()
+    if walker.is_scripted:
+        area = page.locator(".editor .cm-content")
+        walker.press(area) if not walker.is_by_keys else walker.write(area, sql)
+        if not walker.is_by_keys:
+            page.keyboard.press("Control+A")
+            page.keyboard.insert_text(sql)
+        page.keyboard.press("Control+Enter")
+    else:
+        walker.write(page.locator("#editor"), sql)
+        walker.press(page.get_by_role("button", name="Run", exact=True))
+    page.locator("#query-rows tbody tr").first.wait_for()
+    shown = [row.locator("td").all_inner_texts() for row in page.locator("#query-rows tbody tr").all()]
+    said = site.rows(sql)
+    assert [(depot, float(n), float(price.replace(",", ""))) for depot, n, price in shown] == [
+        (depot, n, pytest.approx(price, rel=1e-4)) for depot, n, price in said
+    ]
+    walker.look()
+    walker.press(page.get_by_role("button", name="Chart this"))
+    page.get_by_text("n by depot").first.wait_for()
+    walker.look()
+    walker.press(page.get_by_role("button", name="Back to the rows"))
+    page.locator("#dataset-name").wait_for()
+    kept = f"depots of {data}"
+    walker.write(page.locator("#dataset-name"), kept)
+    walker.press(page.get_by_role("button", name="Detect on this"))
+    page.wait_for_url("**/detect?*")
+    assert site.rows("select n_rows from datasets() where name = ?", kept) == [(len(said),)]
+    walker.look()
+
+
+def _promote(walker: Walker, site: Site, model: str) -> None:
+    page = walker.page
+    page.goto(f"{site.address}/models/{model}?version=2")
+    walker.look()
+    walker.press(page.locator("main").get_by_role("link", name=re.compile("champion")))
+    asked = page.locator("dialog[open]") if walker.is_scripted else page.locator("main")
+    walker.look()
+    walker.press(asked.get_by_role("button", name="Make champion"))
+    page.locator(".page-head").get_by_text("champion").first.wait_for()
+    assert site.rows("select version from models() where name = ? and stage = 'champion'", model) == [(2,)]
+
+
+def _what_if(walker: Walker, site: Site, model: str, who: str) -> None:
+    page = walker.page
+    page.goto(f"{site.address}/models/{model}/score")
+    walker.write(page.get_by_label("weight_kg", exact=True), "41")
+    if not walker.is_scripted:
+        walker.press(page.get_by_role("button", name="Score", exact=True))
+    page.get_by_text("An anomaly", exact=True).wait_for()
+    price = page.get_by_label("price", exact=True).input_value()
+    with site.acting(who) as db:
+        ((score,),) = db.execute(
+            "select anomaly_score from score_anomalies((select 41.0 as weight_kg, ?::double as price), ?)",
+            [price, model],
+        ).fetchall()
+    assert float(page.locator("#scored .verdict-facts b").first.inner_text()) == pytest.approx(score, rel=1e-3)
+    walker.look()

@@ -26,13 +26,13 @@ class Walker:
         self.page = page
         self._layout = layout
         self.is_scripted = mode != "plain"
-        self._by_keys = mode == "keys"
+        self.is_by_keys = mode == "keys"
 
     def press(self, target: Any) -> None:
         """A link, a button, a box to tick."""
         target = target.first
         target.wait_for()
-        if not self._by_keys:
+        if not self.is_by_keys:
             return target.click()
         self._reach(target)
         is_link = target.evaluate("(one) => one.tagName === 'A'")
@@ -41,7 +41,7 @@ class Walker:
 
     def write(self, target: Any, text: str) -> None:
         """Into a field."""
-        if not self._by_keys:
+        if not self.is_by_keys:
             return target.fill(text)
         self._reach(target)
         self.page.keyboard.press("Control+A")
@@ -50,7 +50,7 @@ class Walker:
 
     def choose(self, target: Any, label: str) -> None:
         """One of a list."""
-        if not self._by_keys:
+        if not self.is_by_keys:
             target.select_option(label=label)
             return
         self._reach(target)
@@ -59,7 +59,7 @@ class Walker:
 
     def attach(self, target: Any, file: Path) -> None:
         """A file."""
-        if not self._by_keys:
+        if not self.is_by_keys:
             target.set_input_files(file)
             return
         self._reach(target)
@@ -69,7 +69,8 @@ class Walker:
 
     def look(self) -> None:
         """Nothing is cut, nothing lies on anything else, nothing is wider than the window."""
-        assert self.page.evaluate(self._layout) == [], self.page.url
+        found = self.page.evaluate(self._layout)
+        assert found == [], f"{self.page.url}: {found}"
 
     def _reach(self, target: Any) -> None:
         """By Tab, or by Shift and Tab where it lies before."""

@@ -3,7 +3,7 @@
 import { autocompletion, closeBrackets, completionKeymap, snippetCompletion } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
 import { PostgreSQL, SQLDialect, keywordCompletionSource, sql } from "@codemirror/lang-sql";
-import { HighlightStyle, bracketMatching, indentOnInput, syntaxHighlighting } from "@codemirror/language";
+import { HighlightStyle, bracketMatching, indentOnInput, syntaxHighlighting, syntaxTree } from "@codemirror/language";
 import { EditorState, Prec } from "@codemirror/state";
 import {
   EditorView,
@@ -57,7 +57,7 @@ const DuckDB = SQLDialect.define({
 
 /**
  * An editor in `parent`.
- * words: [{label, kind: table|column|function, detail, info, apply, of}]; `of` names a column's table, `apply` is what
+ * words: [{label, kind: table|column|function|file|algorithm|parameter, detail, info, apply, of}]; `of` names a column's table, `apply` is what
  * is written, with ${} where the cursor goes on.
  * onRun, onStop, onChange: called at Ctrl+Enter, at Esc (where nothing is open that Esc closes), and at each change.
  */
@@ -114,20 +114,23 @@ function chosen(view) {
   return from === to ? view.state.doc.toString() : view.state.sliceDoc(from, to);
 }
 
-const TYPES = { table: "class", column: "property", function: "function", file: "text" };
+const TYPES = { table: "class", column: "property", function: "function", file: "text", algorithm: "enum", parameter: "variable" };
+const QUOTED = ["algorithm", "parameter", "table", "column", "file"]; // what stands in a string, as it is
 
 function completions(context, words) {
   const word = context.matchBefore(/[\w$]+(\.\w*)?/);
   if (!word && !context.explicit) return null;
   const [owner, member] = word?.text.includes(".") ? word.text.split(".") : [null, null];
-  const offered = owner === null ? words : words.filter((one) => one.of === owner);
+  const isQuoted = syntaxTree(context.state).resolveInner(context.pos, -1).name === "String";
+  const fits = (one) => (isQuoted ? QUOTED.includes(one.kind) : one.kind !== "algorithm" && one.kind !== "parameter");
+  const offered = words.filter((one) => fits(one) && (owner === null || one.of === owner));
   const seen = new Set();
   const options = [];
   for (const one of offered) {
     if (seen.has(one.label)) continue;
     seen.add(one.label);
     const option = { label: one.label, type: TYPES[one.kind], detail: one.detail, info: one.info };
-    options.push(one.apply ? snippetCompletion(one.apply, option) : option);
+    options.push(one.apply && !isQuoted ? snippetCompletion(one.apply, option) : option);
   }
   return { from: word ? word.to - (member ?? word.text).length : context.pos, options, validFor: /^\w*$/ };
 }

@@ -8,6 +8,7 @@ const drawn = new Map(); // figure: its chart
 const settled = new WeakMap(); // figure: what to do when its size has changed
 const ABOVE = 12; // pixels over the plot and under it, as components/charts.html has them
 const BELOW = 24;
+const NARROW = 480;
 const ZOOM = { in: [0.25, -0.25], out: [-0.5, 0.5], back: [-0.5, -0.5], on: [0.5, 0.5] }; // shares of what is seen
 const SIDES = ["x_from", "x_to", "y_from", "y_to"];
 
@@ -40,9 +41,16 @@ function draw(figure, made) {
   const data = JSON.parse(figure.dataset.shown);
   const colours = palette();
   const kind = KINDS[figure.dataset.chart];
+  if (data.axes && made.getWidth() < NARROW) thin(data.axes.x);
   const grid = { left: made.left, right: 12, top: ABOVE, bottom: BELOW };
   made.setOption({ ...base(colours), grid, ...kind.option(data, colours, grid) }, true);
   kind.live?.(figure, made, data, colours);
+}
+
+/** Every second tick of a row of long ones, as the picture has them where the page is narrow. */
+function thin(told) {
+  const length = told.ticks.reduce((sum, [, text]) => sum + text.length, 0);
+  if (length > 24) told.ticks = told.ticks.filter((_, n) => n % 2 === 0);
 }
 
 const redraw = () => {
@@ -97,7 +105,7 @@ const tooltip = (colours, more) => ({
 
 /** Anybody's text in one line of a canvas: cut, kept apart from what surrounds it, and no style of the library's own. */
 function plain(value) {
-  const line = String(value ?? "").replace(/\s+/g, " ").replace(/[{}]/g, "$&\u2060");
+  const line = String(value ?? "").replace(/[\u2066-\u2069]/g, "").replace(/\s+/g, " ").replace(/[{}]/g, "$&\u2060");
   return `\u2068${line.length > 80 ? `${line.slice(0, 79)}…` : line}\u2069`;
 }
 
@@ -112,7 +120,7 @@ const lines = (...texts) => texts.filter(Boolean).join("\n");
 const moment = (at) => new Date(at).toISOString().slice(0, 19).replace("T", " ");
 
 const axisOf = (colours, more) => ({
-  axisLine: { lineStyle: { color: colours.edge } },
+  axisLine: { onZero: false, lineStyle: { color: colours.edge } },
   axisTick: { show: false },
   splitLine: { show: false },
   ...more,
@@ -141,7 +149,7 @@ const up = (colours, told) => toldAxis(colours, told, { axisLine: { show: false 
 const TIMES = {
   formatter: { year: "{yyyy}", month: "{MMM} {yyyy}", day: "{d} {MMM}", hour: "{HH}:{mm}", minute: "{HH}:{mm}", second: "{HH}:{mm}:{ss}", none: "{HH}:{mm}:{ss}.{SSS}" },
 };
-const marks = (colours) => ({ type: "scatter", name: "anomaly", symbol: "diamond", symbolSize: 13, z: 5, itemStyle: { color: colours.anomaly, borderColor: colours.surface, borderWidth: 1.5 } });
+const marks = (colours) => ({ type: "scatter", name: "anomaly", symbol: "diamond", symbolSize: 13, z: 5, itemStyle: { opacity: 1, color: colours.anomaly, borderColor: colours.surface, borderWidth: 1.5 } });
 
 // ---- kinds of charts ---------------------------------------------------------------------------------------------
 
@@ -258,12 +266,11 @@ function scatter(data, colours) {
 
 function heatmap(data, colours, grid) {
   const cells = data.levels.flatMap((row, n) => row.map((level, m) => level !== null && { value: [m, n, data.values[n][m]], itemStyle: { color: colours.cell[level] } })).filter(Boolean);
-  const last = data.columns.length - 1;
   const told = ({ value }) => lines(plain(data.rows[value[1]]), `${plain(data.columns[value[0]])}: ${number(value[2])}`);
   return {
     tooltip: tooltip(colours, { formatter: told }),
-    grid: { ...grid, top: 0 },
-    xAxis: axisOf(colours, { type: "category", data: data.columns.map(plain), axisLine: { show: false }, axisLabel: { interval: (n) => n === 0 || n === last, alignMinLabel: "left", alignMaxLabel: "right" } }),
+    grid: { ...grid, top: 0, bottom: 0 },
+    xAxis: { type: "category", data: data.columns.map(plain), show: false },
     yAxis: axisOf(colours, { type: "category", data: data.rows.map((row, n) => `${n}\n${row}`), inverse: true, axisLine: { show: false }, axisLabel: { formatter: (row) => plain(row.slice(row.indexOf("\n") + 1)), width: 104, overflow: "truncate" } }),
     series: [{ type: "heatmap", data: cells, itemStyle: { borderColor: colours.surface, borderWidth: 1 } }],
   };

@@ -69,7 +69,7 @@ class DetectPage(Controller):
     path = "/detect"
     include_in_schema = False
 
-    @get("/", permission=Permission.READ, sync_to_thread=True)
+    @get("/", permission=Permission.DETECT, sync_to_thread=True)
     def get_detect(self, request: Web, db: Db) -> Response[str]:
         """The data to choose from; once it is chosen, everything that can be said of a detection."""
         return _page(request, db, dict(request.query_params.items()))
@@ -92,7 +92,7 @@ class DetectPage(Controller):
         job = workspace.jobs.submit("detect", asked, identity, None, request_id())
         return sent_to(request, f"/detect/jobs/{job}")
 
-    @get("/estimate", permission=Permission.READ, sync_to_thread=True)
+    @get("/estimate", permission=Permission.DETECT, sync_to_thread=True)
     def get_estimate(self, request: Web, db: Db) -> Response[str]:
         """What it would cost, and which columns it would use."""
         found = _asked(db, dict(request.query_params.items()))

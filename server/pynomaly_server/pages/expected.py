@@ -3,9 +3,11 @@
 Every reason of a row says what is usual in its column. Of a number that are the 5 % and the 95 % quantile of the rows
 that the model was fitted on, `10 to 16`, or `10` where both are one: the same for every row of a model, so over time it
 is a level band. Categories, moments and gaps have other words, and no band; a run by groups has a model and a range for
-each group, so a line of all of them has none either.
+each group, so a line of all of them has none either. Reasons have four digits of a number: where that is too coarse for
+what is drawn, 1000000 for 1000003, there is no band.
 """
 
+import math
 from typing import Any
 
 import msgspec
@@ -16,6 +18,8 @@ from pynomaly.quoting import literal
 from pynomaly_server.pages.filters import number
 from pynomaly_server.pages.result_pictures import Of
 
+_DIGITS = 4
+_SEEN = 50  # of so many parts of what is drawn, a smaller one is not seen
 _NUMBER = r"-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?"
 _RANGE = f"^({_NUMBER})(?: to ({_NUMBER}))?$"
 _OF_REASONS = """
@@ -41,9 +45,15 @@ class Band(msgspec.Struct, frozen=True):
     sql: str
 
     def beside(self, data: dict[str, Any]) -> dict[str, Any]:
-        """The data of a series with the range as its band."""
-        n, told = len(data["x"]), f"{number(self.low)} to {number(self.high)}"
-        words = f"the band from {told} holds nine in ten of the values that the model was fitted on"
+        """The data of a series with the range as its band; as it is where four digits are too few."""
+        drawn = [self.low, self.high, *(value for value in data["y"] if value is not None)]
+        largest = max(abs(self.low), abs(self.high))
+        step = 10.0 ** (math.floor(math.log10(largest)) - _DIGITS + 1) if largest else 0.0
+        if step > (max(drawn) / _SEEN - min(drawn) / _SEEN):
+            return data
+        told = number(self.low) if self.low == self.high else f"{number(self.low)} to {number(self.high)}"
+        words = f"the expected band, {told}, holds nine in ten of the values that the model was fitted on"
+        n = len(data["x"])
         return {**data, "lower": [self.low] * n, "upper": [self.high] * n, "told_band": words}
 
 

@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 
 NONE = "\u2013"
 LONGEST = 80  # characters of a text that a cell shows at once
+LONGEST_SENTENCE = 280
 WHOLE = 10_000  # characters behind "all of it"; the rest is to be exported
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 _AGES = ((60, 1, "s"), (3_600, 60, "min"), (86_400, 3_600, "h"), (2_592_000, 86_400, "days"))
@@ -141,8 +142,26 @@ def text(value: Any, limit: int = LONGEST) -> Markup:
         return Markup("<bdi>{}</bdi>").format(whole)
     shown = whole[:WHOLE] + ("…" if len(whole) > WHOLE else "")
     return Markup(
-        '<details class="long"><summary><bdi>{}…</bdi> <span>all {} characters</span></summary><bdi>{}</bdi></details>'
+        '<details class="long"><summary><bdi>{}…</bdi> <span>all {} characters</span></summary>'
+        '<bdi tabindex="0">{}</bdi></details>'  # it scrolls, so keys must get there
     ).format(whole[: limit - 1], f"{len(whole):,}", shown)
+
+
+def plain(value: Any, limit: int = 60) -> str:
+    """Anybody's text within a sentence that is no markup: one line, cut, and kept apart from what surrounds it."""
+    line = re.sub(r"[\u2066-\u2069]", "", " ".join(str(value).split()))
+    return f"\u2068{line if len(line) <= limit else line[: limit - 1] + '…'}\u2069"
+
+
+def told(value: Any, limit: int = LONGEST_SENTENCE) -> Markup:
+    """A sentence of the server, which may name what people called things: kept apart like `text`, and so are names."""
+    if isinstance(value, Markup):
+        return value
+    whole = str(value)
+    shown = whole if len(whole) <= limit else f"{whole[: limit - 1]}…"
+    pieces = re.split(r"(?<=`)([^`]*[^\x00-\x7f`][^`]*)(?=`)", shown)  # names that may run from right to left
+    marked = [Markup("<bdi>{}</bdi>").format(one) if n % 2 else escape(one) for n, one in enumerate(pieces)]
+    return Markup("<bdi>{}</bdi>").format(Markup("").join(marked))
 
 
 def brief(value: Any) -> Markup | str:
@@ -175,7 +194,7 @@ _NUMBERS: dict[str, Callable[[Any], str]] = {"score": score, "bytes": size, "sec
 def column_class(column: Mapping[str, Any], value: Any = None) -> str:
     """The class of a column's cells: numbers stand at the right."""
     kind = column.get("kind")
-    if kind in _NUMERIC or (kind is None and isinstance(value, int | float) and not isinstance(value, bool)):
+    if kind in _NUMERIC or column.get("is_number") or (kind is None and isinstance(value, int | float) and not isinstance(value, bool)):
         return "is-number"
     return "is-short" if kind in _SHORT else ""
 

@@ -17,6 +17,7 @@ from pynomaly_server.served import Caller, Place
 Asked = Request[Any, Any, Any]
 LISTED = """
 select id::varchar as id, kind, status, created_at, started_at, ended_at, created_by,
+    coalesce(request->>'source', request->>'model', request->>'name', '') as subject,
     epoch(coalesce(ended_at, now()) - started_at) as seconds, problem->>'detail' as detail
 from pynomaly.jobs where (? or created_by = ?) and (? = '' or status = ?)
 """

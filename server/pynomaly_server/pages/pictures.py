@@ -44,8 +44,8 @@ def histogram(data: Mapping[str, Any]) -> dict[str, Any]:
 def series(data: Mapping[str, Any]) -> dict[str, Any]:
     """A line of `y` over `x` (moments or numbers) with gaps; `flagged` are indices; `lower` and `upper` make a band.
 
-    `places` and `values` are the line for scripts, `places` in milliseconds since 1970 where `is_time`. A moment is
-    drawn by its own clock; one that knows its zone, in UTC. What is not finite, or of no year that we know, is left out.
+    `places` are the x for scripts, in milliseconds since 1970 where `is_time`. A moment is drawn by its own clock; one
+    that knows its zone, in UTC. What is not finite, or of no year of ours, is left out.
     """
     is_time = any(isinstance(value, datetime | str) for value in data["x"])
     seconds = [_seconds(value) for value in data["x"]]
@@ -66,8 +66,7 @@ def series(data: Mapping[str, Any]) -> dict[str, Any]:
     places = [None if second is None else round(second * 1_000) if is_time else second for second in seconds]
     return {
         "line": _path(across, heights), "band": band, "marks": marks,
-        "places": places, "values": [value if _is_finite(value) else None for value in data["y"]], "is_time": is_time,
-        **_axes(x, y),
+        "places": places, "is_time": is_time, **_axes(x, y),
     }  # fmt: skip
 
 
@@ -117,13 +116,17 @@ def _leveled(values: Sequence[Any]) -> Callable[[Any], int]:
     return lambda value: min(LEVELS - 1, int(LEVELS * ((value / 2 - low / 2) / span))) if _is_finite(value) else 0
 
 
+OF_A_REASON = ("feature", "value", "expected", "contribution")  # what is drawn; the rest is told
+
+
 def contributions(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Each feature's part with its bar, left or right of the middle; the largest takes the whole half."""
     largest = max((abs(part["contribution"]) for part in parts if _is_finite(part["contribution"])), default=0) or 1
     found = []
     for part in sorted(parts, key=lambda part: -abs(part["contribution"] or 0)):
         share = round(50 * (part["contribution"] or 0) / largest, 3)
-        found.append({**part, "bar": Mark(50 + min(0.0, share), width=abs(share), flagged=share >= 0)})
+        more = {name: value for name, value in part.items() if name not in OF_A_REASON and value is not None}
+        found.append({**part, "more": more, "bar": Mark(50 + min(0.0, share), width=abs(share), flagged=share >= 0)})
     return found
 
 
@@ -135,6 +138,15 @@ def sparkline(values: Sequence[float | None]) -> dict[str, Any]:
     places = [round(100 * n / max(1, len(values) - 1), 2) for n in range(len(values))]
     heights = [None if value is None else round(90 - 80 * ((value / 2 - low / 2) / span), 2) for value in values]
     return {"line": _path(places, heights), "low": low, "high": high, "last": finite[-1] if finite else None}
+
+
+def told(value: Any) -> Any:
+    """Data for scripts: JSON has no number that is not finite."""
+    if isinstance(value, Mapping):
+        return {name: told(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [told(one) for one in value]
+    return value if not isinstance(value, float) or math.isfinite(value) else None
 
 
 def _heights(across: Sequence[float | None], values: Sequence[Any], y: Axis) -> list[float | None]:

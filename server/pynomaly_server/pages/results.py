@@ -141,7 +141,8 @@ class ResultsPage(Controller):
         styles = (web_folder() / "templates" / "pages" / "result_report.css").read_text(encoding="utf-8")
         element = Markup(f"<style>{styles}</style>")  # noqa: S704 - a file of ours
         html = rendered(
-            request, "pages/result_report.html", styles=element, told=told, rows=result_rows.labelled(db, told["id"], found.items),
+            request, "pages/result_report.html", styles=element, told=told,
+            rows=result_rows.labelled(db, told["id"], found.items),
             drawn=result_pictures.histogram(db, of, told["threshold"]), n_reported=REPORTED,
         )  # fmt: skip
         headers = formats.disposition(f"{told['source']} {told['id'][:8]}", "html")
@@ -188,7 +189,7 @@ def _over_time(db: Engine, of: Of, time: str, value: str) -> dict[str, Any] | No
     """A column over time, with the band that was expected of it where there is one."""
     drawn = result_pictures.series(db, of, time, value)
     band = KEPT.of(("band", of.run, value), lambda: expected.band(db, of, value))
-    return {**drawn, "data": band.beside(drawn["data"]), "band": band} if drawn and band else drawn
+    return {**drawn, "data": band.beside(drawn["data"]), "band_sql": band.sql} if drawn and band else drawn
 
 
 def _tried(draw: Any) -> dict[str, Any]:

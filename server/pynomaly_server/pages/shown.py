@@ -7,7 +7,7 @@ from litestar import Request, Response
 from litestar.datastructures import Cookie
 
 from pynomaly_server.identity import Identity
-from pynomaly_server.pages.environment import environment
+from pynomaly_server.pages.environment import SEEING, environment
 from pynomaly_server.requests import request_id
 from pynomaly_server.workspace import Workspace
 
@@ -47,6 +47,7 @@ def rendered(request: Asked, template: str, **context: Any) -> str:
 def common(request: Asked) -> dict[str, Any]:
     """What every template has."""
     identity: Identity | None = request.scope.get("user")
+    SEEING.set(identity)
     return {
         "identity": identity,
         "csrf": csrf_token(request, identity),
