@@ -25,8 +25,8 @@ _KEEPS = {"newly flagged": " and is_anomaly_b", "no longer flagged": " and is_an
 CHANGES = ("newly flagged", "no longer flagged", "score changed", "only in a", "only in b")
 _KNOWN = """
 select
-    list_sort(list(distinct algorithm)) as algorithms, list_sort(list(distinct created_by)) as people,
-    count(*) as n_runs
+    coalesce(list_sort(list(distinct algorithm)), []) as algorithms,
+    coalesce(list_sort(list(distinct created_by)), []) as people, count(*) as n_runs
 from runs()
 """
 Asked = Request[Any, Any, Any]
