@@ -11,6 +11,7 @@ from pynomaly.engine import Engine
 from pynomaly.errors import PynomalyError
 from pynomaly.quoting import identifier, literal
 from pynomaly_server import paging
+from pynomaly_server.pages.remembered import RUNS
 
 LEAST, MOST = 2, 4
 LETTERS = "ABCD"
@@ -121,7 +122,7 @@ def overlap(db: Engine, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         select.format(letter=literal(letter), id=literal(run["id"])) for letter, run in zip(LETTERS, runs, strict=False)
     ]
     sql = _OVERLAP.format(runs="\n    union all by name\n    ".join(parts)).strip()
-    regions = paging.records(db, sql)
+    regions = RUNS.of(("overlap", *(run["id"] for run in runs)), lambda: paging.records(db, sql))
     letters = LETTERS[: len(runs)]
     counts = {letter: sum(one["n_rows"] for one in regions if letter in one["runs"]) for letter in letters}
     pairs = []
