@@ -1,10 +1,10 @@
 """A console with something in it, served: what the pictures and the tests in a browser look at.
 
-A year of parcels, a few of them odd, is detected in, labelled, trained on and compared; a file waits, jobs are in every state.
+A year of parcels, a few of them odd, is detected in, labelled, trained on and compared; a file waits, and jobs are in
+every state.
 """
 
 import contextlib
-import io
 import json
 import socket
 import threading
@@ -61,10 +61,13 @@ class Site(NamedTuple):
 
     def cookie(self, who: str) -> dict[str, str]:
         """A session of somebody, as a browser keeps it."""
-        user = self.workspace.accounts.users.find(who)
-        assert user is not None, who  # noqa: S101
-        value = self.workspace.accounts.open_console(user)[1]
+        value = self.workspace.accounts.open_console(self.workspace.accounts.users.get(who))[1]
         return {"name": "pynomaly_session", "value": value, "url": self.address}
+
+    def identity(self, who: str) -> Identity:
+        """Somebody who is signed in."""
+        role = self.workspace.accounts.users.get(who).role
+        return Identity(who, role, ROLES[role], "session", "")
 
     def client(self, who: str) -> httpx.Client:
         """A browser without scripts, signed in."""
@@ -81,8 +84,7 @@ class Site(NamedTuple):
     @contextmanager
     def acting(self, who: str) -> Iterator[Engine]:
         """The engine, as somebody sees it."""
-        role = self.workspace.accounts.users.find(who).role  # type: ignore[union-attr]
-        with self.workspace.acting(Identity(who, role, ROLES[role], "session", "")) as db:
+        with self.workspace.acting(self.identity(who)) as db:
             yield db
 
 
@@ -124,9 +126,8 @@ def showcase(folder: Path) -> Iterator[Site]:
         with site.acting("ada") as db:
             site.objects.update(_detected(db))
         site.objects.update(_uploaded(site))
-        site.objects["account/id"] = workspace.accounts.make_key(
-            workspace.accounts.identify(None, site.cookie("ada")["value"]), "nightly report", ["read"], None
-        )[0].id
+        key = workspace.accounts.make_key(site.identity("ada"), "nightly report", ["read"], None)[0]
+        site.objects["account/id"] = key.id
         saved_queries.keep(workspace, "ada", "", "parcels by depot", QUERY)
         site.objects.update(_jobs(site))
         yield site
@@ -162,8 +163,8 @@ def _uploaded(site: Site) -> dict[str, str]:
         token = browser.get("/account").text.partition('name="csrf_token" value="')[2].partition('"')[0]
 
         def sent(name: str, text: str) -> str:
-            files = [("csrf_token", (None, token)), ("files", (name, io.BytesIO(text.encode()), "text/csv"))]
-            return str(browser.post("/upload", files=files).headers["location"])
+            files = {"files": (name, text.encode(), "text/csv")}
+            return str(browser.post("/upload", data={"csrf_token": token}, files=files).headers["location"])
 
         first = sent("returns.csv", RETURNS + BAD_LINES)
         browser.post(first, data={"csrf_token": token, "name": "returns", "action": "commit"})
@@ -171,9 +172,9 @@ def _uploaded(site: Site) -> dict[str, str]:
 
 
 def _jobs(site: Site) -> dict[str, str]:
-    """Jobs in every state: two are made and end, the others are rows that nobody works on, so that they stay as they are."""
+    """Jobs in every state: two are made and end; the others are rows that nobody works on, so that they stay."""
     jobs = site.workspace.jobs
-    identity = Identity("ada", "admin", ROLES["admin"], "session", "")
+    identity = site.identity("ada")
     ended = jobs.submit("detect", {"source": "parcels", "explain": 3, "save": True}, identity)
     failed = jobs.submit("detect", {"source": "parcels", **IMPOSSIBLE, "save": True}, identity)
     request = {"source": "parcels", "algorithm": "knn", "explain": 3, "save": True}
@@ -256,5 +257,5 @@ def _filled(site: Site, route: HTTPRoute) -> str:
     if query := QUERIES.get(path):
         path = f"{path}?{query}"
     for name in route.path_parameters:
-        path = path.replace("{%s}" % name, site.objects.get(f"{first}/{name}") or site.objects[name])
+        path = path.replace(f"{{{name}}}", site.objects.get(f"{first}/{name}") or site.objects[name])
     return path.format(**{key: value for key, value in site.objects.items() if "/" not in key})

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from showcase import IDS, QUERY, Exhibit, Site
 
 SCORED = "select * from detect_anomalies('parcels', key := 'parcel', explain := 1) order by anomaly_score desc limit 50"
+KNN = "/detect?source=parcels&algorithm=knn"
 
 
 def states(site: Site) -> list[Exhibit]:
@@ -32,13 +33,13 @@ def _first() -> list[Exhibit]:
 def _detecting(site: Site) -> list[Exhibit]:
     wrong = {"contamination": "0.7", "top_k": "-3", "seed": "much"}
     return [
-        Exhibit("detect-form", "/detect?source=parcels", act=lambda page: page.locator("#estimate dl").wait_for()),
-        Exhibit("detect-more", "/detect?source=parcels&algorithm=knn", act=lambda page: page.locator("#estimate dl").wait_for()),
-        Exhibit("detect-wrong", "/detect?source=parcels&algorithm=knn", act=lambda page: _send(page, "#detection", wrong), status=422),
+        Exhibit("detect-form", "/detect?source=parcels", act=_estimated),
+        Exhibit("detect-more", KNN, act=_estimated),
+        Exhibit("detect-wrong", KNN, act=lambda page: _send(page, "#detection", wrong), status=422),
         Exhibit("detect-queued", f"/detect/jobs/{IDS['queued']}"),
         Exhibit("detect-failed", f"/detect/jobs/{site.objects['failed_job']}"),
         Exhibit("detect-cancelled", f"/detect/jobs/{site.objects['cancelled_job']}"),
-    ]  # fmt: skip
+    ]
 
 
 def _results(site: Site) -> list[Exhibit]:
@@ -125,6 +126,10 @@ def _opened(page: Any) -> None:
     for fold in page.locator("main details:not([data-menu]):not([open]) > summary").all():
         if fold.is_visible():
             fold.click()
+
+
+def _estimated(page: Any) -> None:
+    page.locator("#estimate dl").wait_for()
 
 
 def _drawer(page: Any) -> None:
