@@ -1,7 +1,7 @@
 """Pictures of every page of the console and of its states, in both themes and at three widths.
 
-`just screenshots [FOLDER] [NAME ...]`: a server is started on a workspace of its own (see showcase.py), and Chromium looks at
-it; names choose among the pages. `--readme` writes the three pictures that README shows instead.
+`just screenshots [FOLDER] [NAME ...]`: a server is started on a workspace of its own (see showcase.py), and Chromium
+looks at it; names choose among the pages. `--readme` writes the three pictures that README shows instead.
 """
 
 import base64
@@ -14,7 +14,6 @@ from typing import Any
 
 import structlog
 from playwright.sync_api import Browser, Error, sync_playwright
-
 from showcase import Exhibit, Site, pages, showcase
 from states import states
 

@@ -1,6 +1,6 @@
 """A console with something in it, served: what the pictures and the tests in a browser look at.
 
-A year of parcels, a few of them odd, is detected in, labelled, trained on and compared; a file waits, jobs are in every state.
+Parcels, a few of them odd, are detected in, labelled, trained on and compared; a file waits, jobs are in every state.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ class Site(NamedTuple):
     def cookie(self, who: str) -> dict[str, str]:
         """A session of somebody, as a browser keeps it."""
         user = self.workspace.accounts.users.find(who)
-        assert user is not None, who  # noqa: S101
+        assert user is not None, who
         value = self.workspace.accounts.open_console(user)[1]
         return {"name": "pynomaly_session", "value": value, "url": self.address}
 
@@ -171,7 +171,7 @@ def _uploaded(site: Site) -> dict[str, str]:
 
 
 def _jobs(site: Site) -> dict[str, str]:
-    """Jobs in every state: two are made and end, the others are rows that nobody works on, so that they stay as they are."""
+    """Jobs in every state: two are made and end, the others are rows that nobody works on, so that they stay."""
     jobs = site.workspace.jobs
     identity = Identity("ada", "admin", ROLES["admin"], "session", "")
     ended = jobs.submit("detect", {"source": "parcels", "explain": 3, "save": True}, identity)
@@ -256,5 +256,5 @@ def _filled(site: Site, route: HTTPRoute) -> str:
     if query := QUERIES.get(path):
         path = f"{path}?{query}"
     for name in route.path_parameters:
-        path = path.replace("{%s}" % name, site.objects.get(f"{first}/{name}") or site.objects[name])
+        path = path.replace(f"{{{name}}}", site.objects.get(f"{first}/{name}") or site.objects[name])
     return path.format(**{key: value for key, value in site.objects.items() if "/" not in key})
