@@ -71,7 +71,10 @@ def _sql() -> list[Exhibit]:
         Exhibit("sql-chart", asked, act=_chart),
         Exhibit("sql-plan", asked, act=lambda page: _ask(page, "Plan", "#result pre")),
         Exhibit(
-            "sql-wrong", "/sql?q=select%20dept%20from%20parcels", act=lambda page: _ask(page, "Run", "#result .state")
+            "sql-wrong",
+            "/sql?q=select%20dept%20from%20parcels",
+            act=lambda page: _ask(page, "Run", "#result .state"),
+            status=422,
         ),
         Exhibit(
             "sql-no-rows", "/sql?q=from%20parcels%20where%20false", act=lambda page: _ask(page, "Run", "#query-rows")
