@@ -51,11 +51,18 @@ def test_interrupt_stops(detection: str) -> None:
         assert engine.execute("select count(anomaly_score) from detect_anomalies('few')").fetchall() == [(9_000,)]
 
 
+WATCHED = """
+import threading, time
+def tell():
+    while engine.progress is None:
+        time.sleep(0.01)
+    print("detecting", flush=True)
+"""
 SCRIPT = """
 import pynomaly
 with pynomaly.connect() as engine:
     engine.execute({table!r})
-    print("ready", flush=True)
+    threading.Thread(target=tell, daemon=True).start()
     try:
         engine.detect("rows", algorithm="knn", parameters={{"n_neighbors": 2_000}})
     except KeyboardInterrupt:
@@ -86,7 +93,7 @@ import pynomaly
 with pynomaly.connect() as engine:
     engine.execute({table!r})
     engine.execute("begin; create table kept as select 1 as a")
-    print("ready", flush=True)
+    threading.Thread(target=tell, daemon=True).start()
     try:
         engine.detect("rows", algorithm="knn", parameters={{"n_neighbors": 2_000}})
     except KeyboardInterrupt:
@@ -105,11 +112,11 @@ with pynomaly.connect() as engine:
     ids=["alone", "in a transaction"],
 )
 def test_ctrl_c_stops_a_fit_in_the_main_thread(script: str, expected: str) -> None:
-    script = script.format(table="create table rows as " + LONG.format(n=200_000))
+    script = WATCHED + script.format(table="create table rows as " + LONG.format(n=200_000))
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=os.environ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(2.0)
+        assert process.stdout.readline() == "detecting\n"
+        time.sleep(2.0)  # the statement has begun
         process.send_signal(signal.SIGINT)
         pressed = time.perf_counter()
         told, _ = process.communicate(timeout=60)

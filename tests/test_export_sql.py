@@ -132,12 +132,12 @@ def test_macro_scores_as_the_model_does(algorithm: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("algorithm", "parameters"),
     [
-        ("iforest", {"n_trees": 1_100, "max_samples": 8}),
+        pytest.param("iforest", {"n_trees": 1_100, "max_samples": 8}, marks=pytest.mark.slow),
         ("iforest", {"max_samples": 300}),
         ("hbos", {"n_bins": 2}),
         ("hbos", {"n_bins": 300}),
         ("loda", {"n_projections": 1, "n_bins": 3}),
-        ("loda", {"n_projections": 600}),
+        pytest.param("loda", {"n_projections": 600}, marks=pytest.mark.slow),
     ],
 )
 def test_parameters_change_the_macro(algorithm: str, parameters: dict[str, object], tmp_path: Path) -> None:
@@ -191,7 +191,9 @@ def test_a_row_without_values_has_no_score(algorithm: str, tmp_path: Path) -> No
     assert plain(macro, of("gaps", "a, anomaly_score, is_anomaly"), database=database) == [[[None, None, None]]]
 
 
-@pytest.mark.parametrize("algorithm", NINE)
+@pytest.mark.parametrize(
+    "algorithm", [pytest.param(name, marks=pytest.mark.slow) if name == "iforest" else name for name in NINE]
+)
 def test_a_filter_on_the_score_stays_above_it(algorithm: str, tmp_path: Path) -> None:
     macro, database = made(tmp_path, algorithm)
     everything, *filtered = plain(

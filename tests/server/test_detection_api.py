@@ -13,7 +13,7 @@ from server.shop import PARTS
 from server.team import Team
 
 DETECT = "/api/v1/detection/detect"
-NOW = {"Prefer": "wait=30"}
+NOW = {"Prefer": "wait=300"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,7 +36,7 @@ def test_who_waits_is_answered_at_once(team: Team) -> None:
     answer = team.ben.post(DETECT, json={"dataset": "parts", "key": "part", "explain": 1}, headers=NOW)
     assert answer.status_code == 200, answer.text
     told = answer.json()
-    assert answer.headers["preference-applied"] == "wait=30"
+    assert answer.headers["preference-applied"] == "wait=300"
     assert told["job"]["status"] == "succeeded"
     assert told["run"]["id"] == told["job"]["id"]
     assert told["run"]["n_rows"] == 401

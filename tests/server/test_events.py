@@ -32,7 +32,7 @@ class Served:
         found = accounts.users.find(user) or accounts.users.add(user, role, "test")
         token = accounts.grant_tokens(found).access_token
         return httpx.Client(
-            base_url=f"http://127.0.0.1:{self.port}", headers={"Authorization": f"Bearer {token}"}, timeout=60
+            base_url=f"http://127.0.0.1:{self.port}", headers={"Authorization": f"Bearer {token}"}, timeout=330
         )
 
 
@@ -89,7 +89,7 @@ def test_a_job_tells_its_state_progress_and_end(served: Served) -> None:
 
 def test_jobs_are_listed_to_their_user(served: Served) -> None:
     with served.client("ben") as ben, served.client("eve") as eve, served.client("ada", "admin") as ada:
-        job = ben.post(DETECT, json={"source": "parts"}, headers={"Prefer": "wait=30"}).json()["job"]["id"]
+        job = ben.post(DETECT, json={"source": "parts"}, headers={"Prefer": "wait=300"}).json()["job"]["id"]
         assert job in {
             item["id"] for item in ben.get(JOBS, params={"status": "succeeded", "kind": "detect"}).json()["items"]
         }

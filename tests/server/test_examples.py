@@ -33,6 +33,8 @@ def run(team: Team, example: Example, kept: dict[str, Any]) -> None:
     values = {name: str(value) for name, value in filled(example.path_values, kept).items()}
     path = re.sub(r"{(\w+)}", lambda name: values[name[1]], example.path)
     sent: dict[str, Any] = {"headers": filled(example.headers, kept), "params": filled(example.query, kept)}
+    if "Prefer" in sent["headers"]:
+        sent["headers"]["Prefer"] = "wait=300"
     if example.content is not None:
         sent["content"] = filled(example.content, kept)
         sent["headers"] |= {"Content-Type": example.content_type}

@@ -13,7 +13,7 @@ from server.shop import PARTS
 from server.team import Team
 
 MODELS = "/api/v1/models"
-NOW = {"Prefer": "wait=30"}
+NOW = {"Prefer": "wait=300"}
 ROW = {"width": 99.0, "height": 2.5, "made_at": "2026-03-05T22:00:00Z", "part": 7}
 
 

@@ -211,6 +211,6 @@ def test_a_column_that_a_macro_gives_reaches_rest_by_itself(tmp_path: Path, monk
     for team in running_team(tmp_path):
         team.workspace.engine.execute("create table parts as select range % 7 as width from range(100)").fetchall()
         sent = {"source": "parts", "algorithm": "mad"}
-        done = team.ben.post("/api/v1/detection/detect", json=sent, headers={"Prefer": "wait=30"})
+        done = team.ben.post("/api/v1/detection/detect", json=sent, headers={"Prefer": "wait=300"})
         assert done.status_code == 200, done.text
         assert team.ben.get("/api/v1/runs").json()["items"][0]["how_it_went"] == "so"

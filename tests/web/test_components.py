@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pynomaly_server.pages import filters, pictures
+from pynomaly_server.pages import filters, pictures, ticks
 from pynomaly_server.pages.environment import environment
 from web.gallery import HOSTILE, LONG, samples
 
@@ -175,7 +175,7 @@ def test_histogram_bars_hold_every_row_and_split_at_the_threshold() -> None:
 
 @pytest.mark.parametrize("edges", [[0, 0], [1e-12, 2e-12], [-1e12, 1e12], [5, 5.0001]])
 def test_axes_of_any_range_have_a_few_ticks(edges: list[float]) -> None:
-    found = pictures.axis(edges[0], edges[1])
+    found = ticks.axis(edges[0], edges[1])
     assert 2 <= len(found.ticks) <= 7
     assert found.low <= edges[0] <= edges[1] <= found.high
     assert len({text for _, text in found.ticks}) == len(found.ticks) or abs(edges[1] - edges[0]) < 1e-6

@@ -109,7 +109,7 @@ def test_a_job_that_failed_says_why_and_leads_back(browser: httpx.Client, site: 
     with browser.stream("GET", f"/detect/jobs/{job}/progress") as stream:
         list(stream.iter_lines())
     page = html.unescape(browser.get(f"/detect/jobs/{job}").text)
-    assert "column `nope` not found" in page
+    assert "Column `nope` not found" in page
     assert "/detect?source=parcels" in page
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pynomaly.quoting import identifier, literal
-from pynomaly_server.pages import pictures, ticks
+from pynomaly_server.pages import filters, pictures, ticks
 from pynomaly_server.pages.environment import environment
 
 from .conftest import Site
@@ -84,6 +84,12 @@ def test_a_chart_shows_any_name_as_text(text: str) -> None:
         found = drawn(kind, data)
         assert found.names - DRAWN <= {"pre", "code", "use", "a"}, kind
         assert any(text[:10] in words or text[:16].rstrip() in words for words in found.words), kind
+
+
+def test_a_name_turns_no_sentence_around() -> None:
+    assert filters.plain(" a\u202e\n b\u2069" + "x" * 99) == f"\u2068a\u202e b{'x' * 55}…\u2069"
+    found = drawn("scatter", {"points": [], "x_name": "\u202ex", "y_name": "y"})
+    assert "\u2068\u202ex\u2069 across, \u2068y\u2069 up: 0 rows, of which 0 are flagged." in found.words
 
 
 @pytest.mark.parametrize("values", [EDGES, EDGES[:1], EDGES[1:4], (7.0,), (7.0, 7.0), (1e-9, 2e-9), (1e15, 1e15 + 2)])

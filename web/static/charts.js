@@ -105,7 +105,7 @@ const tooltip = (colours, more) => ({
 
 /** Anybody's text in one line of a canvas: cut, kept apart from what surrounds it, and no style of the library's own. */
 function plain(value) {
-  const line = String(value ?? "").replace(/\s+/g, " ").replace(/[{}]/g, "$&\u2060");
+  const line = String(value ?? "").replace(/[\u2066-\u2069]/g, "").replace(/\s+/g, " ").replace(/[{}]/g, "$&\u2060");
   return `\u2068${line.length > 80 ? `${line.slice(0, 79)}…` : line}\u2069`;
 }
 

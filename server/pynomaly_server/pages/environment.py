@@ -19,6 +19,7 @@ _FILTERS = {
     "column_class": filters.column_class,
     "moment": filters.moment,
     "number": filters.number,
+    "plain": filters.plain,
     "pretty": filters.pretty,
     "percent": filters.percent,
     "query_of": filters.query_of,

@@ -147,6 +147,12 @@ def text(value: Any, limit: int = LONGEST) -> Markup:
     ).format(whole[: limit - 1], f"{len(whole):,}", shown)
 
 
+def plain(value: Any, limit: int = 60) -> str:
+    """Anybody's text within a sentence that is no markup: one line, cut, and kept apart from what surrounds it."""
+    line = re.sub(r"[\u2066-\u2069]", "", " ".join(str(value).split()))
+    return f"\u2068{line if len(line) <= limit else line[: limit - 1] + '…'}\u2069"
+
+
 def told(value: Any, limit: int = LONGEST_SENTENCE) -> Markup:
     """A sentence of the server, which may name what people called things: kept apart like `text`, and so are names."""
     if isinstance(value, Markup):

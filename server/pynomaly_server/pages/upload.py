@@ -1,5 +1,6 @@
 """From a file, or a source that is served elsewhere, to a dataset: sent, looked at, corrected, committed."""
 
+import contextlib
 import re
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -13,8 +14,9 @@ from pynomaly import urls
 from pynomaly.engine import Engine
 from pynomaly.errors import AccessDenied, BadParameter, Conflict, PynomalyError
 from pynomaly.samples import SAMPLE, measurements
-from pynomaly_server import previews
+from pynomaly_server import paging, previews
 from pynomaly_server.api.datasets import load_soon
+from pynomaly_server.errors import UnknownUpload
 from pynomaly_server.identity import Identity
 from pynomaly_server.jobs import Job
 from pynomaly_server.loading import NewDataset
@@ -28,6 +30,12 @@ from pynomaly_server.workspace import Workspace
 
 Asked = Request[Any, Any, Any]
 Form = URLEncodedBody[dict[str, Any]]
+LOADS = """
+select request->>'upload_id' as upload, id::varchar as job, status, problem->>'detail' as detail
+from pynomaly.jobs
+where kind = 'dataset' and created_by = ? and request->>'upload_id' in (select unnest(?))
+qualify row_number() over (partition by upload order by created_at desc, id) = 1
+"""
 PATIENCE = 3.0  # seconds until a page says that it goes on loading
 TYPES = {
     "VARCHAR": "text",
@@ -139,6 +147,7 @@ class UploadPage(Controller):
         if "name" not in job.request:  # it loads nothing
             return sent_to(request, f"/jobs/{job.id}")
         if job.status == "succeeded" and job.result is not None:
+            _forget(workspace, identity, job)
             return sent_to(request, _after(job))
         return shown(
             request, "upload_loading.html", "Loading", nav="datasets", job=job, live=workspace.jobs.live(job.id)
@@ -147,9 +156,12 @@ class UploadPage(Controller):
     @get("/{upload_id:str}", permission=Permission.WRITE_DATASETS, sync_to_thread=True)
     def get_upload(
         self, request: Asked, identity: Caller, db: Db, workspace: Place, upload_id: FromPath[str]
-    ) -> Response[str]:
+    ) -> Response[Any]:
         """What is in a file, read as the query says."""
         upload = Uploads(workspace.folder).find(upload_id, identity.user)
+        load = _waiting(workspace, identity)[1].get(upload.id, {})
+        if load.get("status") in ("queued", "running"):
+            return sent_to(request, f"/upload/loading/{load['job']}")
         return _preview(request, db, workspace, upload, dict(request.query_params))
 
     @post("/{upload_id:str}", permission=Permission.WRITE_DATASETS)
@@ -193,12 +205,29 @@ def _start(
     refused: tuple[str, PynomalyError] | None = None,
     values: dict[str, str] | None = None,
 ) -> Response[str]:
-    waiting = Uploads(workspace.folder).listed(identity.user)
+    waiting, loads = _waiting(workspace, identity)
     limit = workspace.options["max_upload_bytes"]
     return shown(
-        request, "upload.html", "Upload", nav="datasets", status=status, waiting=waiting, limit=limit,
+        request, "upload.html", "Upload", nav="datasets", status=status, waiting=waiting, loads=loads, limit=limit,
         may_connect=identity.may(Permission.CONNECT_SOURCES), refused=refused, values=values or {},
     )  # fmt: skip
+
+
+def _waiting(workspace: Workspace, identity: Identity) -> tuple[list[Upload], dict[str, dict[str, Any]]]:
+    """The files that are no datasets yet, and the last job that loads each."""
+    waiting = Uploads(workspace.folder).listed(identity.user)
+    if not waiting:
+        return [], {}
+    with workspace.own() as db:
+        loads = {row["upload"]: row for row in paging.records(db, LOADS, [identity.user, [one.id for one in waiting]])}
+    return [one for one in waiting if loads.get(one.id, {}).get("status") != "succeeded"], loads
+
+
+def _forget(workspace: Workspace, identity: Identity, job: Job) -> None:
+    """Remove the file whose rows a job has loaded."""
+    uploads = Uploads(workspace.folder)
+    with contextlib.suppress(UnknownUpload):
+        uploads.remove(uploads.find(str(job.request.get("upload_id")), identity.user))
 
 
 def _refused(

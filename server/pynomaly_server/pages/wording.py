@@ -40,7 +40,10 @@ WAYS = {
     "source_single_use": "Upload it, or connect it as a source: then it is a dataset",
 }
 _ALWAYS = ("unknown_source", "no_usable_column", "too_few_rows", "key_not_unique", "too_many_rows")
-_CODE = re.compile(r":=|(?:^|\s)--?\w|\w\(|\b(?:select|from|with|create|cast) \S+|\bpynomaly \w|\{'|=\s*['\[{]|/api/")
+_CODE = re.compile(
+    r":=|(?:^|\s)--?\w|\w\(|\bselect \S|\bcast |\b(?:table|with) \w+ as\b"
+    r"|\bpynomaly \w|\{'|=\s*['\[{]|/api/"
+)
 _NAMED = re.compile(r"`(\w+)`")
 _SUBJECT = re.compile(r"`(\w+)` is ")
 

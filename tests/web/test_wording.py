@@ -1,0 +1,64 @@
+"""Errors in the words of a form: whoever fills one in reads of fields, never of code to write."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pynomaly import connect
+from pynomaly.engine import Engine
+from pynomaly.errors import BadParameter, PynomalyError
+from pynomaly_server.pages import wording
+from pynomaly_server.problems import problem
+
+CODE = re.compile(r":=|--\w|\w+\(|select |`(?:key|features|algorithm|combine|parameters|label|by)`|pynomaly")
+Failing = Callable[[Engine], Any]
+
+
+@pytest.fixture(scope="module")
+def db() -> Engine:
+    """A few tables that nothing can be found in."""
+    made = connect()
+    made.execute(
+        "create table t as select range % 7 as x, 1 as same, 'row ' || range || ' is told' as note from range(40)"
+    )
+    made.execute("create table few as select range as x from range(3)")
+    made.execute("create table scored as select 1 as x, 0.5 as anomaly_score from range(40)")
+    return made
+
+
+FREQUENT: dict[str, Failing] = {
+    "unknown_source": lambda db: db.detect("nowhere"),
+    "unknown_algorithm": lambda db: db.detect("t", algorithm="knnn"),
+    "unknown_column": lambda db: db.detect("t", features=["xx"]),
+    "bad_parameter, share": lambda db: db.detect("t", contamination=0.9),
+    "bad_parameter, rule": lambda db: db.detect("t", threshold="foo"),
+    "bad_parameter, of auto": lambda db: db.detect("t", parameters={"a": 1}),
+    "bad_parameter, combine": lambda db: db.detect("t", algorithm=["knn"], combine="mean"),
+    "bad_parameter, combined auto": lambda db: db.detect("t", algorithm=["auto", "knn"]),
+    "bad_parameter, of knn": lambda db: db.detect("t", algorithm="knn", parameters={"k": 1}),
+    "bad_parameter, two roles": lambda db: db.detect("t", features=["x"], key="x"),
+    "no_usable_column": lambda db: db.detect("t", exclude="x"),
+    "too_few_rows": lambda db: db.detect("few"),
+    "key_not_unique": lambda db: db.detect("t", key="x"),
+    "result_column_exists": lambda db: db.detect("scored"),
+    "source_unreadable": lambda db: db.detect("few", pipeline="nothing"),
+    "bad_rule": lambda db: db.validate("t", [{"kind": "expression", "sql": "x >"}]),
+}
+
+
+@pytest.mark.parametrize("name", FREQUENT)
+def test_a_way_out_is_no_code(db: Engine, name: str) -> None:
+    with pytest.raises(PynomalyError) as raised:
+        FREQUENT[name](db)
+    way = wording.way_out(raised.value)
+    assert way.endswith((".", "?")), (raised.value.code, raised.value.mend)
+    assert not CODE.search(way), way
+    assert way == wording.way_out(problem(raised.value)), "a job's problem reads the same"
+
+
+def test_what_is_wrong_names_the_field() -> None:
+    error = BadParameter("`contamination` is 0.9", "give a number over 0, up to 0.5")
+    assert wording.what(error) == "“Share of the rows” is 0.9"
+    assert wording.way_out(error) == "Give a number over 0, up to 0.5."
