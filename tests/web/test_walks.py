@@ -286,8 +286,9 @@ def _ask(walker: Walker, site: Site, data: str) -> None:
     assert [(row[0], int(row[1])) for row in shown] == [row[:2] for row in said]
     assert [float(row[2].replace(",", "")) for row in shown] == pytest.approx([row[2] for row in said], rel=1e-4)
     walker.look()
+    walker.choose(page.locator("#chart-y"), "price")
     walker.press(page.get_by_role("button", name="Chart this"))
-    page.get_by_text("n by depot").first.wait_for()
+    page.get_by_text("price by depot").first.wait_for()
     walker.look()
     walker.press(page.get_by_role("button", name="Back to the rows"))
     page.locator("#dataset-name").wait_for()
