@@ -1,6 +1,6 @@
 """What an engine tells of saved runs and models: why a row, what would be normal, what drives a model; and of costs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -22,13 +22,22 @@ class Insights:
         """What each feature contributes to the score of a row of a saved run; a key of several columns is a list."""
         return self._told("explain_row", (run, key_of(key)), {})
 
-    def nearest_normal(self, run: str, key: object, k: int = 5) -> Computed:
-        """The k rows of a saved run that were not flagged and are most like one row, and where they differ from it."""
-        return self._told("nearest_normal", (run, key_of(key)), {"k": k})
+    def nearest_normal(self, run: str, key: object, k: int = 5, sample_rows: int | None = None) -> Computed:
+        """The k rows of a saved run that were not flagged and are most like one row, and where they differ from it.
 
-    def project(self, run: str, n: int = 2) -> Computed:
-        """The rows of a saved run along the n principal axes of its features."""
-        return self._told("project", (run,), {"n": n})
+        With `sample_rows` they are looked for among about so many rows of the run, always the same.
+        """
+        return self._told("nearest_normal", (run, key_of(key)), {"k": k, "sample_rows": sample_rows})
+
+    def project(
+        self, run: str, n: int = 2, keys: Sequence[object] | None = None, sample_rows: int | None = None
+    ) -> Computed:
+        """The rows of a saved run, or those of some keys, along the n principal axes of its features.
+
+        The axes are those of a sample of `sample_rows`, by default 262,144.
+        """
+        texts = None if keys is None else [key_of(key) for key in keys]
+        return self._told("project", (run,), {"n": n, "keys": texts, "sample_rows": sample_rows})
 
     def replay_run(self, run: str) -> Computed:
         """A saved run once more: whether every score, flag and reason is the same bit for bit, and what differs."""

@@ -74,6 +74,8 @@ def register(con: duckdb.DuckDBPyConnection, session: Session) -> None:
         (catalog.model_pipeline, "varchar", False),
         (catalog.scored_source, "varchar", False),
         (runs.run_id, "varchar", False),
+        (runs.saved_results, "varchar", False),
+        (runs.said_labels, "varchar", False),
         (runs.run_source, "varchar", False),
         (runs.replay, "varchar", False),
         (runs.changed_libraries, "varchar[]", False),

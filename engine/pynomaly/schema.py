@@ -88,7 +88,6 @@ TRAINED = pa.struct(
         ("digest", pa.string()),
     ]
 )
-RUN_MODEL = pa.struct([("name", pa.string()), ("version", pa.int64())])
 EXPLAINED = pa.struct(
     [
         *((name, pa.string()) for name in ("feature", "value", "expected")),

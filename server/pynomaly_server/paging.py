@@ -89,21 +89,29 @@ def page(
     limit: int | None = None,
     cursor: str | None = None,
     hidden: Sequence[str] = (),
+    types: dict[str, str] | None = None,
+    is_ranked: bool = False,
+    named: object = None,
 ) -> Found:
     """One page of the rows of a SELECT, in an order whose columns together tell any two rows apart.
 
-    Values of the SELECT are bound to `?`; the columns in `hidden` may be sorted by and are not in the page. Raises
-    BodyInvalid for a limit outside 1..1000, BadCursor for the cursor of another list and UnknownColumn for an order by
-    what the SELECT does not have.
+    Values of the SELECT are bound to `?`; the columns in `hidden` may be sorted by and are not in the page; `types` are
+    its columns where they are known. With `is_ranked` the page is looked for among the rows whose first column of the
+    order is high enough, which a query of that column alone tells. A cursor belongs to `named`, by default the SELECT.
+    Raises BodyInvalid for a limit outside 1..1000, BadCursor for the cursor of another list and UnknownColumn for an
+    order by what the SELECT does not have.
     """
     n_rows = checked_limit(limit)
     keys = [key(text) for text in order]
-    digest = hashlib.sha256(repr((select, list(parameters), keys)).encode()).hexdigest()[:16]
-    after, values = "", list[str | None]()
+    digest = hashlib.sha256(repr((named or (select, list(parameters)), keys)).encode()).hexdigest()[:16]
+    after, values, places = "", list[str | None](), list[str | None]()
     if cursor is not None:
         places = _places(cursor, digest, len(keys))
-        types = described(db, select, parameters)
+        types = described(db, select, parameters) if types is None else types
         after, values = _after(keys, [_type(types, one) for one in keys], places)
+    if is_ranked and None not in places[:1] and (bounds := _bounds(db, select, parameters, keys[0], n_rows, places)):
+        after = f"{after} and {bounds[0]}" if after else f" where {bounds[0]}"
+        values += bounds[1]
     texts = "".join(f", {identifier(one.name)}::varchar as {_KEY}{n}" for n, one in enumerate(keys))
     ordered = ", ".join(one.sql for one in keys)
     chosen = f"select * from ({select}\n){after} order by {ordered} limit {n_rows + 1}"
@@ -154,6 +162,27 @@ def sorting(sort: str | None, types: dict[str, str], usual: Sequence[str], uniqu
     return [f"{one.name} {'desc' if one.descending else 'asc'}" for one in asked] + [unique] * (unique not in names)
 
 
+def place_of(cursor: str | None) -> str | None:
+    """The first column's value of the row that a cursor stands at."""
+    places = None if cursor is None else _decoded(cursor)
+    return places[1] if places is not None and len(places) > 1 else None
+
+
+def _bounds(
+    db: Engine, select: str, parameters: Sequence[object], first: Key, n_rows: int, places: list[str | None]
+) -> tuple[str, list[str | None]] | None:
+    """Between what numbers the first column of a page's rows lies; None where the rest of the rows may be on it."""
+    column = identifier(first.name)
+    below, given = (f" where {column} < ?::double", places[:1]) if places else ("", [])
+    ranked = f"select {column} as place from ({select}\n){below} order by place desc nulls last limit {n_rows + 1}"
+    found = db.execute(f"select min(place)::varchar, count(place) from ({ranked})", [*parameters, *given]).fetchall()[0]
+    if found[1] <= n_rows:
+        return None
+    if places:
+        return f"{column} between ?::double and ?::double", [found[0], places[0]]
+    return f"{column} >= ?::double", [found[0]]
+
+
 def _type(types: dict[str, str], one: Key) -> str:
     kind = types.get(one.name)
     if kind is None:
@@ -175,7 +204,7 @@ def _after(keys: list[Key], types: list[str], places: list[str | None]) -> tuple
         later = f"({identifier(one.name)} {sign} ?::{kind} or {identifier(one.name)} is null)"
         choices.append(f"({' and '.join([*same, later])})")
         values += [*places[:n], place]
-    return f" where {' or '.join(choices) or 'false'}", values
+    return f" where ({' or '.join(choices) or 'false'})", values
 
 
 def _found(rows: pa.Table, n_rows: int, n_keys: int, digest: str, documents: frozenset[str]) -> Found:
@@ -193,11 +222,16 @@ def _found(rows: pa.Table, n_rows: int, n_keys: int, digest: str, documents: fro
 
 def _places(cursor: str, digest: str, n_keys: int) -> list[str | None]:
     """The place that a cursor holds; BadCursor where it is none of this list."""
-    try:
-        padded = cursor.encode() + b"=" * (-len(cursor) % 4)
-        said, *places = msgspec.json.decode(base64.b64decode(padded, b"-_", True), type=list[str | None])
-    except (ValueError, msgspec.MsgspecError):
-        said, places = None, []
+    said, *places = _decoded(cursor) or [None]
     if said != digest or len(places) != n_keys:
         raise BadCursor("the cursor belongs to no page of this list", "ask for the first page, without `cursor`")
     return places
+
+
+def _decoded(cursor: str) -> list[str | None] | None:
+    """What a cursor holds; None where it is none."""
+    try:
+        padded = cursor.encode() + b"=" * (-len(cursor) % 4)
+        return msgspec.json.decode(base64.b64decode(padded, b"-_", True), type=list[str | None])
+    except (ValueError, msgspec.MsgspecError):
+        return None

@@ -1,16 +1,17 @@
 -- What the macros of saved runs have in common: the results, the rows, these as the model sees them, and the model.
 
 create or replace temp macro _run_results(run) as table
-    select results.key, results.anomaly_score, results.is_anomaly, results.reasons
-    from query(_catalog('results', _run_id(run, getvariable('pynomaly_user')), getvariable('pynomaly_user'))) as results
-    where results.run_id = _run_id(run, getvariable('pynomaly_user'))::uuid;
+    from query(_saved_results(run, null, getvariable('pynomaly_user')));
+
+-- Those of some keys.
+create or replace temp macro _run_results_of(run, keys) as table
+    from query(_saved_results(run, keys, getvariable('pynomaly_user')));
 
 -- With what was last said of each row.
 create or replace temp macro _said_results(run) as table
     with said as (
         select labels.key, arg_max(labels.label, labels.number) = 'anomaly' as label
-        from query(_catalog('labels', _run_id(run, getvariable('pynomaly_user')), getvariable('pynomaly_user'))) as labels
-        where labels.run_id = _run_id(run, getvariable('pynomaly_user'))::uuid
+        from query(_said_labels(run, getvariable('pynomaly_user'))) as labels
         group by labels.key
     )
     select results.anomaly_score, results.is_anomaly, said.label
@@ -18,12 +19,21 @@ create or replace temp macro _said_results(run) as table
     left join said on said.key = results.key;
 
 create or replace temp macro _run_rows(run) as table
-    from query(_run_source(run, getvariable('pynomaly_user')));
+    from query(_run_source(run, null, getvariable('pynomaly_user')));
+
+create or replace temp macro _run_rows_of(run, keys) as table
+    from query(_run_source(run, keys, getvariable('pynomaly_user')));
 
 create or replace temp macro _run_model_rows(run) as table
-    from query(_run_select(run, getvariable('pynomaly_user')));
+    from query(_run_select(run, null, getvariable('pynomaly_user')));
 
+create or replace temp macro _run_model_rows_of(run, keys) as table
+    from query(_run_select(run, keys, getvariable('pynomaly_user')));
+
+-- Named in a text of _chosen_model, so that the run is looked up once.
 create or replace temp macro _run_fit(run) as table
-    from _chosen_model(
-        _run_model(run, getvariable('pynomaly_user')).name, _run_model(run, getvariable('pynomaly_user')).version, 0
-    );
+    from query(_run_model(run, getvariable('pynomaly_user')));
+
+-- The greatest hash of a key by which about so many rows of a run are chosen, the same ones whenever it is asked.
+create or replace temp macro _share_of_rows(run, n) as
+    18446744073709551615 * (n / greatest(_run_rows_scored(run, getvariable('pynomaly_user')), n));

@@ -1,11 +1,12 @@
 -- explain_row(run, key): what each feature of the model contributes to the score of one row of a saved run, a row each.
--- nearest_normal(run, key, k := 5): the rows of the run that were not flagged and lie nearest to that row.
+-- nearest_normal(run, key, k := 5, sample_rows := null): the rows of the run that were not flagged and lie nearest to that row.
 --
 --   from explain_row('4f6d3c1e-...', 17);
 --   select key, distance, differences[1].feature from nearest_normal('4f6d3c1e-...', 17);
 --
 -- The distance is Euclidean, over the model's features, each divided by its standard deviation among the rows that were not
--- flagged; a gap lies at their mean. Rows stream, but for a sample that tells these deviations.
+-- flagged; a gap lies at their mean. Rows stream, but for a sample that tells these deviations. With `sample_rows` the nearest
+-- are looked for among about so many rows of the run alone, always the same: for pages, which shall not wait.
 
 create or replace temp macro explain_row(run, key) as table
     with chosen as materialized (
@@ -16,8 +17,7 @@ create or replace temp macro explain_row(run, key) as table
         where results.key = _run_key(run, key::varchar, getvariable('pynomaly_user'))
     ),
     given as not materialized (
-        select _pynomaly_row from _run_model_rows(run)
-        where _pynomaly_key = _run_key(run, key::varchar, getvariable('pynomaly_user'))
+        select _pynomaly_row from _run_model_rows_of(run, [key::varchar])
     ),
     explained as materialized (
         select _explanation(_pynomaly_fit.model, _pynomaly_row, saved.anomaly_score,
@@ -27,14 +27,14 @@ create or replace temp macro explain_row(run, key) as table
     )
     select unnest(reasons, recursive := true) from explained;
 
-create or replace temp macro nearest_normal(run, key, k := 5) as table
+create or replace temp macro nearest_normal(run, key, k := 5, sample_rows := null) as table
     with chosen as materialized (
         from _run_fit(run)
     ),
     given as materialized (
         select _pynomaly_row
         from (select _run_key(run, key::varchar, getvariable('pynomaly_user')) as wanted)
-        left join _run_model_rows(run) on _pynomaly_key = wanted
+        left join _run_model_rows_of(run, [key::varchar]) on _pynomaly_key = wanted
     ),
     others as materialized (
         select results.key from _run_results(run) as results where results.is_anomaly is distinct from false
@@ -42,13 +42,13 @@ create or replace temp macro nearest_normal(run, key, k := 5) as table
     normal as not materialized (
         select _pynomaly_key, _pynomaly_row
         from _run_model_rows(run)
-        where _pynomaly_key not in (from others)
+        where (sample_rows is null or hash(_pynomaly_key) <= _share_of_rows(run, sample_rows))
+            and _pynomaly_key not in (from others)
     ),
     sampled as not materialized (
         select _pynomaly_row
         from normal
-        where hash(_pynomaly_key)
-            <= 18446744073709551615 * (65536 / greatest(_run_rows_scored(run, getvariable('pynomaly_user')), 65536))
+        where hash(_pynomaly_key) <= _share_of_rows(run, 65536)
     ),
     made as materialized (
         select

@@ -25,9 +25,5 @@ create or replace temp macro label_row(run, key, label, note := null) as table
 
 create or replace temp macro labels_of(run) as table
     select said.key, said.label, said.note, said.number, said.labelled_at, said.labelled_by
-    from query(_catalog('labels', _recorded_id(run, getvariable('pynomaly_user')), getvariable('pynomaly_user'))) as said
-    where said.run_id = _recorded_id(run, getvariable('pynomaly_user'))::uuid
-    qualify row_number() over (partition by said.key order by said.number desc) = 1
-    union all -- no row, and an error where there is no such run
-    select null, null, null, null, null, null
-    from (select _recorded_id(run, getvariable('pynomaly_user')) as id) where id is null;
+    from query(_said_labels(run, getvariable('pynomaly_user'))) as said
+    qualify row_number() over (partition by said.key order by said.number desc) = 1;

@@ -11,6 +11,7 @@ from litestar.testing import TestClient
 from pynomaly.engine import Engine
 from pynomaly_server.app import create_app
 from pynomaly_server.options import Options
+from pynomaly_server.requests import request_id
 from pynomaly_server.workspace import Workspace
 
 HOSTILE = "<script>alert(1)</script>\u202e\"' x"
@@ -60,7 +61,7 @@ class Desk:
         before: Any = Engine._ask
 
         def count(*given: Any) -> Any:
-            counted[0] += 1
+            counted[0] += bool(request_id())  # the audit writes at the same time, outside of any request
             return before(*given)
 
         with pytest.MonkeyPatch.context() as patched:

@@ -38,13 +38,15 @@ SENT = f'id,"{COLUMN.replace(chr(34), chr(34) * 2)}",txt\n' + "".join(f"{n},{n /
 class World:
     """The hostile workspace as ada and vera see it, and the ids in it."""
 
-    def __init__(self, client: TestClient[Any], workspace: Workspace) -> None:
-        self.app, self.workspace = client.app, workspace
+    def __init__(self, client: Any, workspace: Workspace) -> None:
+        self.app, self.workspace = getattr(client, "app", None), workspace
         users = workspace.accounts.users
         made = [users.add(name, role, "test") for name, role in (("ada", "admin"), ("vera", "viewer"))]
         users.change("ada", display_name=MARK)
         cookies = [workspace.accounts.open_console(user)[1] for user in made]
         self.ada, self.vera = (Browser(client, cookie) for cookie in cookies)
+        for browser in (self.ada, self.vera):
+            browser.headers["Origin"] = str(client.base_url).rstrip("/")
         identity: Any = workspace.accounts.identify(None, cookies[0])
         self.key = workspace.accounts.make_key(identity, MARK[:100], ["read"], None)[0].id
         with workspace.acting(identity) as db:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -42,7 +43,7 @@ class coral_reef:
 """
 MORE = {  # columns that macros give besides those that they give today
     "select results.key, results.anomaly_score,": "select 'tidal' as how_sure, results.key, results.anomaly_score,",
-    "select unnest(reasons, recursive := true) from": "select unnest(reasons, recursive := true), 'salt' as told_by from",
+    "unnest(reasons, recursive := true) from": "unnest(reasons, recursive := true), 'salt' as told_by from",
 }
 
 
@@ -76,16 +77,27 @@ def test_an_algorithm_its_parameters_its_reasons_and_columns_are_on_the_pages(de
         "What it says",
     ):
         assert told in form
-    fields = dict.fromkeys(("n_polyps", "depth", "is_alive", "ocean", "motto"))
-    for name in fields:
+    fields = {}
+    for name in ("n_polyps", "depth", "is_alive", "ocean", "motto"):
         start = form.index(f'name="p.{name}"')
         fields[name] = form[form.rindex("<", 0, start) : form.index(">", start)]
-    assert all(one in str(fields["n_polyps"]) for one in ('type="number"', 'min="1"', 'max="99"', 'step="1"'))
-    assert all(one in str(fields["depth"]) for one in ('type="number"', 'max="24', 'step="any"'))
-    assert str(fields["ocean"]).startswith("<select")
+    assert all(one in fields["n_polyps"] for one in ('type="number"', 'min="1"', 'max="99"', 'step="1"'))
+    assert all(one in fields["depth"] for one in ('type="number"', 'max="24', 'step="any"'))
+    assert fields["ocean"].startswith("<select")
     assert '<option value="arctic"' in form
-    given = {"p.n_polyps": "3", "p.depth": "11.5", "p.is_alive": "false", "p.ocean": "arctic", "p.motto": "drift on"}
-    columns = {"role:id": "key", "role:paid_at": "exclude", "role:channel": "exclude", "role:fraud": "exclude"}
+    given: dict[str, Any] = {
+        "p.n_polyps": "3",
+        "p.depth": "11.5",
+        "p.is_alive": "false",
+        "p.ocean": "arctic",
+        "p.motto": "drift on",
+    }
+    columns: dict[str, Any] = {
+        "role:id": "key",
+        "role:paid_at": "exclude",
+        "role:channel": "exclude",
+        "role:fraud": "exclude",
+    }
     sent = ada.post(
         "/detect", source="payments", algorithm="coral_reef", of="coral_reef", top_k="5", **given, **columns
     )

@@ -100,3 +100,28 @@ def test_ticked_runs_are_compared_with_their_labels(open_page: Callable[[str], A
     page.get_by_role("heading", name="Compare 2 runs").wait_for()
     page.locator("#roc").wait_for()
     page.get_by_role("link", name="no longer flagged").or_(page.locator("#diff-rows")).first.wait_for()
+
+
+def test_an_error_leads_to_its_place_and_a_query_is_saved(open_page: Callable[[str], Any]) -> None:
+    page = open_page("/sql?q=select+id%0Afrom+payments%0Awhere+amuont+%3E+3")
+    page.get_by_role("button", name="Run").click()
+    page.get_by_text("Line 3, column 7 of the query").wait_for()
+    page.get_by_role("button", name="Go there").click()
+    page.keyboard.press("Control+Shift+ArrowRight")
+    page.keyboard.insert_text("amount")
+    page.keyboard.press("Escape")
+    page.locator("#saved-name").fill("large ones")
+    page.keyboard.press("Enter")
+    page.locator("#saved-queries").get_by_text("large ones").wait_for()
+    assert page.url.endswith("name=large+ones")
+    page.locator("#saved-queries").get_by_text("large ones").click()
+    page.locator("#editor", has_text="where amount > 3").wait_for(state="attached")
+
+
+def test_algorithms_are_completed_in_quotes(open_page: Callable[[str], Any]) -> None:
+    page = open_page("/sql")
+    with page.expect_response("**/sql/names"):
+        page.reload()
+    page.locator(".editor .cm-content").click()
+    page.keyboard.type("from detect_anomalies('payments', algorithm := 'maha")
+    page.locator(".editor .cm-tooltip-autocomplete").get_by_text("mahalanobis").first.wait_for()

@@ -16,7 +16,7 @@ import pynomaly
 from pynomaly import calls
 from pynomaly.cli import main
 from pynomaly.combination import RULES
-from pynomaly.samples import LABEL, measurements
+from pynomaly.samples import LABEL, N_MALIGNANT, measurements
 from pynomaly_server.pages import detection_form
 from pynomaly_server.pages.detection_form import SEVERAL, again, of_run
 from pynomaly_server.pages.detection_texts import texts
@@ -172,11 +172,15 @@ def test_the_label_of_the_sample_is_found(site: Site, browser: httpx.Client) -> 
     with site.workspace.own() as db:
         db.act_as("ada", True)
         db.datasets.add("tumours", measurements())
+        run = db.detect("tumours", algorithm="mad", label=LABEL, save=True).run_id
     page = html.unescape(browser.get("/detect", params={"source": "tumours"}).text)
     assert f"label := '{LABEL}'" in page
     estimate = browser.get("/detect/estimate", params={"source": "tumours", f"role:{LABEL}": "label"}).text
     assert "30 of 31 columns are used" in estimate
     assert "it says what is true" in estimate
+    measured = html.unescape(browser.get(f"/runs/compare/metrics?run={run}").text)
+    assert "where malignant is an anomaly" in measured
+    assert re.search(rf"anomalies</th>\s*<td[^>]*>{N_MALIGNANT}<", measured)
 
 
 def test_what_is_left_out_says_why(browser: httpx.Client, site: Site) -> None:

@@ -15,7 +15,7 @@ pytestmark = [
 Opened = Callable[..., Any]
 FEWER_THAN = 10
 NAB = Path("/work/shared/data/nab")
-LONG = 120_000  # milliseconds: a loaded machine is slow, and this is no test of speed
+LONG = 60_000  # milliseconds: a loaded machine is slow, and this is no test of speed
 
 
 class Clicks:
@@ -50,12 +50,12 @@ def test_the_sample_takes_few_clicks(opened: Opened) -> None:
     walk.to_reasons()
     assert walk.n < FEWER_THAN
     walk.page.keyboard.press("Escape")
-    walk.page.locator("#compare-metrics table").wait_for()
+    walk.page.locator("#compare-metrics table").first.wait_for()
     assert "AUROC" in walk.page.locator("#compare-metrics").inner_text()
 
 
 def test_a_real_file_takes_few_clicks(opened: Opened) -> None:
-    files = sorted(NAB.glob("*.csv"))
+    files = sorted(NAB.glob("*load_balancer_spikes.csv"))
     if not files:
         pytest.skip("the Numenta Anomaly Benchmark is not on this machine")
     walk = Clicks(opened("/"))
@@ -79,9 +79,11 @@ def test_several_algorithms_are_combined_by_ticks(opened: Opened) -> None:
     page.locator("#estimate dl").wait_for()
     page.locator(".more > summary").click()
     page.select_option("#algorithm", "*")
+    page.locator("#estimate .note").wait_for()
     page.locator("#with-mad").check()
     page.locator("#shown code", has_text="'mad'").first.wait_for()
     page.locator("#with-hbos").check()
+    page.locator("#estimate dd", has_text="hbos + mad (tail)").wait_for()
     page.select_option("#combine", "max")
     page.locator("#shown code", has_text="['hbos', 'mad'], combine := 'max'").first.wait_for()
     page.locator("#estimate dd", has_text="hbos + mad (max)").wait_for()

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from pynomaly.engine import Engine
-from pynomaly_server.pages.results import address_of
+from pynomaly_server.pages.result_rows import address_of
 
 from .conftest import Site
 from .detected import HOSTILE, PART, asked, browser, foreign, run, token
@@ -17,7 +17,7 @@ from .detected import HOSTILE, PART, asked, browser, foreign, run, token
 __all__ = ["browser", "run"]
 Opened = Callable[..., Any]
 VIEWS = ("", "?view=pairs", "?view=axes", "?view=axes&draw=1", "?view=time", "?view=entities")
-MOST_QUERIES = 12
+MOST_QUERIES = 7
 
 
 def keys(page: str) -> list[str]:

@@ -69,7 +69,7 @@ def test_metrics_are_those_of_evaluate(desk: Desk) -> None:
 def test_one_run_alone_is_compared_with_nothing(desk: Desk) -> None:
     answer = desk.as_("ada").get(f"/runs/compare?run={desk.runs[0]}")
     assert answer.status_code == 422
-    assert "tick 2 to 4" in words(answer.text)
+    assert "Tick 2 to 4" in words(answer.text)
 
 
 def test_a_replay_is_a_job(desk: Desk) -> None:

@@ -23,6 +23,7 @@ def db() -> Engine:
     made.execute(
         "create table t as select range % 7 as x, 1 as same, 'row ' || range || ' is told' as note from range(40)"
     )
+    made.execute("create table words as select 'row ' || range || ' is told' as note from range(40)")
     made.execute("create table few as select range as x from range(3)")
     made.execute("create table scored as select 1 as x, 0.5 as anomaly_score from range(40)")
     return made
@@ -39,7 +40,7 @@ FREQUENT: dict[str, Failing] = {
     "bad_parameter, combined auto": lambda db: db.detect("t", algorithm=["auto", "knn"]),
     "bad_parameter, of knn": lambda db: db.detect("t", algorithm="knn", parameters={"k": 1}),
     "bad_parameter, two roles": lambda db: db.detect("t", features=["x"], key="x"),
-    "no_usable_column": lambda db: db.detect("t", exclude="x"),
+    "no_usable_column": lambda db: db.detect("words"),
     "too_few_rows": lambda db: db.detect("few"),
     "key_not_unique": lambda db: db.detect("t", key="x"),
     "result_column_exists": lambda db: db.detect("scored"),

@@ -26,7 +26,7 @@ from pynomaly.errors import (
 )
 from pynomaly.quoting import identifier, literal
 from pynomaly.reasons import every_reason, in_shares, shares
-from pynomaly.schema import COST, DIFFERENCE, EXPLAINED, PROJECTED, RUN_MODEL, sql_type
+from pynomaly.schema import COST, DIFFERENCE, EXPLAINED, PROJECTED, sql_type
 from pynomaly.workers import aside, never, working
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class ExplanationFunctions:
         """Each function with the type that it returns, and whether it is volatile."""
         return (
             (self.run_select, "varchar", False),
-            (self.run_model, sql_type(RUN_MODEL), False),
+            (self.run_model, "varchar", False),
             (self.run_rows_scored, "bigint", False),
             (self.run_key, "varchar", False),
             (self.explanation, f"{sql_type(EXPLAINED)}[]", False),
@@ -115,22 +115,26 @@ class ExplanationFunctions:
 
     @access.by_user
     def run_select(self, *args: pa.Array) -> pa.Array:
-        """(run) to a SELECT of its rows as its model sees them, each with its key."""
-        run = self._run(arrays.constants(args)[0])
+        """(run, keys) to a SELECT of its rows as its model sees them, with their keys; of these alone unless NULL."""
+        named, keys = arrays.constants(args)
+        run = self._run(named)
         fields = ", ".join(f"{identifier(name)} := {identifier(name)}" for name in run.features)
         row = f"struct_pack({fields or '_pynomaly_nothing := null::boolean'})"
-        relation, planned = f"_run_rows({literal(run.id)})", self._catalog.planned(run.model, run.version)
-        if planned is not None and planned.pipeline is not None:
+        planned = self._catalog.planned(run.model, run.version)
+        chosen = "null" if keys is None else f"{literal(keys)}::varchar[]"
+        relation, among = f"_run_rows_of({literal(run.id)}, {chosen})", ""
+        if planned is not None and planned.pipeline is not None:  # its features of a row may depend on others
             read = self._runs.saved(run.id).read
-            relation = self._catalog.pipelines.of_relation(relation, read, planned.pipeline)
-        select = f"select _pynomaly_key, {row} as _pynomaly_row from {relation}"
+            relation = self._catalog.pipelines.of_relation(f"_run_rows({literal(run.id)})", read, planned.pipeline)
+            among = "" if keys is None else f" where list_contains({chosen}, _pynomaly_key)"
+        select = f"select _pynomaly_key, {row} as _pynomaly_row from {relation}{among}"
         return arrays.texts([select] * len(args[0]))
 
     @access.by_user
     def run_model(self, *args: pa.Array) -> pa.Array:
-        """(run) to the name and the version of its model."""
+        """(run) to a SELECT of its model, loaded."""
         run = self._run(arrays.constants(args)[0])
-        return pa.array([{"name": run.model, "version": run.version}] * len(args[0]), RUN_MODEL)
+        return arrays.texts([f"from _chosen_model({literal(run.model)}, {run.version}, 0)"] * len(args[0]))
 
     @access.by_user
     def run_rows_scored(self, *args: pa.Array) -> pa.Array:

@@ -4,6 +4,7 @@ import re
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import msgspec
 import pyarrow as pa
 
@@ -13,7 +14,7 @@ from pynomaly.catalog import models
 from pynomaly.catalog.migrations import check_table
 from pynomaly.errors import BadParameter, CatalogChanged, PynomalyError, RunNotSaved, RunsNotComparable, UnknownRun
 from pynomaly.frames import is_by_value
-from pynomaly.quoting import identifier
+from pynomaly.quoting import identifier, literal
 from pynomaly.source import PLACE, SNAPSHOT
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _COLUMNS = (
     "n_rows"
 )
 _RESULTS = "select 1 from pynomaly.results where run_id = ? limit 1"
+_PLAIN = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UBIGINT", "UINTEGER", "UUID", "DATE")  # the text tells the value
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -86,6 +88,7 @@ class RunFunctions:
 
     def __init__(self, session: "Session") -> None:
         self._session = session
+        self._there: set[str] = set()  # tables that were there
 
     @access.by_user
     def run_id(self, *args: pa.Array) -> pa.Array:
@@ -99,12 +102,41 @@ class RunFunctions:
         return arrays.texts([self.recorded(arrays.constants(args)[0]).id] * len(args[0]))
 
     @access.by_user
+    def saved_results(self, *args: pa.Array) -> pa.Array:
+        """(run, keys) to a SELECT of its results; of these keys alone unless they are NULL."""
+        run, keys = arrays.constants(args)
+        return arrays.texts([self._results(self.saved(run).id, keys)] * len(args[0]))
+
+    def _results(self, run: str, keys: list[object] | None = None) -> str:
+        among = "" if keys is None else f" and {_among('seen.key', keys)}"
+        return (
+            f"select seen.key, seen.anomaly_score, seen.is_anomaly, seen.reasons "
+            f"from {access.visible('results', True, run)} as seen where seen.run_id = {literal(run)}::uuid{among}"
+        )
+
+    @access.by_user
+    def said_labels(self, *args: pa.Array) -> pa.Array:
+        """(run) to a SELECT of all that was said of its rows."""
+        run = self.recorded(arrays.constants(args)[0]).id
+        select = f"select * from {access.visible('labels', True, run)} as seen where seen.run_id = {literal(run)}::uuid"
+        return arrays.texts([select] * len(args[0]))
+
+    @access.by_user
     def run_source(self, *args: pa.Array) -> pa.Array:
-        """(run) to a SELECT of the rows of its source, each with its key."""
-        run = self.saved(arrays.constants(args)[0])
-        relation = self._session.relation(run.read)
-        rest = f"* exclude ({PLACE})" if run.snapshot is not None else "*"
-        select = f"select {key_text(run.key_columns)} as _pynomaly_key, {rest} from {relation}"
+        """(run, keys) to a SELECT of the rows of its source, with their keys; of these alone unless they are NULL.
+
+        Rows of a few keys are found by the values of the key's column, which skips blocks, and then by their texts.
+        """
+        run, keys = arrays.constants(args)
+        found = self.saved(run)
+        relation, types = self._session.resolved(found.read)
+        rest = f"* exclude ({PLACE})" if found.snapshot is not None else "*"
+        text = key_text(found.key_columns)
+        if keys is None:
+            select = f"select {text} as _pynomaly_key, {rest} from {relation}"
+        else:
+            few = f"(from {relation}{_pruned(found.key_columns, types or {}, keys)})"
+            select = f"select {text} as _pynomaly_key, {rest} from {few} where {_among(text, keys)}"
         return arrays.texts([select] * len(args[0]))
 
     @access.by_user
@@ -178,7 +210,7 @@ class RunFunctions:
 
     def _has_results(self, run: str) -> bool:
         with closing(self._session.lookup_cursor("")) as cursor:
-            return check_table(cursor, "results") and cursor.execute(_RESULTS, [run]).fetchall() != []
+            return self._asked(cursor, "results", _RESULTS, run) not in (None, [])
 
     def is_meant(self, name: str) -> bool:
         """Whether a name that is no source's is that of a run: an id, or what the id of a recorded run begins with."""
@@ -189,11 +221,22 @@ class RunFunctions:
         """The run, or the first two, whose id begins so; None where the database has no runs."""
         chosen = "id = ?::uuid" if _UUID.fullmatch(text) else "starts_with(id::varchar, ?)"
         with closing(self._session.lookup_cursor("")) as cursor:
-            if not check_table(cursor, "runs"):
-                return None
             select = f"select {_COLUMNS} from {access.visible('runs')} where {chosen} limit 2"
-            rows = cursor.execute(select, [text]).fetchall()
+            rows = self._asked(cursor, "runs", select, text)
+        if rows is None:
+            return None
         return [_recorded(dict(zip(Recorded.__struct_fields__, row, strict=True))) for row in rows]
+
+    def _asked(self, cursor: duckdb.DuckDBPyConnection, table: str, select: str, value: str) -> list[Any] | None:
+        """The rows of a SELECT from a table of the catalogue; None where it is not there yet."""
+        if table not in self._there and not check_table(cursor, table):
+            return None
+        self._there.add(table)
+        try:
+            return cursor.execute(select, [value]).fetchall()
+        except duckdb.Error:
+            check_table(cursor, table)  # somebody has dropped it
+            raise
 
 
 def _recorded(row: dict[str, Any]) -> Recorded:
@@ -205,6 +248,33 @@ def _recorded(row: dict[str, Any]) -> Recorded:
         raise CatalogChanged(
             f"run {row['id']} is not as Pynomaly records one: {error}", "delete its row from pynomaly.runs"
         ) from None
+
+
+def _among(expression: str, keys: list[object]) -> str:
+    """A condition that a text is one of the keys; of many a join is quicker."""
+    known = [str(key) for key in keys if key is not None]
+    if len(known) == 1:
+        return f"{expression} = {literal(known[0])}"
+    return f"{expression} in (select unnest({_texts(known)}))"
+
+
+def _texts(keys: list[str]) -> str:
+    """Many texts as one constant, which DuckDB binds a hundred times as fast as a list of them."""
+    return f"{literal(msgspec.json.encode(keys).decode())}::json::varchar[]"
+
+
+def _pruned(names: list[str], types: dict[str, str], keys: list[object]) -> str:
+    """A condition by the values that texts of keys stand for, which their rows keep; nothing where none is sure."""
+    if len(names) > 1:
+        return ""
+    folded = {name.lower(): kind for name, kind in types.items()}
+    kind = "BIGINT" if names[0] == PLACE else folded.get(names[0].lower(), "")
+    if kind not in _PLAIN:
+        return ""
+    known = [str(key) for key in keys if key is not None]
+    if len(known) == 1:
+        return f" where {identifier(names[0])} = try_cast({literal(known[0])} as {kind})"
+    return f" where {identifier(names[0])} in (select try_cast(unnest({_texts(known)}) as {kind}))"
 
 
 def _told(run: Recorded) -> str:

@@ -1,5 +1,6 @@
 """Results: the scored rows of saved runs, why a row, how scores are spread, and what people say of rows."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -20,21 +21,19 @@ MOST_BINS = 1_000
 _RUNS = "from runs() where saved"
 _WITH_LABELS = """
 select results.*, said.label
-from _run_results(?) as results
+from {results} as results
 left join labels_of(?) as said on said.key = results.key
 """
 _OWN = frozenset({"key", "anomaly_score", "is_anomaly", "reasons", "label"})
 _SOURCE_OF = """
 select source.* exclude (_pynomaly_key)
 from (select unnest(?::varchar[]) as key, generate_subscripts(?::varchar[], 1) as place) as wanted
-left join (
-    from _run_rows(?) where _pynomaly_key in (select unnest(?::varchar[])){pruned}
-) as source on source._pynomaly_key = wanted.key
+left join _run_rows_of(?, ?::varchar[]) as source on source._pynomaly_key = wanted.key
 order by wanted.place
 """
 _WITH_COLUMNS = """
 select results.*, source.* exclude (_pynomaly_key)
-from _run_rows(?) as source
+from {rows} as source
 join ({results}) as results on results.key = source._pynomaly_key
 """
 
@@ -211,11 +210,10 @@ def _is_own(text: str) -> bool:
     return paging.key(text.partition(":")[0].strip()).name in _OWN
 
 
-def with_source(run: str, db: Engine, rows: pa.Table, pruned: str = "") -> pa.Table:
-    """The rows of a page with the columns of their source; `pruned` is a condition that they keep, for speed."""
+def with_source(run: str, db: Engine, rows: pa.Table) -> pa.Table:
+    """The rows of a page with the columns of their source."""
     keys = rows["key"].to_pylist()
-    also = f" and {pruned}" if pruned else ""
-    found = db.sql(_SOURCE_OF.format(pruned=also), [keys, keys, run, keys]).arrow()
+    found = db.sql(_SOURCE_OF, [keys, keys, run, keys]).arrow()
     names = list(rows.column_names)
     for name in found.column_names:  # called as DuckDB calls the second of a name
         text, n = name, 0
@@ -226,11 +224,15 @@ def with_source(run: str, db: Engine, rows: pa.Table, pruned: str = "") -> pa.Ta
     return pa.table([*rows.columns, *found.columns], names)
 
 
-def chosen_rows(run: str, choice: dict[str, Any], with_labels: bool, with_columns: bool) -> Rows:
-    """The rows of a run that are chosen."""
-    select, values = ("from _run_results(?)", [run])
+def chosen_rows(
+    run: str, choice: dict[str, Any], with_labels: bool, with_columns: bool, keys: Sequence[str] | None = None
+) -> Rows:
+    """The rows of a run that are chosen, among those of some keys if they are given."""
+    among = [] if keys is None else [list(keys)]
+    of = ("_run_results(?)", "_run_rows(?)") if keys is None else ("_run_results_of(?, ?)", "_run_rows_of(?, ?)")
+    select, values = f"from {of[0]}", [run, *among]
     if with_labels:
-        select, values = _WITH_LABELS, [run, run]
+        select, values = _WITH_LABELS.format(results=of[0]), [run, *among, run]
     conditions = {
         "is_anomaly": "is_anomaly = ?",
         "min_score": "anomaly_score >= ?",
@@ -243,5 +245,5 @@ def chosen_rows(run: str, choice: dict[str, Any], with_labels: bool, with_column
         select = f"select * from ({select}) where {' and '.join(conditions[name] for name in given)}"
         values = [*values, *given.values()]
     if with_columns:
-        select, values = _WITH_COLUMNS.format(results=select), [run, *values]
+        select, values = _WITH_COLUMNS.format(rows=of[1], results=select), [run, *among, *values]
     return Rows(select, list(values), "key", ["anomaly_score desc", "key"], name=f"results {run[:8]}")

@@ -1,11 +1,11 @@
 """The rectangle that somebody draws in a scatter, as a condition on the rows of the table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from pynomaly.quoting import identifier, literal
-from pynomaly_server.pages.result_pictures import Of
+from pynomaly_server.pages.result_pictures import N_SAMPLED, Of
 from pynomaly_server.rowsets import Rows
 
 SIDES = ("x_from", "x_to", "y_from", "y_to")
@@ -13,7 +13,8 @@ _BY_AXES = """
 select * from ({rows}
 )
 where key in (
-    select key from project({run}) where components[1] between ? and ? and components[2] between ? and ?
+    select key from project({run}, sample_rows := {n_sampled}{among})
+    where components[1] between ? and ? and components[2] between ? and ?
 )
 """
 
@@ -28,11 +29,20 @@ def needs_source(of: Of, given: Mapping[str, str]) -> bool:
     return given.get("view") != "axes" and bool(of.columns)
 
 
-def brushed(rows: Rows, of: Of, given: Mapping[str, str], sides: list[float], types: dict[str, str]) -> Rows:
-    """The rows that lie in a rectangle: of two columns, or of the principal axes of the model's features."""
+def brushed(
+    rows: Rows, of: Of, given: Mapping[str, str], sides: list[float], types: dict[str, str],
+    keys: Sequence[str] | None = None,
+) -> Rows:  # fmt: skip
+    """The rows that lie in a rectangle: of two columns, or of the principal axes of the model's features.
+
+    `keys` are those of the rows, where they are few.
+    """
     parameters = [*rows.parameters, *sides]
     if given.get("view") == "axes":
-        select = _BY_AXES.format(rows=rows.select, run=literal(of.run)).strip()
+        select = _BY_AXES.format(
+            rows=rows.select, run=literal(of.run), n_sampled=N_SAMPLED,
+            among="" if keys is None else f", keys := {literal(list(keys))}",
+        ).strip()  # fmt: skip
         return msgspec.structs.replace(rows, select=select, parameters=parameters)
     if len(of.numbers) < 2 or not of.columns:
         return rows

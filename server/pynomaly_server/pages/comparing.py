@@ -9,8 +9,9 @@ import msgspec
 from pynomaly import calls
 from pynomaly.engine import Engine
 from pynomaly.errors import PynomalyError
-from pynomaly.quoting import literal
+from pynomaly.quoting import identifier, literal
 from pynomaly_server import paging
+from pynomaly_server.pages.remembered import RUNS
 
 LEAST, MOST = 2, 4
 LETTERS = "ABCD"
@@ -59,6 +60,17 @@ from (
 )
 where place in (1, n_places) or place % greatest(1, n_places // {n}) = 0
 order by place
+"""
+_WORDS = """
+select {label}, typeof({label}), count(*) from _run_rows({run}) where {label} is not null group by all
+order by count(*) limit 3
+"""
+_OF_WORDS = """
+with judged as (
+    select said.anomaly_score, said.is_anomaly, kept.{label} = {rare} as truth
+    from _run_results({run}) as said
+    join _run_rows({run}) as kept on kept._pynomaly_key = said.key
+)
 """
 
 
@@ -110,7 +122,7 @@ def overlap(db: Engine, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         select.format(letter=literal(letter), id=literal(run["id"])) for letter, run in zip(LETTERS, runs, strict=False)
     ]
     sql = _OVERLAP.format(runs="\n    union all by name\n    ".join(parts)).strip()
-    regions = paging.records(db, sql)
+    regions = RUNS.of(("overlap", *(run["id"] for run in runs)), lambda: paging.records(db, sql))
     letters = LETTERS[: len(runs)]
     counts = {letter: sum(one["n_rows"] for one in regions if letter in one["runs"]) for letter in letters}
     pairs = []
@@ -127,11 +139,26 @@ def judged(db: Engine, run: dict[str, Any]) -> Judged:
     label = run["options"].get("label")
     named = f"{run['algorithm'] or run['model']}, {run['id'][:8]}"
     by = f"the column {label}" if label else "what people said"
-    told = calls.evaluate_call(run["id"], label=label)
-    curves = _THINNED.format(curves=calls.curves_call(run["id"], label=label), n=CURVE_POINTS).strip()
+    told, curves = calls.evaluate_call(run["id"], label=label), calls.curves_call(run["id"], label=label)
+    before = ""
+    if label and (rare := _rare_word(db, run["id"], label)):
+        by = f"{by}, where {rare[:40]} is an anomaly"
+        before = _OF_WORDS.format(run=literal(run["id"]), label=identifier(label), rare=literal(rare)).lstrip()
+        told, curves = calls.evaluate_call("judged", label="truth"), calls.curves_call("judged", label="truth")
+    sql = f"{before}from {told}"
     try:
-        (figures,) = paging.records(db, f"from {told}")
-        points = paging.records(db, curves)
+        (figures,) = paging.records(db, sql)
+        points = paging.records(db, before + _THINNED.format(curves=curves, n=CURVE_POINTS).strip())
     except PynomalyError as error:
-        return Judged(run, named, by, {}, [], f"from {told}", error.cause)
-    return Judged(run, named, by, figures, points, f"from {told}")
+        return Judged(run, named, by, {}, [], sql, error.cause)
+    return Judged(run, named, by, figures, points, sql)
+
+
+def _rare_word(db: Engine, run: str, label: str) -> str:
+    """Of a label that is one of two words, such as malignant and benign, the rarer one: that of the anomalies."""
+    try:
+        found = db.execute(_WORDS.format(label=identifier(label), run=literal(run))).fetchall()
+    except PynomalyError:  # the rows are not there any more, which the evaluation tells
+        return ""
+    is_pair = len(found) == 2 and found[0][1] == "VARCHAR" and found[0][2] < found[1][2]
+    return str(found[0][0]) if is_pair else ""

@@ -87,7 +87,7 @@ def _said(request: Request[Any, Any, Any], problem: Problem, seconds: str) -> tu
             needed = Permission(request.route_handler.opt["permission"])
             return (
                 f"Your account is that of a {role}, which may not {_DOES.get(needed, 'do this')}",
-                "If you need it, ask an administrator of this server. Everything else stays open to you.",
+                "If you need it, ask an administrator of this server. What you may see is open to you as before.",
             )
         case "csrf_failed" | "foreign_origin":
             mend = "Nothing was changed. Go back, reload it and try again."

@@ -194,8 +194,8 @@ _NUMBERS: dict[str, Callable[[Any], str]] = {"score": score, "bytes": size, "sec
 def column_class(column: Mapping[str, Any], value: Any = None) -> str:
     """The class of a column's cells: numbers stand at the right."""
     kind = column.get("kind")
-    is_number = kind is None and isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number or kind in _NUMERIC or column.get("is_number"):
+    is_plain = kind is None and isinstance(value, int | float) and not isinstance(value, bool)
+    if kind in _NUMERIC or column.get("is_number") or is_plain:
         return "is-number"
     return "is-short" if kind in _SHORT else ""
 

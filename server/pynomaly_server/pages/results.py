@@ -2,27 +2,25 @@
 
 import base64
 import hashlib
-import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.params import FromPath, FromQuery, URLEncodedBody
 from markupsafe import Markup
 
 from pynomaly.engine import Engine
-from pynomaly.errors import BadParameter, PynomalyError, UnknownKey
-from pynomaly.quoting import identifier, literal
+from pynomaly.errors import PynomalyError, UnknownKey
 from pynomaly_server import formats, paging
-from pynomaly_server.api.results import chosen_rows, with_source
-from pynomaly_server.pages import expected, result_pictures
-from pynomaly_server.pages.brushing import SIDES, brushed, chosen, needs_source
+from pynomaly_server.api.results import chosen_rows
+from pynomaly_server.pages import expected, result_pictures, result_rows
+from pynomaly_server.pages.brushing import chosen
 from pynomaly_server.pages.detection_form import of_run
-from pynomaly_server.pages.filters import number
+from pynomaly_server.pages.remembered import RUNS as KEPT
 from pynomaly_server.pages.result_pictures import Of
+from pynomaly_server.pages.result_rows import address_of, mark, number_of
 from pynomaly_server.pages.shown import fragment, is_htmx, rendered, sent_to, shown
 from pynomaly_server.permissions import Permission
 from pynomaly_server.places import web_folder
@@ -35,14 +33,9 @@ select
     created_by
 from runs() where saved
 """
-N_ROWS = 40  # of a page: up to 50, DuckDB looks for these first and reads the rest of them alone
-N_COLUMNS = 8  # of the source in a table
-MANY = 20_000  # rows from which a table is not sorted by what stands in the source
-NEAREST = 5
+NEAREST, NEAREST_AMONG = 5, 20_000
 REPORTED = 200
-OWN = ("key", "anomaly_score", "is_anomaly", "label", "reasons")
 TESTS = (("ge", "at least"), ("le", "at most"), ("eq", "is"), ("ne", "is not"), ("contains", "contains"))
-_PLAIN = ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UBIGINT", "UINTEGER", "VARCHAR", "UUID", "DATE")
 _NOTHING = dict.fromkeys(("picture", "refused", "count", "threshold", "x", "y", "time", "value", "entity"))
 REPORT_POLICY = "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'"
 
@@ -61,7 +54,7 @@ class ResultsPage(Controller):
         """The newest first."""
         select, values = (f"{RUNS} and contains(lower(source), lower(?))", [source]) if source else (RUNS, [])
         order = paging.sorting(sort, paging.described(db, select, values), ["started_at desc", "id"], "id")
-        found = paging.page(db, select, values, order, N_ROWS, cursor)
+        found = paging.page(db, select, values, order, result_rows.N_ROWS, cursor)
         return shown(
             request, "results.html", "Results", nav="results", runs=found.items, next_cursor=found.next_cursor,
             sort=sort, source=source,
@@ -75,18 +68,19 @@ class ResultsPage(Controller):
             return shown(request, "result_missing.html", "Result", nav="results", told=told, again=of_run(told))
         given = dict(request.query_params.items())
         of = _of(db, told)
-        wants_rows = is_htmx(request) and request.headers.get("hx-target") == "rows"
-        drawn = {} if wants_rows else _drawn(db, of, given)
+        wanted = request.headers.get("hx-target") if is_htmx(request) else None  # what of the page is swapped in
+        drawn = {} if wanted == "rows" else _drawn(db, of, given)
+        listed = result_rows.unread(of, given) if wanted == "picture" else result_rows.table(db, of, given)
         return shown(
             request, "result.html", f"Result of {told['source'][:60]}", nav="results", told=told, of=of, given=given,
             formats=list(formats.FORMATS), tests=TESTS, again=of_run(told), view=given.get("view") or "scores",
-            **_table(db, of, given), **{**_NOTHING, **drawn},
+            **listed, **{**_NOTHING, **drawn},
         )  # fmt: skip
 
     @get("/{run:str}/count", permission=Permission.READ, sync_to_thread=True)
     def get_count(self, request: Web, db: Db, run: FromPath[str], threshold: FromQuery[str] = "") -> Response[Any]:
         """How many rows a threshold would flag."""
-        limit = _number(threshold, "threshold")
+        limit = number_of(threshold, "threshold")
         if not is_htmx(request):
             return sent_to(request, f"/results/{quote(run, safe='')}?{urlencode({'threshold': limit})}")
         count = result_pictures.counted(db, run, limit)
@@ -113,10 +107,18 @@ class ResultsPage(Controller):
 
     @get("/{run:str}/why", permission=Permission.READ, sync_to_thread=True)
     def get_why(self, request: Web, db: Db, run: FromPath[str], key: FromQuery[str]) -> Response[str]:
-        """What takes longer of a row: what every feature adds, and the nearest normal rows."""
+        """What every feature adds to the score of a row."""
         told = _told(db, run)
         found = _result(db, told["id"], key)
-        return fragment(request, "pages/result_why.html", told=told, **_why(db, told, found))
+        return fragment(
+            request, "pages/result_why.html", told=told, key=key, is_later=True, **_why(db, told, found)
+        )  # fmt: skip
+
+    @get("/{run:str}/nearest", permission=Permission.READ, sync_to_thread=True)
+    def get_nearest(self, request: Web, db: Db, run: FromPath[str], key: FromQuery[str]) -> Response[str]:
+        """The nearest normal rows of a row, which take longer."""
+        told = _told(db, run)
+        return fragment(request, "pages/result_nearest.html", told=told, **_nearest(db, told, key))
 
     @post("/{run:str}/labels", permission=Permission.LABEL, elsewhere=True, sync_to_thread=True)
     def say(self, request: Web, db: Db, run: FromPath[str], data: URLEncodedBody[dict[str, Any]]) -> Response[Any]:
@@ -139,25 +141,14 @@ class ResultsPage(Controller):
         styles = (web_folder() / "templates" / "pages" / "result_report.css").read_text(encoding="utf-8")
         element = Markup(f"<style>{styles}</style>")  # noqa: S704 - a file of ours
         html = rendered(
-            request, "pages/result_report.html", styles=element, told=told, rows=_labelled(db, told["id"], found.items),
+            request, "pages/result_report.html", styles=element, told=told,
+            rows=result_rows.labelled(db, told["id"], found.items),
             drawn=result_pictures.histogram(db, of, told["threshold"]), n_reported=REPORTED,
         )  # fmt: skip
         headers = formats.disposition(f"{told['source']} {told['id'][:8]}", "html")
         digest = base64.b64encode(hashlib.sha256(styles.encode()).digest()).decode()
         headers["Content-Security-Policy"] = REPORT_POLICY.format(digest)
         return Response(html, media_type="text/html", headers=headers)
-
-
-def address_of(run: str, key: str) -> str:
-    """The address of a row."""
-    if not key or key in (".", "..") or "/" in key or not key.isprintable() or len(key) > 500:
-        return f"/results/{run}/row?{urlencode({'key': key})}"
-    return f"/results/{run}/rows/{quote(key, safe='')}"
-
-
-def mark(key: str) -> str:
-    """A key as part of an id."""
-    return hashlib.sha256(key.encode()).hexdigest()[:12]
 
 
 def _told(db: Engine, run: str) -> dict[str, Any]:
@@ -189,14 +180,15 @@ def _drawn(db: Engine, of: Of, given: Mapping[str, str]) -> dict[str, Any]:
     if view == "axes":
         return _tried(partial(result_pictures.axes, db, of)) if given.get("draw") else {}
     asked = bool(given.get("threshold"))
-    threshold = _number(given["threshold"], "threshold") if asked else of.told["threshold"]
+    threshold = number_of(given["threshold"], "threshold") if asked else of.told["threshold"]
     drawn = _tried(partial(result_pictures.histogram, db, of, threshold))
     return {**drawn, "count": result_pictures.counted(db, of.run, threshold) if asked else None, "threshold": threshold}
 
 
 def _over_time(db: Engine, of: Of, time: str, value: str) -> dict[str, Any] | None:
     """A column over time, with the band that was expected of it where there is one."""
-    drawn, band = result_pictures.series(db, of, time, value), expected.band(db, of, value)
+    drawn = result_pictures.series(db, of, time, value)
+    band = KEPT.of(("band", of.run, value), lambda: expected.band(db, of, value))
     return {**drawn, "data": band.beside(drawn["data"]), "band_sql": band.sql} if drawn and band else drawn
 
 
@@ -205,89 +197,6 @@ def _tried(draw: Any) -> dict[str, Any]:
         return {"picture": draw(), "refused": None}
     except PynomalyError as error:
         return {"picture": None, "refused": error}
-
-
-def _table(db: Engine, of: Of, given: Mapping[str, str]) -> dict[str, Any]:
-    """A page of the rows, in their order and through the filters that the address holds."""
-    told, sort = of.told, given.get("sort") or "-anomaly_score"
-    everything = given.get("show") == "all"
-    least = _number(given["min_score"], "min_score") if given.get("min_score") else None
-    choice: dict[str, Any] = {"is_anomaly": None if everything else True, "reason": given.get("reason") or None}
-    choice["min_score"] = least if least is not None or everything else told["threshold"]
-    choice["label"] = given.get("label") or None
-    filters, brush = _filters(given), _brush(given)
-    asked_of = {paging.key(sort).name, *(text.partition(":")[0] for text in filters)}
-    is_joined = bool(of.columns) and ((brush and needs_source(of, given)) or not asked_of <= set(OWN))
-    rows = chosen_rows(of.run, choice, choice["label"] is not None, is_joined)
-    types = paging.described(db, rows.select, rows.parameters)
-    order = paging.sorting(sort, types, rows.usual, rows.unique)
-    rows = brushed(rows, of, given, brush, types) if brush else rows
-    rows = rows.filtered(db, filters, types)
-    found = paging.page(db, rows.select, rows.parameters, order, N_ROWS, given.get("cursor"))
-    if of.columns and not is_joined and len(found.rows):
-        found = msgspec.structs.replace(found, rows=with_source(of.run, db, found.rows, _pruned(of, found.rows)))
-    items = _labelled(db, of.run, found.items)
-    for item in items:
-        for reason in item["reasons"]:
-            reason["value"] = _short(reason["value"])
-        item["address"], item["mark"] = address_of(of.run, item["key"]), mark(item["key"])
-    names = [name for name in (items[0] if items else ()) if name not in (*OWN, "address", "mark")]
-    n_shown = len(names) if given.get("columns") == "all" else N_COLUMNS
-    return {
-        "rows": items, "next_cursor": found.next_cursor, "sort": sort, "columns": names[:n_shown],
-        "n_more_columns": len(names) - len(names[:n_shown]), "is_brushed": brush is not None,
-        "can_sort": (told["n_flagged"] if not everything else told["n_rows"]) <= MANY, "rows_sql": rows.select,
-    }  # fmt: skip
-
-
-def _filters(given: Mapping[str, str]) -> list[str]:
-    """The one filter of the form, as the server's lists read it."""
-    column, test, value = (given.get(name, "") for name in ("column", "test", "is"))
-    return [f"{column}:{test or 'eq'}:{value}"] if column and value else []
-
-
-def _brush(given: Mapping[str, str]) -> list[float] | None:
-    if not all(given.get(name) for name in SIDES):
-        return None
-    return [_number(given[name], name) for name in SIDES]
-
-
-def _pruned(of: Of, rows: Any) -> str:
-    """A condition by the key's own column, so that whole blocks of the source are not read."""
-    keys = of.told["key"]
-    kind = of.columns.get(keys[0], "") if len(keys) == 1 else ""
-    if kind not in _PLAIN:
-        return ""
-    return f"{identifier(keys[0])} in ({', '.join(map(literal, rows['key'].to_pylist()))})"
-
-
-def _labelled(db: Engine, run: str, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows with what was last said of them."""
-    keys = [item["key"] for item in items]
-    said = dict(
-        db.execute(
-            "select key, label from labels_of(?) where key in (select unnest(?::varchar[]))", [run, keys]
-        ).fetchall()
-    )
-    return [{**item, "label": said.get(item["key"])} for item in items]
-
-
-def _number(text: str, name: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise BadParameter(f"`{name}` is {text[:40]!r}", "give a number")
-    return value
-
-
-def _short(text: str | None) -> str | None:
-    """A number, which reasons have as a text, by the digits that count."""
-    try:
-        return text and number(float(text))
-    except ValueError:
-        return text
 
 
 def _result(db: Engine, run: str, key: str) -> dict[str, Any]:
@@ -308,29 +217,46 @@ def _said(db: Engine, run: str, key: str) -> list[dict[str, Any]]:
 
 def _row(request: Web, db: Engine, run: str, key: str) -> Response[str]:
     told = _told(db, run)
-    of, found = _of(db, told), _result(db, told["id"], key)
-    values: dict[str, Any] = {}
-    if of.columns:
-        table = db.sql("select ?::varchar as key", [key]).arrow()
-        values = with_source(of.run, db, table, _pruned(of, table)).drop_columns(["key"]).to_pylist()[0]
+    found = _result(db, told["id"], key)
     later = is_htmx(request)
-    why = {} if later else _why(db, told, found)
+    why = {} if later else {**_why(db, told, found), **_nearest(db, told, key)}
     return shown(
         request, "result_row.html", f"Row {key[:60]}", nav="results", told=told, found=found, key=key, run=told["id"],
-        values=values, said=_said(db, told["id"], key), mark=mark(key), is_later=later, is_swap=False,
-        **{"parts": [], "nearest": [], "refused": None, "why_sql": "", "is_partial": False, **why},
+        values=_values(db, told["id"], key), said=_said(db, told["id"], key), mark=mark(key), is_later=later,
+        is_swap=False,
+        **{"parts": [], "nearest": [], "among": 0, "refused": None, "why_sql": "", "is_partial": False, **why},
     )  # fmt: skip
 
 
+def _values(db: Engine, run: str, key: str) -> dict[str, Any]:
+    """What stands in the source of a row; nothing where its rows are not there any more."""
+    try:
+        rows = db.sql("select * exclude (_pynomaly_key) from _run_rows_of(?, ?)", [run, [key]]).arrow().to_pylist()
+    except PynomalyError:
+        return {}
+    return rows[0] if rows else {}
+
+
 def _why(db: Engine, told: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """What every feature adds, and rows that are normal; what the run kept itself, where its model was not kept."""
+    """What every feature adds; what the run kept itself, where its model was not kept."""
     asked = [told["id"], found["key"]]
     sql = f"from explain_row('{asked[0]}', ?)"
     try:
         parts = paging.records(db, "from explain_row(?, ?)", asked)
-        nearest = paging.records(db, "from nearest_normal(?, ?, k := ?)", [*asked, NEAREST])
     except PynomalyError as error:
-        return {"parts": found["reasons"], "nearest": [], "refused": error, "why_sql": sql, "is_partial": True}
+        return {"parts": found["reasons"], "refused": error, "why_sql": sql, "is_partial": True}
+    return {"parts": parts, "refused": None, "why_sql": sql, "is_partial": False}
+
+
+def _nearest(db: Engine, told: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Rows that were not flagged and are most like a row; of a long run among a sample, always the same."""
+    n_rows = told["n_rows"] or 0
+    among = NEAREST_AMONG if n_rows > NEAREST_AMONG else None
+    select = "from nearest_normal(?, ?, k := ?, sample_rows := ?)"
+    try:
+        nearest = paging.records(db, select, [told["id"], key, NEAREST, among])
+    except PynomalyError:  # what is left of the row says why
+        nearest = []
     for row in nearest:
         row["address"] = address_of(told["id"], row["key"])
-    return {"parts": parts, "nearest": nearest, "refused": None, "why_sql": sql, "is_partial": False}
+    return {"nearest": nearest, "among": among or 0}

@@ -12,6 +12,7 @@ from pynomaly.errors import BadParameter, PynomalyError
 from pynomaly.quoting import literal
 from pynomaly_server import paging, rowsets
 from pynomaly_server.pages import comparing, detection_form, plots
+from pynomaly_server.pages.remembered import RUNS as KEPT
 from pynomaly_server.pages.shown import sent_to, shown
 from pynomaly_server.permissions import Permission
 from pynomaly_server.requests import request_id
@@ -20,11 +21,12 @@ from pynomaly_server.served import Caller, Db, Place
 RUNS = "from runs()"
 USUAL = ["started_at desc", "id"]
 PAGE_ROWS = 25
+_KEEPS = {"newly flagged": " and is_anomaly_b", "no longer flagged": " and is_anomaly_a"}  # by which fewer are matched
 CHANGES = ("newly flagged", "no longer flagged", "score changed", "only in a", "only in b")
 _KNOWN = """
 select
-    list_sort(list(distinct algorithm)) as algorithms, list_sort(list(distinct created_by)) as people,
-    count(*) as n_runs
+    coalesce(list_sort(list(distinct algorithm)), []) as algorithms,
+    coalesce(list_sort(list(distinct created_by)), []) as people, count(*) as n_runs
 from runs()
 """
 Asked = Request[Any, Any, Any]
@@ -98,12 +100,12 @@ class RunsPage(Controller):
         context: dict[str, Any] = {"rows": [], "next_cursor": None, "error": None, "counts": {}}
         try:
             found = paging.page(
-                db, "select * from diff_runs(?, ?) where change = ?", [*pair, change],
+                db, f"select * from diff_runs(?, ?) where change = ?{_KEEPS.get(change, '')}", [*pair, change],
                 ["score_b desc", "key"], PAGE_ROWS, cursor,
             )  # fmt: skip
             context |= {"rows": found.items, "next_cursor": found.next_cursor}
-            counted = db.execute("select change, count(*) from diff_runs(?, ?) group by change", pair).fetchall()
-            context["counts"] = dict(counted)
+            counts = "select change, count(*) from diff_runs(?, ?) group by change"
+            context["counts"] = dict(KEPT.of(("diff", *pair), lambda: db.execute(counts, pair).fetchall()))
         except PynomalyError as error:  # of other rows, or not saved: the rest of the page is right all the same
             context["error"] = error
         sql = f"select * from diff_runs({literal(pair[0])}, {literal(pair[1])})\nwhere change = {literal(change)}"
