@@ -323,7 +323,7 @@ def _what_if(walker: Walker, site: Site, model: str, who: str) -> None:
     behind = page.locator("#scored .behind code", has_text="41")
     behind.wait_for(state="attached")  # the SQL of the row that was made up
     with site.acting(who) as db:
-        (said,) = db.sql(behind.text_content()).arrow().to_pylist()
+        ((said,),) = db.execute(behind.text_content()).fetchall()
     shown = page.locator("#scored .verdict-facts b").first.inner_text()
     assert float(shown.replace(",", "")) == pytest.approx(said["anomaly_score"], rel=1e-3)
     walker.look()
