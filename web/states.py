@@ -31,10 +31,11 @@ def _first() -> list[Exhibit]:
 
 def _detecting(site: Site) -> list[Exhibit]:
     wrong = {"contamination": "0.7", "top_k": "-3", "seed": "much"}
+    form = "/detect?source=parcels"
     return [
-        Exhibit("detect-form", "/detect?source=parcels", act=lambda page: page.locator("#estimate dl").wait_for()),
-        Exhibit("detect-more", "/detect?source=parcels&algorithm=knn", act=lambda page: page.locator("#estimate dl").wait_for()),
-        Exhibit("detect-wrong", "/detect?source=parcels&algorithm=knn", act=lambda page: _send(page, "#detection", wrong), status=422),
+        Exhibit("detect-form", form, act=_estimated),
+        Exhibit("detect-more", f"{form}&algorithm=knn", act=_estimated),
+        Exhibit("detect-wrong", f"{form}&algorithm=knn", act=lambda page: _send(page, "#detection", wrong), status=422),
         Exhibit("detect-queued", f"/detect/jobs/{IDS['queued']}"),
         Exhibit("detect-failed", f"/detect/jobs/{site.objects['failed_job']}"),
         Exhibit("detect-cancelled", f"/detect/jobs/{site.objects['cancelled_job']}"),
@@ -70,7 +71,10 @@ def _sql() -> list[Exhibit]:
         Exhibit("sql-chart", asked, act=_chart),
         Exhibit("sql-plan", asked, act=lambda page: _ask(page, "Plan", "#result pre")),
         Exhibit(
-            "sql-wrong", "/sql?q=select%20dept%20from%20parcels", act=lambda page: _ask(page, "Run", "#result .state")
+            "sql-wrong",
+            "/sql?q=select%20dept%20from%20parcels",
+            act=lambda page: _ask(page, "Run", "#result .state"),
+            status=422,
         ),
         Exhibit(
             "sql-no-rows", "/sql?q=from%20parcels%20where%20false", act=lambda page: _ask(page, "Run", "#query-rows")
@@ -125,6 +129,10 @@ def _opened(page: Any) -> None:
     for fold in page.locator("main details:not([data-menu]):not([open]) > summary").all():
         if fold.is_visible():
             fold.click()
+
+
+def _estimated(page: Any) -> None:
+    page.locator("#estimate dl").wait_for()
 
 
 def _drawer(page: Any) -> None:

@@ -3,8 +3,7 @@
 The pages are those of the application's own routes (web/showcase.py), so that a new one is looked at by itself.
 """
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest

@@ -10,7 +10,7 @@ FOCUS = """(target) => {
   const box = at.getBoundingClientRect();
   const ringed = (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0) || style.boxShadow !== "none";
   return {
-    is_there: at === target || (target.closest(".editor") !== null && target.closest(".editor") === at.closest(".editor")),
+    is_there: at === target || target.getRootNode().host === at || Boolean(target.closest(".editor")?.contains(at)),
     is_seen: ringed && box.width > 0 && box.bottom > 0 && box.top < innerHeight,
     told: at.outerHTML.slice(0, 160),
     is_after: Boolean(at.compareDocumentPosition(target) & Node.DOCUMENT_POSITION_FOLLOWING),
