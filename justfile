@@ -47,6 +47,6 @@ vendor:
 css:
     python web/vendor.py styles
 
-# pictures of every page of the console, in both themes and at three widths
-screenshots folder="build/screenshots":
-    python web/screenshots.py {{folder}}
+# pictures of every page of the console, in both themes and at three widths; `just screenshots --readme` makes README's three
+screenshots *arguments:
+    python web/screenshots.py {{arguments}}

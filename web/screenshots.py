@@ -20,7 +20,7 @@ from states import states
 WIDTHS = (360, 768, 1440)
 THEMES = ("light", "dark")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
-README = {"result-drawer": "console-results", "detect-form": "console-detect", "sql-chart": "console-sql"}
+README = {"results-{run}": "console-results", "detect-form": "console-detect", "sql-chart": "console-sql"}
 DOCS = Path(__file__).parents[1] / "docs"
 
 
@@ -35,7 +35,9 @@ def main(folder: Path, names: list[str], is_readme: bool = False) -> None:
     ):
         chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
         listed = [*pages(site), *states(site)]
-        chosen = [one for one in listed if not names or any(one.name.startswith(name) for name in names)]
+        chosen = [one for one in listed if not names or one.name.startswith(tuple(names))]
+        if is_readme:
+            chosen = [one for one in chosen if one.name in README]
         for one in chosen:
             if is_readme:
                 _show(chromium, site, one, folder / f"{README[one.name]}.webp")
@@ -80,6 +82,8 @@ def _look(chromium: Browser, site: Site, one: Exhibit, folder: Path) -> None:
 def _show(chromium: Browser, site: Site, one: Exhibit, file: Path) -> None:
     """One picture for README, as small as it can be read."""
     page = _opened(chromium, site, one)
+    page.evaluate("document.querySelector('dialog[open]') ?? scrollTo(0, 0)")
+    page.wait_for_timeout(300)
     devtools = page.context.new_cdp_session(page)  # Playwright itself has no WebP
     data = devtools.send("Page.captureScreenshot", {"format": "webp", "quality": 80})["data"]
     file.write_bytes(base64.b64decode(data))

@@ -6,7 +6,6 @@ from urllib.parse import quote
 from showcase import IDS, QUERY, Exhibit, Site
 
 SCORED = "select * from detect_anomalies('parcels', key := 'parcel', explain := 1) order by anomaly_score desc limit 50"
-KNN = "/detect?source=parcels&algorithm=knn"
 
 
 def states(site: Site) -> list[Exhibit]:
@@ -32,14 +31,15 @@ def _first() -> list[Exhibit]:
 
 def _detecting(site: Site) -> list[Exhibit]:
     wrong = {"contamination": "0.7", "top_k": "-3", "seed": "much"}
+    form = "/detect?source=parcels"
     return [
-        Exhibit("detect-form", "/detect?source=parcels", act=_estimated),
-        Exhibit("detect-more", KNN, act=_estimated),
-        Exhibit("detect-wrong", KNN, act=lambda page: _send(page, "#detection", wrong), status=422),
+        Exhibit("detect-form", form, act=_estimated),
+        Exhibit("detect-more", f"{form}&algorithm=knn", act=_estimated),
+        Exhibit("detect-wrong", f"{form}&algorithm=knn", act=lambda page: _send(page, "#detection", wrong), status=422),
         Exhibit("detect-queued", f"/detect/jobs/{IDS['queued']}"),
         Exhibit("detect-failed", f"/detect/jobs/{site.objects['failed_job']}"),
         Exhibit("detect-cancelled", f"/detect/jobs/{site.objects['cancelled_job']}"),
-    ]
+    ]  # fmt: skip
 
 
 def _results(site: Site) -> list[Exhibit]:
@@ -71,7 +71,10 @@ def _sql() -> list[Exhibit]:
         Exhibit("sql-chart", asked, act=_chart),
         Exhibit("sql-plan", asked, act=lambda page: _ask(page, "Plan", "#result pre")),
         Exhibit(
-            "sql-wrong", "/sql?q=select%20dept%20from%20parcels", act=lambda page: _ask(page, "Run", "#result .state")
+            "sql-wrong",
+            "/sql?q=select%20dept%20from%20parcels",
+            act=lambda page: _ask(page, "Run", "#result .state"),
+            status=422,
         ),
         Exhibit(
             "sql-no-rows", "/sql?q=from%20parcels%20where%20false", act=lambda page: _ask(page, "Run", "#query-rows")

@@ -14,12 +14,19 @@ import duckdb
 import msgspec
 
 from pynomaly import access, nodes, reachable, sizes, versions
-from pynomaly.errors import AccessDenied, AmbiguousSource, BadParameter, InvalidSql, UnknownSource, did_you_mean
+from pynomaly.errors import (
+    AccessDenied,
+    AmbiguousSource,
+    BadParameter,
+    InvalidSql,
+    UnknownSource,
+    did_you_mean,
+    shown_line,
+)
 from pynomaly.macros import library
 from pynomaly.paths import sql_folder
 from pynomaly.quoting import literal
 from pynomaly.source import first_line
-from pynomaly.translate import translate
 from pynomaly.versions import Version
 
 MOST_CHARACTERS = 50_000
@@ -76,7 +83,9 @@ def parsed(con: duckdb.DuckDBPyConnection, sql: str) -> Node:
     try:
         found = con.extract_statements(sql)
     except (duckdb.Error, UnicodeError) as error:
-        raise translate(error) from None
+        refused = InvalidSql(first_line(error), "correct the statement")
+        refused.at = shown_line(error)
+        raise refused from None
     if len(found) != 1 or found[0].type != duckdb.StatementType.SELECT:
         raise AccessDenied(f"this is {_told(found)}", "give one SELECT") from None
     try:

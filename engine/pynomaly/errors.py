@@ -472,6 +472,12 @@ class EngineClosed(PynomalyError):
     status = 409
 
 
+def shown_line(error: Exception) -> str:
+    """The line of a statement that DuckDB repeats below its message, with a caret below; empty where there is none."""
+    found = re.search(r"\n\s*\n(LINE \d+:.*)", str(error), re.DOTALL)
+    return found[1] if found else ""
+
+
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """The clause that offers the nearest of `candidates`, or lists a few of them when none is near."""
     options = sorted(set(candidates))

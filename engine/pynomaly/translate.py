@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from pynomaly import errors
-from pynomaly.errors import PynomalyError, did_you_mean
+from pynomaly.errors import PynomalyError, did_you_mean, shown_line
 from pynomaly.source import RESULT_COLUMNS, csv_error, first_line, result_column_exists
 
 Names = Callable[[], Iterable[str]]
@@ -21,9 +21,9 @@ def translate(error: Exception, names: Names = tuple) -> PynomalyError:
     """The Pynomaly error behind an exception of DuckDB; `names` lists the tables that could have been meant."""
     if isinstance(error, PynomalyError):
         return error
-    text, *line = re.split(r"\n\s*\n(?=LINE \d+:)", str(error))  # DuckDB repeats the statement below its message
+    text = re.split(r"\n\s*\nLINE \d+:", str(error))[0]  # DuckDB repeats the statement below its message
     found = _raised_by_us(text) or _by_text(text, names) or _by_class(error)
-    found.at = line[0] if line else ""
+    found.at = shown_line(error)
     return found
 
 

@@ -29,7 +29,7 @@
     .map((one) => ({ one, layer: layer(one), boxes: boxesOf(one.parentElement, one.getClientRects()) }))
     .filter(({ boxes }) => boxes.length);
   const isInText = (one) => getComputedStyle(one).display === "inline" && one.parentElement.innerText.trim() !== one.innerText.trim();
-  const small = pressed.filter(({ one, boxes: [box] }) => (box.right - box.left < 23.5 || box.bottom - box.top < 23.5) && !one.labels?.length && !isInText(one) && boxesOf(one.parentElement, [one.getBoundingClientRect()]).length);
+  const small = pressed.filter(({ one }) => (one.offsetWidth < 23.5 || one.offsetHeight < 23.5) && !one.labels?.length && !isInText(one) && boxesOf(one.parentElement, [one.getBoundingClientRect()]).length);
   for (const { one, layer: at, boxes } of small) {
     const [x, y] = [(boxes[0].left + boxes[0].right) / 2, (boxes[0].top + boxes[0].bottom) / 2];
     const circle = { left: x - 12, right: x + 12, top: y - 12, bottom: y + 12 };

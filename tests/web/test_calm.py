@@ -1,4 +1,4 @@
-"""Nothing flickers: pages do not move while they load, themes do not flash, what is swapped keeps focus and place."""
+"""Nothing flickers: pages stay while they load, themes do not flash, what is swapped keeps the focus and the place."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -283,12 +283,14 @@ def _ask(walker: Walker, site: Site, data: str) -> None:
     page.locator("#query-rows tbody tr").first.wait_for()
     shown = [row.locator("td").all_inner_texts() for row in page.locator("#query-rows tbody tr").all()]
     said = site.rows(sql)
-    assert [(depot, int(n)) for depot, n, _ in shown] == [(depot, n) for depot, n, _ in said]
-    prices = [float(price.replace(",", "")) for _, _, price in shown]
-    assert prices == pytest.approx([price for _, _, price in said], rel=1e-4)
+    assert [(row[0], int(row[1])) for row in shown] == [row[:2] for row in said]
+    assert [float(row[2].replace(",", "")) for row in shown] == pytest.approx([row[2] for row in said], rel=1e-4)
     walker.look()
+    walker.choose(page.locator("#chart-y"), "price")
     walker.press(page.get_by_role("button", name="Chart this"))
-    page.get_by_text("n by depot").first.wait_for()
+    page.get_by_role("button", name="Back to the rows").wait_for()
+    bars = page.locator("#result .contribution .is-number").all_inner_texts()
+    assert sorted(float(one.replace(",", "")) for one in bars) == pytest.approx(sorted(r[2] for r in said), rel=1e-4)
     walker.look()
     walker.press(page.get_by_role("button", name="Back to the rows"))
     page.locator("#dataset-name").wait_for()
@@ -318,12 +320,10 @@ def _what_if(walker: Walker, site: Site, model: str, who: str) -> None:
     walker.write(page.get_by_label("weight_kg", exact=True), "41")
     if not walker.is_scripted:
         walker.press(page.get_by_role("button", name="Score", exact=True))
-    page.get_by_text("An anomaly", exact=True).wait_for()
-    price = page.get_by_label("price", exact=True).input_value()
+    behind = page.locator("#scored .behind code", has_text="41")
+    behind.wait_for(state="attached")  # the SQL of the row that was made up
     with site.acting(who) as db:
-        ((score,),) = db.execute(
-            "select anomaly_score from score_anomalies((select 41.0 as weight_kg, ?::double as price), ?)",
-            [price, model],
-        ).fetchall()
-    assert float(page.locator("#scored .verdict-facts b").first.inner_text()) == pytest.approx(score, rel=1e-3)
+        ((said,),) = db.execute(behind.text_content()).fetchall()
+    shown = page.locator("#scored .verdict-facts b").first.inner_text()
+    assert float(shown.replace(",", "")) == pytest.approx(said["anomaly_score"], rel=1e-3)
     walker.look()

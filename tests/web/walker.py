@@ -7,11 +7,10 @@ FOCUS = """(target) => {
   const at = document.activeElement;
   if (!at || at === document.body) return { is_there: false, is_seen: true, told: "the page", is_after: true };
   const style = getComputedStyle(at.closest(".editor") ?? at);
-  const editor = target.closest(".editor");
   const box = at.getBoundingClientRect();
   const ringed = (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0) || style.boxShadow !== "none";
   return {
-    is_there: at === target || (editor !== null && editor === at.closest(".editor")),
+    is_there: at === target || target.getRootNode().host === at || Boolean(target.closest(".editor")?.contains(at)),
     is_seen: ringed && box.width > 0 && box.bottom > 0 && box.top < innerHeight,
     told: at.outerHTML.slice(0, 160),
     is_after: Boolean(at.compareDocumentPosition(target) & Node.DOCUMENT_POSITION_FOLLOWING),
@@ -34,20 +33,20 @@ class Walker:
         target = target.first
         target.wait_for()
         if not self.is_by_keys:
-            target.click()
-            return
+            return target.click()
         self._reach(target)
         is_link = target.evaluate("(one) => one.tagName === 'A'")
         self.page.keyboard.press("Enter" if is_link else "Space")
+        return None
 
     def write(self, target: Any, text: str) -> None:
         """Into a field."""
         if not self.is_by_keys:
-            target.fill(text)
-            return
+            return target.fill(text)
         self._reach(target)
         self.page.keyboard.press("Control+A")
         self.page.keyboard.insert_text(text)
+        return None
 
     def choose(self, target: Any, label: str) -> None:
         """One of a list."""

@@ -54,5 +54,11 @@ def watched(page: Any, red: list[str]) -> Any:
     page.set_default_timeout(30_000)
     page.on("console", lambda message: red.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: red.append(str(error)))
-    page.on("requestfailed", lambda request: red.append(f"{request.method} {request.url}: {request.failure}"))
+    page.on("requestfailed", lambda request: _noted(request, red))
     return page
+
+
+def _noted(request: Any, red: list[str]) -> None:
+    """What a page asks for while it is left comes to nothing, and nobody misses it."""
+    if "ERR_ABORTED" not in str(request.failure):
+        red.append(f"{request.method} {request.url}: {request.failure}")
