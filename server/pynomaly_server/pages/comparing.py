@@ -59,7 +59,12 @@ from (
     from {curves}
 )
 where place in (1, n_places) or place % greatest(1, n_places // {n}) = 0
-order by place
+"""
+_JUDGED = """
+select figures.*, curve.points
+from
+    {figures} as figures,
+    (select coalesce(list(point order by threshold desc), []) as points from ({thinned}) as point) as curve
 """
 _WORDS = """
 select {label}, typeof({label}), count(*) from _run_rows({run}) where {label} is not null group by all
@@ -147,11 +152,11 @@ def judged(db: Engine, run: dict[str, Any]) -> Judged:
         told, curves = calls.evaluate_call("judged", label="truth"), calls.curves_call("judged", label="truth")
     sql = f"{before}from {told}"
     try:
-        (figures,) = paging.records(db, sql)
-        points = paging.records(db, before + _THINNED.format(curves=curves, n=CURVE_POINTS).strip())
+        thinned = _THINNED.format(curves=curves, n=CURVE_POINTS).strip()
+        (found,) = paging.records(db, before + _JUDGED.format(figures=told, thinned=thinned).lstrip())
     except PynomalyError as error:
         return Judged(run, named, by, {}, [], sql, error.cause)
-    return Judged(run, named, by, figures, points, sql)
+    return Judged(run, named, by, found, found.pop("points"), sql)
 
 
 def _rare_word(db: Engine, run: str, label: str) -> str:
