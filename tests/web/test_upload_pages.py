@@ -9,6 +9,7 @@ import pytest
 
 from pynomaly.engine import Engine
 from pynomaly_server.pages import upload
+from server.shop import until
 
 from .test_data_pages import Team, team
 
@@ -55,7 +56,7 @@ def test_another_encoding_is_one_click(team: Team) -> None:
     ("text", "told"),
     [("a,b,c\n", "There are columns and no rows"), ("value\n1.5\n2.5\n", "2 rows and 1 column"),
      ("\ufeffa,b\n1,2\n", "1 row and 2 columns"), ("a,a\n1,2\n", "a_1"),
-     (",".join(f"c{n}" for n in range(300)) + "\n" + ",".join("1" * 300) + "\n", "300 columns")],
+     (",".join(f"c{n}" for n in range(40)) + "\n" + ",".join("1" * 40) + "\n", "40 columns")],
 )  # fmt: skip
 def test_odd_files_are_read(team: Team, text: str, told: str) -> None:
     address = team.ben.sends(text)
@@ -89,9 +90,8 @@ def test_a_load_that_takes_long_shows_how_far_it_is(team: Team, monkeypatch: pyt
     assert 'hx-trigger="every 2s"' in page
     assert team.ben.get(address).headers["location"] == going, "a file that is loaded is not looked at meanwhile"
     go_on.set()
-    while (answer := team.ben.get(going)).status_code != 303:
-        pass
-    assert answer.headers["location"] == "/datasets/slow%20one"
+    until(lambda: team.ben.get(going).status_code == 303)
+    assert team.ben.get(going).headers["location"] == "/datasets/slow%20one"
     assert "slow.csv" not in team.ben.get("/upload").text
     assert team.ben.get(address).status_code == 404
 
