@@ -128,9 +128,9 @@ def showcase(folder: Path) -> Iterator[Site]:
         with site.acting("ada") as db:
             site.objects.update(_detected(db))
         site.objects.update(_uploaded(site))
-        site.objects["account/id"] = workspace.accounts.make_key(
-            workspace.accounts.identify(None, site.cookie("ada")["value"]), "nightly report", ["read"], None
-        )[0].id
+        ada = workspace.accounts.identify(None, site.cookie("ada")["value"])
+        assert ada is not None
+        site.objects["account/id"] = workspace.accounts.make_key(ada, "nightly report", ["read"], None)[0].id
         saved_queries.keep(workspace, "ada", "", "parcels by day", QUERY)
         site.objects.update(_jobs(site))
         yield site
@@ -166,7 +166,10 @@ def _uploaded(site: Site) -> dict[str, str]:
         token = browser.get("/account").text.partition('name="csrf_token" value="')[2].partition('"')[0]
 
         def sent(name: str, text: str) -> str:
-            files = [("csrf_token", (None, token)), ("files", (name, io.BytesIO(text.encode()), "text/csv"))]
+            files: list[tuple[str, Any]] = [
+                ("csrf_token", (None, token)),
+                ("files", (name, io.BytesIO(text.encode()), "text/csv")),
+            ]
             return str(browser.post("/upload", files=files).headers["location"])
 
         first = sent("returns.csv", RETURNS + BAD_LINES)

@@ -82,7 +82,7 @@ def test_a_text_is_text() -> None:
     html = filters.text(HOSTILE)
     assert "<script" not in html
     assert "&lt;script&gt;" in html
-    assert html.count("<bdi>") == html.count("</bdi>") == 2
+    assert html.count("<bdi") == html.count("</bdi>") == 2
 
 
 def test_a_long_text_opens() -> None:

@@ -33,20 +33,21 @@ class Walker:
         target = target.first
         target.wait_for()
         if not self.is_by_keys:
-            return target.click()
+            target.click()
+            return
         self._reach(target)
         is_link = target.evaluate("(one) => one.tagName === 'A'")
         self.page.keyboard.press("Enter" if is_link else "Space")
-        return None
 
     def write(self, target: Any, text: str) -> None:
         """Into a field."""
         if not self.is_by_keys:
-            return target.fill(text)
+            target.fill(text)
+            return
         self._reach(target)
         self.page.keyboard.press("Control+A")
         self.page.keyboard.insert_text(text)
-        return None
+        return
 
     def choose(self, target: Any, label: str) -> None:
         """One of a list."""

@@ -140,18 +140,21 @@ def judged(db: Engine, run: dict[str, Any]) -> Judged:
     named = f"{run['algorithm'] or run['model']}, {run['id'][:8]}"
     by = f"the column {label}" if label else "what people said"
     told, curves = calls.evaluate_call(run["id"], label=label), calls.curves_call(run["id"], label=label)
-    before = ""
-    if label and (rare := _rare_word(db, run["id"], label)):
-        by = f"{by}, where {rare[:40]} is an anomaly"
-        before = _OF_WORDS.format(run=literal(run["id"]), label=identifier(label), rare=literal(rare)).lstrip()
-        told, curves = calls.evaluate_call("judged", label="truth"), calls.curves_call("judged", label="truth")
-    sql = f"{before}from {told}"
     try:
-        (figures,) = paging.records(db, sql)
-        points = paging.records(db, before + _THINNED.format(curves=curves, n=CURVE_POINTS).strip())
+        return Judged(run, named, by, *_figures(db, told, curves))
     except PynomalyError as error:
-        return Judged(run, named, by, {}, [], sql, error.cause)
-    return Judged(run, named, by, figures, points, sql)
+        if not label or not (rare := _rare_word(db, run["id"], label)):
+            return Judged(run, named, by, {}, [], f"from {told}", error.cause)
+    before = _OF_WORDS.format(run=literal(run["id"]), label=identifier(label), rare=literal(rare)).lstrip()
+    told, curves = calls.evaluate_call("judged", label="truth"), calls.curves_call("judged", label="truth")
+    return Judged(run, named, f"{by}, where {rare[:40]} is an anomaly", *_figures(db, told, curves, before))
+
+
+def _figures(db: Engine, told: str, curves: str, before: str = "") -> tuple[dict[str, Any], list[dict[str, Any]], str]:
+    """The figures of an evaluation, points of its curves, and the SQL that gave the figures."""
+    sql = f"{before}from {told}"
+    (figures,) = paging.records(db, sql)
+    return figures, paging.records(db, before + _THINNED.format(curves=curves, n=CURVE_POINTS).strip()), sql
 
 
 def _rare_word(db: Engine, run: str, label: str) -> str:
