@@ -56,7 +56,10 @@ def test_another_encoding_is_one_click(team: Team) -> None:
     ("text", "told"),
     [("a,b,c\n", "There are columns and no rows"), ("value\n1.5\n2.5\n", "2 rows and 1 column"),
      ("\ufeffa,b\n1,2\n", "1 row and 2 columns"), ("a,a\n1,2\n", "a_1"),
-     (",".join(f"c{n}" for n in range(40)) + "\n" + ",".join("1" * 40) + "\n", "40 columns")],
+     (",".join(f"c{n}" for n in range(60)) + "\n" + ",".join("1" * 60) + "\n", "60 columns"),
+     pytest.param(
+         ",".join(f"c{n}" for n in range(300)) + "\n" + ",".join("1" * 300) + "\n", "300 columns",
+         marks=pytest.mark.slow)],
 )  # fmt: skip
 def test_odd_files_are_read(team: Team, text: str, told: str) -> None:
     address = team.ben.sends(text)

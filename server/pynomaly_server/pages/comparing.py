@@ -59,12 +59,7 @@ from (
     from {curves}
 )
 where place in (1, n_places) or place % greatest(1, n_places // {n}) = 0
-"""
-_JUDGED = """
-select figures.*, curve.points
-from
-    {figures} as figures,
-    (select coalesce(list(point order by threshold desc), []) as points from ({thinned}) as point) as curve
+order by place
 """
 _WORDS = """
 select {label}, typeof({label}), count(*) from _run_rows({run}) where {label} is not null group by all
@@ -145,18 +140,21 @@ def judged(db: Engine, run: dict[str, Any]) -> Judged:
     named = f"{run['algorithm'] or run['model']}, {run['id'][:8]}"
     by = f"the column {label}" if label else "what people said"
     told, curves = calls.evaluate_call(run["id"], label=label), calls.curves_call(run["id"], label=label)
-    before = ""
-    if label and (rare := _rare_word(db, run["id"], label)):
-        by = f"{by}, where {rare[:40]} is an anomaly"
-        before = _OF_WORDS.format(run=literal(run["id"]), label=identifier(label), rare=literal(rare)).lstrip()
-        told, curves = calls.evaluate_call("judged", label="truth"), calls.curves_call("judged", label="truth")
-    sql = f"{before}from {told}"
     try:
-        thinned = _THINNED.format(curves=curves, n=CURVE_POINTS).strip()
-        (found,) = paging.records(db, before + _JUDGED.format(figures=told, thinned=thinned).lstrip())
+        return Judged(run, named, by, *_figures(db, told, curves))
     except PynomalyError as error:
-        return Judged(run, named, by, {}, [], sql, error.cause)
-    return Judged(run, named, by, found, found.pop("points"), sql)
+        if not label or not (rare := _rare_word(db, run["id"], label)):
+            return Judged(run, named, by, {}, [], f"from {told}", error.cause)
+    before = _OF_WORDS.format(run=literal(run["id"]), label=identifier(label), rare=literal(rare)).lstrip()
+    told, curves = calls.evaluate_call("judged", label="truth"), calls.curves_call("judged", label="truth")
+    return Judged(run, named, f"{by}, where {rare[:40]} is an anomaly", *_figures(db, told, curves, before))
+
+
+def _figures(db: Engine, told: str, curves: str, before: str = "") -> tuple[dict[str, Any], list[dict[str, Any]], str]:
+    """The figures of an evaluation, points of its curves, and the SQL that gave the figures."""
+    sql = f"{before}from {told}"
+    (figures,) = paging.records(db, sql)
+    return figures, paging.records(db, before + _THINNED.format(curves=curves, n=CURVE_POINTS).strip()), sql
 
 
 def _rare_word(db: Engine, run: str, label: str) -> str:
