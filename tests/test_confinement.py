@@ -143,6 +143,7 @@ GIVEN: dict[str, str] = {
     "pipeline": "'my_steps'",
     "dataset": "'mine'",
     "key": "'1'",
+    "keys": "['1']",
     "label": "'anomaly'",
     "rule_set": "'my_rules'",
     "rules": "[{'kind': 'not_null', 'column': 'id'}]",
@@ -193,7 +194,7 @@ def _signatures() -> list[tuple[str, str, list[tuple[str, bool]]]]:
     for path, text in library().text.items():
         shape = r"create or replace temp macro (\w+)\(([^)]*(?:\[[^]]*\][^)]*)?)\) as( table)?"
         for name, parameters, table in re.findall(shape, text):
-            if name.startswith("_") or path.stem in BY_VALUE or name not in confinement.macros():
+            if path.stem in BY_VALUE or name not in confinement.macros():
                 continue
             parts = [part.strip() for part in re.split(r",(?![^\[]*\])", parameters) if part.strip()]
             listed = [(part.partition(":=")[0].strip().strip('"'), ":=" in part) for part in parts]

@@ -4,6 +4,7 @@ import html
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -45,6 +46,21 @@ def test_every_picture_is_drawn_without_scripts(browser: httpx.Client, run: str,
     assert "note-caution" not in page.text
     assert ("<figure" in page.text) == (view != "?view=axes")
     assert foreign(page.text) == []
+
+
+@pytest.mark.parametrize(
+    "view",
+    [*VIEWS, "?show=all&column=depot&test=contains&is=o&label=normal", "?view=pairs&x_from=0&x_to=1&y_from=0&y_to=1"],
+)
+def test_the_sql_behind_every_number_runs(browser: httpx.Client, run: str, view: str) -> None:
+    page = browser.get(f"/results/{run}{view}").text
+    behind = [
+        parse_qs(urlsplit(html.unescape(one)).query)["q"][0] for one in re.findall(r'href="(/sql\?q=[^"]+)"', page)
+    ]
+    assert len(behind) >= 2 or "axes" in view
+    for sql in behind:
+        ran = browser.post("/sql/run", data={"csrf_token": token(page), "q": sql, "token": "t"})
+        assert ran.status_code == 200, sql
 
 
 @pytest.mark.parametrize("view", ["", "?view=pairs", "?view=time", "?view=entities", "?sort=-weight&show=all"])

@@ -88,6 +88,8 @@ def test_an_error_is_told_at_its_place(desk: Desk, sql: str, line: int, column: 
     if column:
         assert f"Line {line:,}, column {column:,} of the query" in words(answer.text)
         assert f"<mark>{found}</mark>" in answer.text
+    else:
+        assert "<mark>" not in answer.text
 
 
 def test_a_line_that_is_shown_in_part_is_found() -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from pynomaly.engine import Engine
 from pynomaly.errors import BadParameter
+from pynomaly.quoting import filled
 from pynomaly_server import paging
 from pynomaly_server.api.results import chosen_rows, with_source
 from pynomaly_server.pages.brushing import SIDES, brushed, needs_source
@@ -121,11 +122,11 @@ def _found(db: Engine, of: Of, asked: Wanted, given: Mapping[str, str]) -> tuple
         few = few.filtered(db, asked.filters, types)
         found = paging.page(db, few.select, few.parameters, order, N_ROWS, asked.cursor, types=types, named=named)
         if found.next_cursor is not None:
-            return found, shown.select
+            return found, filled(*named)
     return paging.page(
         db, *named, order, N_ROWS, asked.cursor, types=types, named=named,
         is_ranked=is_ranked and not asked.is_hard and _n_rows(of, given) > MANY,
-    ), shown.select  # fmt: skip
+    ), filled(*named)  # fmt: skip
 
 
 def _first(db: Engine, of: Of, asked: Wanted) -> tuple[list[str], float] | None:

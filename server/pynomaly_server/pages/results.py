@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from pynomaly.engine import Engine
 from pynomaly.errors import PynomalyError, UnknownKey
+from pynomaly.quoting import literal
 from pynomaly_server import formats, paging
 from pynomaly_server.api.results import chosen_rows
 from pynomaly_server.pages import expected, result_pictures, result_rows
@@ -239,10 +240,9 @@ def _values(db: Engine, run: str, key: str) -> dict[str, Any]:
 
 def _why(db: Engine, told: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
     """What every feature adds; what the run kept itself, where its model was not kept."""
-    asked = [told["id"], found["key"]]
-    sql = f"from explain_row('{asked[0]}', ?)"
+    sql = f"from explain_row({literal(told['id'])}, {literal(found['key'])})"
     try:
-        parts = paging.records(db, "from explain_row(?, ?)", asked)
+        parts = paging.records(db, sql)
     except PynomalyError as error:
         return {"parts": found["reasons"], "refused": error, "why_sql": sql, "is_partial": True}
     return {"parts": parts, "refused": None, "why_sql": sql, "is_partial": False}
