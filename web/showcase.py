@@ -227,6 +227,7 @@ QUERIES = {  # what a page needs beside its path
     "/runs/compare/metrics": "run={run}&run={second}",
     "/results/{run}/count": "threshold=0.5",
     "/results/{run}/why": "key={key}",
+    "/results/{run}/nearest": "key={key}",
     "/detect/estimate": "source=parcels",
     "/sql/saved/delete": "name=parcels%20by%20day",
     "/models/{name}/change": "to=champion&version=2",
