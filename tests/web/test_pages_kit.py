@@ -74,7 +74,11 @@ def test_signing_in_goes_where_one_wanted(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["//evil.test", "https://evil.test", "/\\evil.test", "javascript:alert(1)", "", None, "/a\n"]
+    "address",
+    [
+        *("//evil.test", "///evil.test", "////evil.test", "/\\/evil.test", "\\\\evil.test", "/\t/evil.test"),
+        *("https://evil.test", "/\\evil.test", "javascript:alert(1)", "", None, "/a\n"),
+    ],
 )
 def test_nobody_is_sent_elsewhere(address: str | None) -> None:
     assert own_address(address) == "/"
