@@ -31,6 +31,7 @@ from pynomaly.versions import Version
 
 MOST_CHARACTERS = 50_000
 _DENIED = frozenset({"vacuum_catalog", "change_setting", "import_model", "export_model"})
+OF_RUNS = frozenset({"_run_results", "_run_results_of", "_run_rows", "_run_rows_of"})  # each asks who may see the run
 _TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series", "json_each", "json_tree", "regexp_split_to_table"})
 _MACRO = re.compile(r"create or replace temp macro (\w+)\(")
 _SCHEMAS = ("pynomaly", "information_schema", "pg_catalog", "system", "temp")
@@ -194,7 +195,7 @@ class _Walk:
         if not is_call or function["filter"] or function["distinct"] or function["order_bys"]["orders"]:
             raise AccessDenied("that cannot stand in FROM here", reachable.REFUSED)
         name = _name_of(function, "function_name")
-        if name not in _TABLE_FUNCTIONS and name not in macros():
+        if name not in _TABLE_FUNCTIONS | OF_RUNS | macros():
             raise AccessDenied(f"table function `{name}` cannot be called here", reachable.REFUSED)
         self._list(function["arguments"], "arguments")
         return "function"

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from pynomaly.engine import Engine
 from pynomaly.errors import PynomalyError, UnknownKey
+from pynomaly.quoting import literal
 from pynomaly_server import formats, paging
 from pynomaly_server.api.results import chosen_rows
 from pynomaly_server.pages import expected, result_pictures, result_rows
@@ -240,7 +241,7 @@ def _values(db: Engine, run: str, key: str) -> dict[str, Any]:
 def _why(db: Engine, told: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
     """What every feature adds; what the run kept itself, where its model was not kept."""
     asked = [told["id"], found["key"]]
-    sql = f"from explain_row('{asked[0]}', ?)"
+    sql = f"from explain_row({literal(asked[0])}, {literal(asked[1])})"
     try:
         parts = paging.records(db, "from explain_row(?, ?)", asked)
     except PynomalyError as error:
