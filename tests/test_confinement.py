@@ -136,6 +136,7 @@ GIVEN: dict[str, str] = {
     "source": "'mine'",
     "model": "'mymodel'",
     "run": "'{own}'",
+    "keys": "['1']",
     "a": "'mine@1'",
     "b": "'mine@1'",
     "object": "'mine'",
@@ -143,7 +144,6 @@ GIVEN: dict[str, str] = {
     "pipeline": "'my_steps'",
     "dataset": "'mine'",
     "key": "'1'",
-    "keys": "['1']",
     "label": "'anomaly'",
     "rule_set": "'my_rules'",
     "rules": "[{'kind': 'not_null', 'column': 'id'}]",
@@ -194,7 +194,7 @@ def _signatures() -> list[tuple[str, str, list[tuple[str, bool]]]]:
     for path, text in library().text.items():
         shape = r"create or replace temp macro (\w+)\(([^)]*(?:\[[^]]*\][^)]*)?)\) as( table)?"
         for name, parameters, table in re.findall(shape, text):
-            if path.stem in BY_VALUE or name not in confinement.macros():
+            if path.stem in BY_VALUE or name not in confinement.macros() | confinement.OF_RUNS:
                 continue
             parts = [part.strip() for part in re.split(r",(?![^\[]*\])", parameters) if part.strip()]
             listed = [(part.partition(":=")[0].strip().strip('"'), ":=" in part) for part in parts]

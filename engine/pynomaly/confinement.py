@@ -31,8 +31,7 @@ from pynomaly.versions import Version
 
 MOST_CHARACTERS = 50_000
 _DENIED = frozenset({"vacuum_catalog", "change_setting", "import_model", "export_model"})
-# What saved runs have, which is looked up as the user: the console shows SQL of them, and whoever reads it may run it.
-_OF_RUNS = frozenset({"_run_results", "_run_results_of", "_run_rows", "_run_rows_of"})
+OF_RUNS = frozenset({"_run_results", "_run_results_of", "_run_rows", "_run_rows_of"})  # each asks who may see the run
 _TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series", "json_each", "json_tree", "regexp_split_to_table"})
 _MACRO = re.compile(r"create or replace temp macro (\w+)\(")
 _SCHEMAS = ("pynomaly", "information_schema", "pg_catalog", "system", "temp")
@@ -55,9 +54,9 @@ def functions() -> frozenset[str]:
 
 @cache
 def macros() -> frozenset[str]:
-    """The macros that anybody may call: all that do not begin with an underline, but for a few, and those of runs."""
+    """The macros that anybody may call: all that do not begin with an underline, but for a few."""
     named = {name for text in library().text.values() for name in _MACRO.findall(text)}
-    return frozenset(name for name in named if not name.startswith("_")) - _DENIED | _OF_RUNS
+    return frozenset(name for name in named if not name.startswith("_")) - _DENIED
 
 
 def checked(con: duckdb.DuckDBPyConnection, sql: str, path_of: PathOf) -> Checked:
@@ -196,7 +195,7 @@ class _Walk:
         if not is_call or function["filter"] or function["distinct"] or function["order_bys"]["orders"]:
             raise AccessDenied("that cannot stand in FROM here", reachable.REFUSED)
         name = _name_of(function, "function_name")
-        if name not in _TABLE_FUNCTIONS and name not in macros():
+        if name not in _TABLE_FUNCTIONS | OF_RUNS | macros():
             raise AccessDenied(f"table function `{name}` cannot be called here", reachable.REFUSED)
         self._list(function["arguments"], "arguments")
         return "function"

@@ -1,10 +1,5 @@
 """The one way that a name or a text from outside becomes SQL."""
 
-import re
-from collections.abc import Sequence
-
-_PIECES = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\?""")
-
 
 class Name(str):
     """A name that stands in SQL as it is, beside values that are quoted: one that we made."""
@@ -38,9 +33,3 @@ def literal(value: object) -> str:
             return "[" + ", ".join(map(literal, value)) + "]"
         case _:
             return "'" + str(value).replace("'", "''") + "'"
-
-
-def filled(sql: str, values: Sequence[object]) -> str:
-    """A statement with its values in the places of its `?`, to be shown: it can be run as it stands."""
-    left = iter(values)
-    return _PIECES.sub(lambda piece: literal(next(left)) if piece[0] == "?" else piece[0], sql)

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pynomaly.datasets.text import CSV_OPTIONS
 from pynomaly.engine import Engine
@@ -28,6 +29,8 @@ LARGE_BYTES = 4_194_304  # of a text, of which the beginning is looked at
 MOST_LINES_BACK = 100
 PEEKED = 1_000  # values of a text that are looked at for numbers written with a comma
 _WITH_COMMA = re.compile(r"[-+]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?")
+_IDENTIFIES = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|VARCHAR|UUID)$")
+_SEPARATOR = re.compile(rb"(?:\xef\xbb\xbf)?sep=([;,|\t])\r?\n", re.IGNORECASE)  # a first line that is for Excel alone
 OPTIONS = (*CSV_OPTIONS, "sheet", "path", "table", "query", "timeout")
 
 
@@ -112,11 +115,17 @@ def typed(db: Engine, path: Path, options: dict[str, Any], types: dict[str, str]
 
 
 def told(
-    db: Engine, workspace: Workspace, upload: Upload, options: dict[str, Any], missing: int | None = None
+    db: Engine,
+    workspace: Workspace,
+    upload: Upload,
+    options: dict[str, Any],
+    missing: int | None = None,
+    with_rules: bool = True,
 ) -> Uploaded:
     """An upload with what is in it; where that cannot be read so, a finding says why and what would help.
 
-    `missing` is the place of a column: the rows that are shown are then those that have no value in it.
+    `missing` is the place of a column: the rows that are shown are then those that have no value in it. Rules that the
+    rows keep take long to find where there are hundreds of columns.
     """
     uploads = Uploads(workspace.folder)
     found = Uploaded(
@@ -131,7 +140,7 @@ def told(
     path = uploads.path(upload)
     try:
         with _beginning(path) as read:
-            _look(db, read, options, found, missing)
+            _look(db, read, options, found, missing, with_rules)
     except PynomalyError as error:
         if error.status >= 500:
             raise
@@ -178,7 +187,9 @@ def _head(path: Path, packing: str) -> bytes:
     return head + b"\n"
 
 
-def _look(db: Engine, path: Path, options: dict[str, Any], found: Uploaded, missing: int | None) -> None:
+def _look(
+    db: Engine, path: Path, options: dict[str, Any], found: Uploaded, missing: int | None, with_rules: bool
+) -> None:
     sample = db.datasets.sample(path, MOST_ROWS if path.suffix in _TEXTS else SAMPLED_ROWS, **options)
     found.columns = [Column(name, kind) for name, kind in sample.columns.items()]
     wanted = sample.rows
@@ -193,16 +204,26 @@ def _look(db: Engine, path: Path, options: dict[str, Any], found: Uploaded, miss
         found.findings.append(Noted("malformed_rows", "warning", detail))
         if any("not utf-8" in str(row["reason"]) for row in found.bad_rows):
             found.findings.append(Noted("encoding", "warning", "the file is not UTF-8: it may be of an older Windows"))
+    if "skip" not in options and (separator := _separator(path)):
+        found.findings.append(Noted("separator", "warning", f"the first line, sep={separator}, holds no data"))
     if not len(sample.rows):
         found.findings.append(Noted("no_rows", "warning", "there are columns and no rows"))
         return
-    for row in db.profile(sample.rows).arrow().to_pylist():
-        found.findings += _noted(row)
+    for name, kind in sample.columns.items():
+        found.findings += _noted(name, kind, sample.rows.column(name))
     numbers = _with_commas(sample.rows)
     named = {one.column_name for one in numbers}
     others = [one for one in found.findings if one.kind != "identifier" or one.column_name not in named]
     found.findings = sorted([*others, *numbers], key=lambda one: one.severity == "info")
-    found.suggested_rules = db.suggest_rules(sample.rows)
+    if with_rules:
+        found.suggested_rules = db.suggest_rules(sample.rows)
+
+
+def _separator(path: Path) -> str:
+    """What the first line says that fields are parted by; nothing where it is no such line."""
+    with path.open("rb") as file:
+        found = _SEPARATOR.match(file.read(16))
+    return found[1].decode() if found and path.suffix == ".csv" else ""
 
 
 def _with_commas(rows: pa.Table) -> list[Noted]:
@@ -218,16 +239,21 @@ def _with_commas(rows: pa.Table) -> list[Noted]:
     return found
 
 
-def _noted(row: dict[str, Any]) -> list[Noted]:
-    """What is noteworthy of a column, by its profile."""
-    name, n_rows, n_null = row["column_name"], row["n_rows"], row["n_null"]
+def _noted(name: str, kind: str, values: pa.ChunkedArray) -> list[Noted]:
+    """What is noteworthy of a column."""
+    n_rows, n_null = len(values), values.null_count
     if n_null == n_rows:
         return [Noted("no_values", "warning", f"`{name}` has no value", name)]
-    found = []
-    if row["is_constant"]:
-        found.append(Noted("constant", "info", f"`{name}` has one value alone, so no detector uses it", name))
     if n_null > MOSTLY * n_rows:
-        found.append(Noted("mostly_null", "warning", f"{100 * n_null / n_rows:.0f} % of `{name}` are NULL", name))
-    if row["is_identifier"]:
-        found.append(Noted("identifier", "info", f"`{name}` may identify a row: name it as `key`", name))
-    return found
+        return [Noted("mostly_null", "warning", f"{100 * n_null / n_rows:.0f} % of `{name}` are NULL", name)]
+    if n_null:
+        return []
+    try:
+        n_different = pc.count_distinct(values).as_py()
+    except pa.ArrowNotImplementedError:  # of a nested type
+        return []
+    if n_different == 1:
+        return [Noted("constant", "info", f"`{name}` has one value alone, so no detector uses it", name)]
+    if n_different == n_rows and _IDENTIFIES.match(kind):
+        return [Noted("identifier", "info", f"`{name}` may identify a row: name it as `key`", name)]
+    return []

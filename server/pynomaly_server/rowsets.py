@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from litestar import Request, Response
 
 from pynomaly.engine import Engine
 from pynomaly.errors import UnknownColumn, did_you_mean
-from pynomaly.quoting import identifier
+from pynomaly.quoting import identifier, literal
 from pynomaly_server import formats, paging
 from pynomaly_server.errors import BodyInvalid
 from pynomaly_server.identity import Identity
@@ -60,6 +61,13 @@ class Rows(msgspec.Struct, frozen=True):
         values = [value for _, given in found for value in given]
         select = f"select * from ({self.select}\n) where {conditions}"
         return msgspec.structs.replace(self, select=select, parameters=[*self.parameters, *values])
+
+
+def spelled(select: str, parameters: Sequence[object]) -> str:
+    """A statement with its values in it, as a person would write it."""
+    values = iter(parameters)
+    quoted = r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'|\?"
+    return re.sub(quoted, lambda found: literal(next(values)) if found[0] == "?" else found[0], select)
 
 
 def answer(

@@ -74,7 +74,7 @@ def signatures() -> list[Macro]:
     for text in library().text.values():
         told = _told(text)
         for name, parameters, table in _CREATED.findall(text):
-            if name in macros() and not name.startswith("_") and (name not in found or table):
+            if name in macros() and (name not in found or table):
                 given = re.sub(r"\s+", " ", parameters).strip()
                 summary = _summary(name, told) or _above(name, text) or told
                 found[name] = Macro(name, f"({given})".replace('"', ""), summary, bool(table))

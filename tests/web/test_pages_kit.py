@@ -73,8 +73,27 @@ def test_signing_in_goes_where_one_wanted(site: Site) -> None:
         assert client.get("/jobs").status_code == 303
 
 
+def test_a_form_that_a_session_did_not_outlive_leads_back_to_its_page(site: Site) -> None:
+    with httpx.Client(base_url=site.address, headers={"Accept": "text/html", "Origin": site.address}) as client:
+        page = f"{site.address}/detect?source=x"
+        for headers, wanted in (
+            ({"Referer": page}, "%2Fdetect%3Fsource%3Dx"),
+            ({"Referer": "http://evil.test/a"}, "%2F"),
+            ({"Referer": f"{site.address}//evil.test"}, "%2F"),
+            ({}, "%2F"),
+        ):
+            sent = client.post("/account/settings", headers=headers)
+            assert (sent.status_code, sent.headers["location"]) == (303, f"/sign-in?next={wanted}")
+        part = client.get("/detect/estimate?source=x", headers={"HX-Request": "true", "HX-Current-URL": page})
+        assert part.headers["HX-Redirect"] == "/sign-in?next=%2Fdetect%3Fsource%3Dx"
+
+
 @pytest.mark.parametrize(
-    "address", ["//evil.test", "https://evil.test", "/\\evil.test", "javascript:alert(1)", "", None, "/a\n"]
+    "address",
+    [
+        *("//evil.test", "///evil.test", "////evil.test", "/\\/evil.test", "\\\\evil.test", "/\t/evil.test"),
+        *("https://evil.test", "/\\evil.test", "javascript:alert(1)", "", None, "/a\n"),
+    ],
 )
 def test_nobody_is_sent_elsewhere(address: str | None) -> None:
     assert own_address(address) == "/"

@@ -4,7 +4,6 @@ import html
 import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -46,21 +45,6 @@ def test_every_picture_is_drawn_without_scripts(browser: httpx.Client, run: str,
     assert "note-caution" not in page.text
     assert ("<figure" in page.text) == (view != "?view=axes")
     assert foreign(page.text) == []
-
-
-@pytest.mark.parametrize(
-    "view",
-    [*VIEWS, "?show=all&column=depot&test=contains&is=o&label=normal", "?view=pairs&x_from=0&x_to=1&y_from=0&y_to=1"],
-)
-def test_the_sql_behind_every_number_runs(browser: httpx.Client, run: str, view: str) -> None:
-    page = browser.get(f"/results/{run}{view}").text
-    behind = [
-        parse_qs(urlsplit(html.unescape(one)).query)["q"][0] for one in re.findall(r'href="(/sql\?q=[^"]+)"', page)
-    ]
-    assert len(behind) >= 2 or "axes" in view
-    for sql in behind:
-        ran = browser.post("/sql/run", data={"csrf_token": token(page), "q": sql, "token": "t"})
-        assert ran.status_code == 200, sql
 
 
 @pytest.mark.parametrize("view", ["", "?view=pairs", "?view=time", "?view=entities", "?sort=-weight&show=all"])
@@ -187,3 +171,40 @@ def test_no_result_is_wider_than_the_window(opened: Opened, run: str, width: int
         page = opened(f"/results/{run}{view}", width)
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *(
+            "",
+            "show=all&sort=-weight&min_score=0.1",
+            "column=depot&test=contains&is=o%27r%3F",
+            "show=all&label=anomaly",
+        ),
+        *("reason=weight", "show=all&view=pairs&x_from=0&x_to=9&y_from=0&y_to=9"),
+    ],
+)
+def test_the_sql_beside_the_rows_finds_these_rows(browser: httpx.Client, run: str, query: str) -> None:
+    page = browser.get(f"/results/{run}?{query}").text
+    rows = of_sql(browser, page.partition('id="rows-title"')[2], token(page))[0]
+    assert [row["key"] for row in rows][: len(keys(page))] == keys(page)
+
+
+@pytest.mark.parametrize("address", [*VIEWS, "/rows/50"])
+def test_all_sql_that_a_page_shows_can_be_run(browser: httpx.Client, run: str, address: str) -> None:
+    page = browser.get(f"/results/{run}{address}").text
+    assert all(of_sql(browser, page, token(page)))
+
+
+def of_sql(browser: httpx.Client, page: str, csrf: str) -> list[list[dict[str, Any]]]:
+    """What each statement finds that a page links to."""
+    found = []
+    for address in re.findall(r'href="(/sql\?q=[^"]*)"', page):
+        sql = httpx.URL(html.unescape(address)).params["q"]
+        headers = {"Accept": "application/json", "X-CSRF-Token": csrf}
+        answer = browser.post("/api/v1/queries", json={"sql": sql}, headers=headers)
+        assert answer.status_code == 200, (sql, answer.text)
+        found.append(answer.json()["rows"])
+    assert found
+    return found

@@ -157,7 +157,7 @@ function send(file, row, address, name) {
     request.addEventListener("loadend", () => {
       bar.remove();
       const is_done = request.status >= 200 && request.status < 300;
-      row.lastElementChild.textContent = is_done ? "sent" : "failed";
+      row.lastElementChild.textContent = is_done ? "sent" : `not taken: ${reason(request)}`;
       if (!is_done) toast("danger", `${file.name} was not taken: ${reason(request)}`);
       resolve(is_done ? request.getResponseHeader("HX-Redirect") : null);
     });

@@ -19,7 +19,7 @@ from pynomaly_server.identity import Identity
 from pynomaly_server.pages import lineage_picture
 from pynomaly_server.pages.shown import shown
 from pynomaly_server.permissions import Permission
-from pynomaly_server.rowsets import Rows
+from pynomaly_server.rowsets import Rows, spelled
 from pynomaly_server.served import Caller, Db
 
 Asked = Request[Any, Any, Any]
@@ -231,9 +231,7 @@ def of_dataset(db: Engine, identity: Identity, name: str, number: int | None) ->
 
 def told(select: str, parameters: list[object], version: Version, order: list[str]) -> str:
     """A statement with its values as a person would write it, without the folder of the server in it."""
-    values = iter(parameters)
-    quoted = r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'|\?"
-    text = re.sub(quoted, lambda found: literal(next(values)) if found[0] == "?" else found[0], select)
+    text = spelled(select, parameters)
     inner = r"\(select \*, file_row_number[^()]* from read_parquet\('[^']*'\)\)"
     text = re.sub(inner, lambda _: f"dataset_rows({literal(version.address)})", text)
     by = ", ".join(paging.key(one).sql for one in order if paging.key(one).name != PLACE)

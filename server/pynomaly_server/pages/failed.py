@@ -1,14 +1,14 @@
 """Errors as pages: for people, where `problems` is for programs."""
 
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import structlog
 from litestar import Request, Response
 from msgspec.structs import replace
 
 from pynomaly_server import problems
-from pynomaly_server.pages.shown import fragment, here, is_htmx, sent_to, shown
+from pynomaly_server.pages.shown import fragment, here, is_htmx, own_address, sent_to, shown
 from pynomaly_server.permissions import Permission
 from pynomaly_server.problems import Problem
 
@@ -48,12 +48,22 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     if not wants_page(request):
         return told
     if status == 401:
-        return sent_to(request, f"/sign-in?{urlencode({'next': here(request)})}")
+        return sent_to(request, f"/sign-in?{urlencode({'next': _seen(request)})}")
     try:
         return (_toast if is_htmx(request) else _page)(request, told, status)
     except Exception as second:  # whatever a template does wrong, there is an answer
         LOG.error("the page of an error failed", exc_info=second)
         return told
+
+
+def _seen(request: Request[Any, Any, Any]) -> str:
+    """The page that somebody was on: a form, or a piece of a page, is none that one could be sent back to."""
+    told = request.headers.get("hx-current-url", "")
+    if request.method == "GET" and not told:
+        return here(request)
+    parts = urlsplit(told or request.headers.get("referer", ""))
+    address = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    return own_address(address) if parts.netloc == request.headers.get("host") else "/"
 
 
 def wants_page(request: Request[Any, Any, Any]) -> bool:

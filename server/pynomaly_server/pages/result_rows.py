@@ -10,14 +10,13 @@ import msgspec
 
 from pynomaly.engine import Engine
 from pynomaly.errors import BadParameter
-from pynomaly.quoting import filled
 from pynomaly_server import paging
 from pynomaly_server.api.results import chosen_rows, with_source
 from pynomaly_server.pages.brushing import SIDES, brushed, needs_source
 from pynomaly_server.pages.filters import number
 from pynomaly_server.pages.result_pictures import Of, least_score
 from pynomaly_server.paging import Found
-from pynomaly_server.rowsets import Rows
+from pynomaly_server.rowsets import Rows, spelled
 
 N_ROWS = 40  # of a page: up to 50, DuckDB looks for these first and reads the rest of them alone
 N_COLUMNS = 8  # of the source in a table
@@ -114,6 +113,8 @@ def _found(db: Engine, of: Of, asked: Wanted, given: Mapping[str, str]) -> tuple
     shown = brushed(rows, of, given, asked.brush, types) if asked.brush else rows
     shown = shown.filtered(db, asked.filters, types)
     named = (shown.select, shown.parameters)
+    by = ", ".join(paging.key(text).sql for text in order)
+    made = f"{spelled(*named)}\norder by {by}"
     is_ranked = asked.sort == RANKED
     if is_ranked and asked.is_hard and (first := _first(db, of, asked)) is not None:
         choice = {**asked.choice, "min_score": first[1]}  # by which fewer blocks of rows are read
@@ -122,11 +123,11 @@ def _found(db: Engine, of: Of, asked: Wanted, given: Mapping[str, str]) -> tuple
         few = few.filtered(db, asked.filters, types)
         found = paging.page(db, few.select, few.parameters, order, N_ROWS, asked.cursor, types=types, named=named)
         if found.next_cursor is not None:
-            return found, filled(*named)
+            return found, made
     return paging.page(
         db, *named, order, N_ROWS, asked.cursor, types=types, named=named,
         is_ranked=is_ranked and not asked.is_hard and _n_rows(of, given) > MANY,
-    ), filled(*named)  # fmt: skip
+    ), made  # fmt: skip
 
 
 def _first(db: Engine, of: Of, asked: Wanted) -> tuple[list[str], float] | None:

@@ -240,9 +240,10 @@ def _values(db: Engine, run: str, key: str) -> dict[str, Any]:
 
 def _why(db: Engine, told: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
     """What every feature adds; what the run kept itself, where its model was not kept."""
-    sql = f"from explain_row({literal(told['id'])}, {literal(found['key'])})"
+    asked = [told["id"], found["key"]]
+    sql = f"from explain_row({literal(asked[0])}, {literal(asked[1])})"
     try:
-        parts = paging.records(db, sql)
+        parts = paging.records(db, "from explain_row(?, ?)", asked)
     except PynomalyError as error:
         return {"parts": found["reasons"], "refused": error, "why_sql": sql, "is_partial": True}
     return {"parts": parts, "refused": None, "why_sql": sql, "is_partial": False}

@@ -63,7 +63,7 @@ class RunsPage(Controller):
         found = paging.page(db, rows.select, rows.parameters, order, PAGE_ROWS, cursor)
         (known,) = paging.records(db, _KNOWN)
         return shown(
-            request, "runs.html", "Results", nav="runs", runs=found.items, next_cursor=found.next_cursor,
+            request, "runs.html", "Results", nav="results", runs=found.items, next_cursor=found.next_cursor,
             sort=sort or "-started_at", known=known, is_filtered=bool(filters),
             chosen={"status": status, "algorithm": algorithm, "source": source, "who": who},
         )  # fmt: skip
@@ -79,7 +79,7 @@ class RunsPage(Controller):
         runs = [run_of(db, one) for one in wanted]
         saved = [one for one in runs if one["saved"]]
         return shown(
-            request, "runs_compare.html", "Compare runs", nav="runs", runs=runs, letters=comparing.LETTERS,
+            request, "runs_compare.html", "Compare runs", nav="results", runs=runs, letters=comparing.LETTERS,
             differences=comparing.differences(runs), overlap=comparing.overlap(db, saved) if len(saved) > 1 else None,
             saved=saved, query=urlencode([("run", one["id"]) for one in saved]), changes=CHANGES,
         )  # fmt: skip
@@ -110,7 +110,7 @@ class RunsPage(Controller):
             context["error"] = error
         sql = f"select * from diff_runs({literal(pair[0])}, {literal(pair[1])})\nwhere change = {literal(change)}"
         return shown(
-            request, "runs_compare_rows.html", "Rows judged differently", nav="runs", a=before, b=after,
+            request, "runs_compare_rows.html", "Rows judged differently", nav="results", a=before, b=after,
             change=change, changes=CHANGES, sql=f"{sql}\norder by score_b desc", **context,
         )  # fmt: skip
 
@@ -121,7 +121,7 @@ class RunsPage(Controller):
         named = zip(comparing.LETTERS, judged, strict=False)
         lines = [{"name": f"{letter}: {one.name}", "points": one.points} for letter, one in named if one.points]
         return shown(
-            request, "runs_metrics.html", "How well runs agree with labels", nav="runs", judged=judged,
+            request, "runs_metrics.html", "How well runs agree with labels", nav="results", judged=judged,
             metrics=comparing.METRICS,
             roc=plots.curves(lines, "false_positive_rate", "recall"), pr=plots.curves(lines, "recall", "precision"),
             has_lines=bool(lines),
@@ -133,7 +133,7 @@ class RunsPage(Controller):
         """One run."""
         run = run_of(db, id)
         again = detection_form.of_run(run) if run["kind"] == "detect" else ""
-        return shown(request, "run.html", f"Run of {run['source'][:100]}", nav="runs", run=run, again=again)
+        return shown(request, "run.html", f"Run of {run['source'][:100]}", nav="results", run=run, again=again)
 
     @post("/{id:str}/replay", permission=Permission.DETECT, elsewhere=True, sync_to_thread=True)
     def replay(

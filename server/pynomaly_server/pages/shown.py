@@ -1,7 +1,6 @@
 """A page or its part: what a browser is shown, and where it is sent."""
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from litestar import Request, Response
 from litestar.datastructures import Cookie
@@ -93,9 +92,8 @@ def sent_to(request: Asked, address: str, cookies: list[Cookie] | None = None) -
 def own_address(address: str | None, otherwise: str = "/") -> str:
     """An address of this site that somebody gave; `otherwise` for one of another site."""
     given = address or ""
-    parts = urlsplit(given.replace("\\", "/"))
-    is_ours = given.startswith("/") and not parts.scheme and not parts.netloc and given.isprintable()
-    return given if is_ours else otherwise
+    path = given.replace("\\", "/")  # as browsers read it; where two slashes begin it, or more, a host follows
+    return given if path.startswith("/") and not path.startswith("//") and given.isprintable() else otherwise
 
 
 def preference(request: Asked, name: str, value: str) -> Cookie:

@@ -177,7 +177,8 @@ def _keep(reading: Engine, db: Engine, identity: Identity, token: str, sql: str,
         if not kept:
             raise BadParameter("the query has no column besides the results of a detection", "select more columns")
         rows = relation.project(", ".join(map(identifier, kept)))
-        db.datasets.add(name, rows.to_arrow_reader(formats.BATCH_ROWS), called=f"query: {sql[:200]}")
+        with rows.to_arrow_reader(formats.BATCH_ROWS) as reader:  # closed, or it hides why the rows were not kept
+            db.datasets.add(name, reader, called=f"query: {sql[:200]}")
 
 
 def _answered(

@@ -260,11 +260,11 @@ def _read(
     db: Engine, workspace: Workspace, upload: Upload, reading: Reading, missing: int | None
 ) -> tuple[Uploaded, Uploaded]:
     """A file as it would be read by itself, and as it was corrected."""
-    found = previews.told(db, workspace, upload, reading.options, missing)
+    found = previews.told(db, workspace, upload, reading.options, missing, False)
     if not reading.types or not found.columns:
         return found, found
     columns = {column.name: reading.types.get(place, column.type) for place, column in enumerate(found.columns)}
-    return found, previews.told(db, workspace, upload, {**reading.options, "columns": columns}, missing)
+    return found, previews.told(db, workspace, upload, {**reading.options, "columns": columns}, missing, False)
 
 
 def _preview(
