@@ -44,7 +44,7 @@ def main(folder: Path, names: list[str], is_readme: bool = False) -> None:
             else:
                 _look(chromium, site, one, folder)
         chromium.close()
-    print(f"pictures of {len(chosen)} pages and states in {folder}")  # noqa: T201
+    print(f"pictures of {len(chosen)} pages and states in {folder}")
 
 
 def _opened(chromium: Browser, site: Site, one: Exhibit) -> Any:
@@ -61,7 +61,7 @@ def _opened(chromium: Browser, site: Site, one: Exhibit) -> Any:
         if one.act:
             one.act(page)
     except Error as error:
-        print(f"{one.name}: {str(error)[:300]}")  # noqa: T201
+        print(f"{one.name}: {str(error)[:300]}")
     page.wait_for_timeout(400)  # charts are drawn when they are seen
     return page
 

@@ -4,7 +4,6 @@ Parcels, a few of them odd, are detected in, labelled, trained on and compared; 
 """
 
 import contextlib
-import io
 import json
 import socket
 import threading
@@ -65,10 +64,13 @@ class Site(NamedTuple):
 
     def cookie(self, who: str) -> dict[str, str]:
         """A session of somebody, as a browser keeps it."""
-        user = self.workspace.accounts.users.find(who)
-        assert user is not None, who
-        value = self.workspace.accounts.open_console(user)[1]
+        value = self.workspace.accounts.open_console(self.workspace.accounts.users.get(who))[1]
         return {"name": "pynomaly_session", "value": value, "url": self.address}
+
+    def identity(self, who: str) -> Identity:
+        """Somebody who is signed in."""
+        role = self.workspace.accounts.users.get(who).role
+        return Identity(who, role, ROLES[role], "session", "")
 
     def client(self, who: str) -> httpx.Client:
         """A browser without scripts, signed in."""
@@ -85,8 +87,7 @@ class Site(NamedTuple):
     @contextmanager
     def acting(self, who: str) -> Iterator[Engine]:
         """The engine, as somebody sees it."""
-        role = self.workspace.accounts.users.find(who).role  # type: ignore[union-attr]
-        with self.workspace.acting(Identity(who, role, ROLES[role], "session", "")) as db:
+        with self.workspace.acting(self.identity(who)) as db:
             yield db
 
 
@@ -128,9 +129,8 @@ def showcase(folder: Path) -> Iterator[Site]:
         with site.acting("ada") as db:
             site.objects.update(_detected(db))
         site.objects.update(_uploaded(site))
-        ada = workspace.accounts.identify(None, site.cookie("ada")["value"])
-        assert ada is not None
-        site.objects["account/id"] = workspace.accounts.make_key(ada, "nightly report", ["read"], None)[0].id
+        key = workspace.accounts.make_key(site.identity("ada"), "nightly report", ["read"], None)[0]
+        site.objects["account/id"] = key.id
         saved_queries.keep(workspace, "ada", "", "parcels by day", QUERY)
         site.objects.update(_jobs(site))
         yield site
@@ -166,11 +166,8 @@ def _uploaded(site: Site) -> dict[str, str]:
         token = browser.get("/account").text.partition('name="csrf_token" value="')[2].partition('"')[0]
 
         def sent(name: str, text: str) -> str:
-            files: list[tuple[str, Any]] = [
-                ("csrf_token", (None, token)),
-                ("files", (name, io.BytesIO(text.encode()), "text/csv")),
-            ]
-            return str(browser.post("/upload", files=files).headers["location"])
+            files = {"files": (name, text.encode(), "text/csv")}
+            return str(browser.post("/upload", data={"csrf_token": token}, files=files).headers["location"])
 
         first = sent("returns.csv", RETURNS + BAD_LINES)
         browser.post(first, data={"csrf_token": token, "name": "returns", "action": "commit"})
@@ -180,7 +177,7 @@ def _uploaded(site: Site) -> dict[str, str]:
 def _jobs(site: Site) -> dict[str, str]:
     """Jobs in every state: two are made and end, the others are rows that nobody works on, so that they stay."""
     jobs = site.workspace.jobs
-    identity = Identity("ada", "admin", ROLES["admin"], "session", "")
+    identity = site.identity("ada")
     ended = jobs.submit("detect", {"source": "parcels", "explain": 3, "save": True}, identity)
     failed = jobs.submit("detect", {"source": "parcels", **IMPOSSIBLE, "save": True}, identity)
     request = {"source": "parcels", "algorithm": "knn", "explain": 3, "save": True}
@@ -227,6 +224,7 @@ QUERIES = {  # what a page needs beside its path
     "/runs/compare/metrics": "run={run}&run={second}",
     "/results/{run}/count": "threshold=0.5",
     "/results/{run}/why": "key={key}",
+    "/results/{run}/nearest": "key={key}",
     "/detect/estimate": "source=parcels",
     "/sql/saved/delete": "name=parcels%20by%20day",
     "/models/{name}/change": "to=champion&version=2",

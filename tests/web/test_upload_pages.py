@@ -10,6 +10,7 @@ import pytest
 from pynomaly.engine import Engine
 from pynomaly.validating import Validating
 from pynomaly_server.pages import upload
+from server.shop import until
 
 from .test_data_pages import Team, team
 
@@ -108,9 +109,8 @@ def test_a_load_that_takes_long_shows_how_far_it_is(team: Team, monkeypatch: pyt
     assert 'hx-trigger="every 2s"' in page
     assert team.ben.get(address).headers["location"] == going, "a file that is loaded is not looked at meanwhile"
     go_on.set()
-    while (answer := team.ben.get(going)).status_code != 303:
-        pass
-    assert answer.headers["location"] == "/datasets/slow%20one"
+    until(lambda: team.ben.get(going).status_code == 303)
+    assert team.ben.get(going).headers["location"] == "/datasets/slow%20one"
     assert "slow.csv" not in team.ben.get("/upload").text
     assert team.ben.get(address).status_code == 404
 

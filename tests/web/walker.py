@@ -47,7 +47,6 @@ class Walker:
         self._reach(target)
         self.page.keyboard.press("Control+A")
         self.page.keyboard.insert_text(text)
-        return
 
     def choose(self, target: Any, label: str) -> None:
         """One of a list."""

@@ -132,11 +132,14 @@ def contributions(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def sparkline(values: Sequence[float | None]) -> dict[str, Any]:
     """A line without axes."""
-    finite = [value for value in values if value is not None and _is_finite(value)]
+    finite = [value for value in values if value is not None and math.isfinite(value)]
     low, high = min(finite, default=0.0), max(finite, default=1.0)
     span = (high / 2 - low / 2) or 1.0
     places = [round(100 * n / max(1, len(values) - 1), 2) for n in range(len(values))]
-    heights = [None if value is None else round(90 - 80 * ((value / 2 - low / 2) / span), 2) for value in values]
+    heights = [
+        round(90 - 80 * ((value / 2 - low / 2) / span), 2) if value is not None and math.isfinite(value) else None
+        for value in values
+    ]
     return {"line": _path(places, heights), "low": low, "high": high, "last": finite[-1] if finite else None}
 
 
