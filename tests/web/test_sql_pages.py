@@ -90,6 +90,8 @@ def test_detect_on_this_leaves_out_what_a_detection_added(desk: Desk) -> None:
     assert columns == ["id", "amount", "channel", "paid_at", "fraud"]
     refused = desk.as_("ben").post("/sql/detect", True, q="from nowhere", name="mine2")
     assert refused.status_code == 422
+    desk.as_("ada").post("/sql/detect", q="from payments", name="taken", token="t")
+    assert "is taken" in desk.as_("ben").post("/sql/detect", True, q="from payments", name="taken").text
 
 
 @pytest.mark.parametrize("name", ["csv", "parquet", "arrow", "ndjson", "json"])

@@ -157,8 +157,11 @@ function send(file, row, address, name) {
     request.addEventListener("loadend", () => {
       bar.remove();
       const is_done = request.status >= 200 && request.status < 300;
-      row.lastElementChild.textContent = is_done ? "sent" : `not taken: ${reason(request)}`;
-      if (!is_done) toast("danger", `${file.name} was not taken: ${reason(request)}`);
+      row.lastElementChild.textContent = is_done ? "sent" : "not taken";
+      if (!is_done) {
+        row.append(Object.assign(document.createElement("p"), { textContent: reason(request), className: "text-muted" }));
+        toast("danger", `${file.name} was not taken: ${reason(request)}`);
+      }
       resolve(is_done ? request.getResponseHeader("HX-Redirect") : null);
     });
     request.send(body);
