@@ -20,7 +20,11 @@ from states import states
 WIDTHS = (360, 768, 1440)
 THEMES = ("light", "dark")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
-README = {"results-{run}": "console-results", "detect-form": "console-detect", "sql-chart": "console-sql"}
+README = {  # the file and the height in pixels
+    "results-{run}": ("console-results", 1480),
+    "detect-form": ("console-detect", 700),
+    "sql-chart": ("console-sql", 1150),
+}
 DOCS = Path(__file__).parents[1] / "docs"
 
 
@@ -40,7 +44,7 @@ def main(folder: Path, names: list[str], is_readme: bool = False) -> None:
             chosen = [one for one in chosen if one.name in README]
         for one in chosen:
             if is_readme:
-                _show(chromium, site, one, folder / f"{README[one.name]}.webp")
+                _show(chromium, site, one, folder)
             else:
                 _look(chromium, site, one, folder)
         chromium.close()
@@ -79,14 +83,16 @@ def _look(chromium: Browser, site: Site, one: Exhibit, folder: Path) -> None:
     page.context.close()
 
 
-def _show(chromium: Browser, site: Site, one: Exhibit, file: Path) -> None:
+def _show(chromium: Browser, site: Site, one: Exhibit, folder: Path) -> None:
     """One picture for README, as small as it can be read."""
+    name, height = README[one.name]
     page = _opened(chromium, site, one)
+    page.set_viewport_size({"width": WIDTHS[-1], "height": height})
     page.evaluate("document.querySelector('dialog[open]') ?? scrollTo(0, 0)")
     page.wait_for_timeout(300)
     devtools = page.context.new_cdp_session(page)  # Playwright itself has no WebP
     data = devtools.send("Page.captureScreenshot", {"format": "webp", "quality": 80})["data"]
-    file.write_bytes(base64.b64decode(data))
+    (folder / f"{name}.webp").write_bytes(base64.b64decode(data))
     page.context.close()
 
 

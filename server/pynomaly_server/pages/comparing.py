@@ -137,24 +137,24 @@ def overlap(db: Engine, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def judged(db: Engine, run: dict[str, Any]) -> Judged:
     """A run by its label column, or else by what people said of its rows."""
     label = run["options"].get("label")
-    named = f"{run['algorithm'] or run['model']}, {run['id'][:8]}"
     by = f"the column {label}" if label else "what people said"
-    told, curves = calls.evaluate_call(run["id"], label=label), calls.curves_call(run["id"], label=label)
+    found = _judged(db, run, by, run["id"], label)
+    if found.why_not and label and (rare := _rare_word(db, run["id"], label)):
+        before = _OF_WORDS.format(run=literal(run["id"]), label=identifier(label), rare=literal(rare)).lstrip()
+        return _judged(db, run, f"{by}, where {rare[:40]} is an anomaly", "judged", "truth", before)
+    return found
+
+
+def _judged(db: Engine, run: dict[str, Any], by: str, source: str, label: str | None, before: str = "") -> Judged:
+    """A run by a label of a source, which `before` defines."""
+    named = f"{run['algorithm'] or run['model']}, {run['id'][:8]}"
+    sql = f"{before}from {calls.evaluate_call(source, label=label)}"
+    thinned = _THINNED.format(curves=calls.curves_call(source, label=label), n=CURVE_POINTS).strip()
     try:
-        return Judged(run, named, by, *_figures(db, told, curves))
+        (figures,) = paging.records(db, sql)
+        return Judged(run, named, by, figures, paging.records(db, before + thinned), sql)
     except PynomalyError as error:
-        if not label or not (rare := _rare_word(db, run["id"], label)):
-            return Judged(run, named, by, {}, [], f"from {told}", error.cause)
-    before = _OF_WORDS.format(run=literal(run["id"]), label=identifier(label), rare=literal(rare)).lstrip()
-    told, curves = calls.evaluate_call("judged", label="truth"), calls.curves_call("judged", label="truth")
-    return Judged(run, named, f"{by}, where {rare[:40]} is an anomaly", *_figures(db, told, curves, before))
-
-
-def _figures(db: Engine, told: str, curves: str, before: str = "") -> tuple[dict[str, Any], list[dict[str, Any]], str]:
-    """The figures of an evaluation, points of its curves, and the SQL that gave the figures."""
-    sql = f"{before}from {told}"
-    (figures,) = paging.records(db, sql)
-    return figures, paging.records(db, before + _THINNED.format(curves=curves, n=CURVE_POINTS).strip()), sql
+        return Judged(run, named, by, {}, [], sql, error.cause)
 
 
 def _rare_word(db: Engine, run: str, label: str) -> str:
