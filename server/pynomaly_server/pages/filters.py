@@ -20,6 +20,7 @@ WHOLE = 10_000  # characters behind "all of it"; the rest is to be exported
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 _AGES = ((60, 1, "s"), (3_600, 60, "min"), (86_400, 3_600, "h"), (2_592_000, 86_400, "days"))
 _NUMERIC = frozenset({"number", "score", "bytes", "seconds", "percent"})
+_REASON = frozenset({"feature", "value", "expected", "contribution"})
 _SHORT = frozenset({"ago", "time", "status", "stage", "flag"})
 
 
@@ -183,9 +184,20 @@ def shown_as(context: Context, value: Any, kind: str | None = None) -> Markup | 
     if isinstance(value, int | float):
         form: Callable[[Any], str] = _NUMBERS.get(kind or "number", number)
         return form(value)
+    if isinstance(value, list) and value and all(isinstance(one, dict) and one.keys() >= _REASON for one in value):
+        return Markup("").join(_reason(one) for one in value)
     if isinstance(value, list | dict | tuple):
         return text(json.dumps(value, default=str, ensure_ascii=False))
     return text(value)
+
+
+def _reason(one: Mapping[str, Any]) -> Markup:
+    """A reason of a detection in words, as the result says it."""
+    found = "missing" if one["value"] is None else text(one["value"], 40)
+    expected = Markup(' <span class="text-muted">expected {}</span>').format(text(one["expected"], 60))
+    return Markup('<div class="min-w-64">{} <b>{}</b>{}</div>').format(
+        text(one["feature"], 40), found, expected if one["expected"] else ""
+    )
 
 
 _NUMBERS: dict[str, Callable[[Any], str]] = {"score": score, "bytes": size, "seconds": seconds, "percent": percent}

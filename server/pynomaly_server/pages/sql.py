@@ -266,7 +266,14 @@ def _grid(found: Found) -> dict[str, Any]:
     documents = frozenset(name for name, (_, kind) in zip(names, found.columns, strict=True) if kind == "JSON")
     table: pa.Table = found.rows.slice(0, most).rename_columns(names)
     rows = msgspec.json.decode(legible.json_array(table, documents))
-    columns = [{"name": name, "help": kind} for name, (_, kind) in zip(names, found.columns, strict=True)]
+    columns = [
+        {
+            "name": name,
+            "help": kind,
+            "kind": "time" if kind.startswith("TIMESTAMP") and not kind.endswith("]") else None,
+        }
+        for name, (_, kind) in zip(names, found.columns, strict=True)
+    ]
     flagged = next((name for name in names if name == "is_anomaly"), "")
     return {"columns": columns, "rows": rows, "has_more": found.has_more or found.n_rows > most, "flagged": flagged}
 
