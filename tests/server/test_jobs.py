@@ -157,16 +157,14 @@ def test_users_take_turns(tmp_path: Path, workers: int) -> None:
         with one_at_a_time:
             return {}
 
-    place = workspace(tmp_path)
-    place.engine.change_setting("job_workers", workers)
-    place.read_settings()
-    with one_at_a_time:
-        jobs = place.jobs.submit_all("noted", [{}] * 8, person("greedy"))
-        place.jobs.start()
-        jobs += place.jobs.submit_all("noted", [{}] * 2, person("modest"))
-    assert {ended(place.jobs, job).status for job in jobs} == {"succeeded"}
-    place.jobs.drain(5)
-    place.close()
+    with working(tmp_path) as place:
+        place.engine.change_setting("job_workers", workers)
+        place.read_settings()
+        with one_at_a_time:
+            jobs = place.jobs.submit_all("noted", [{}] * 8, person("greedy"))
+            jobs += place.jobs.submit_all("noted", [{}] * 2, person("modest"))
+        assert {ended(place.jobs, job).status for job in jobs} == {"succeeded"}
+    assert len(order) == 10
     last_of_modest = max(i for i, user in enumerate(order) if user == "modest")
     assert last_of_modest <= 2 * workers + 2  # all workers are busy at first, and two may note their turns crosswise
 

@@ -51,6 +51,8 @@ class Jobs:
             left = store.recover(db, MOST_ATTEMPTS, lost)
         with self._changed:
             for job in left:
+                if job.id in self._works:  # submitted meanwhile
+                    continue
                 self._add(Work(job, self._sees_all(job.created_by)))
             self._staff()
 
@@ -151,7 +153,7 @@ class Jobs:
         self._works[work.job.id] = work
         self._waiting.add(work)
         JOBS.labels("queued").inc()
-        self._changed.notify()
+        self._changed.notify_all()  # one alone may be a worker that the setting takes away
 
     def _staff(self) -> None:
         """Have as many workers as the setting says."""
