@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from pynomaly.engine import Engine
+from pynomaly_server.pages import result_pictures
 from pynomaly_server.pages.result_rows import address_of
 
 from .conftest import Site
@@ -45,6 +46,13 @@ def test_every_picture_is_drawn_without_scripts(browser: httpx.Client, run: str,
     assert "note-caution" not in page.text
     assert ("<figure" in page.text) == (view != "?view=axes")
     assert foreign(page.text) == []
+
+
+def test_axes_of_some_rows_say_so(browser: httpx.Client, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "The axes are those of 100 rows"
+    assert said not in browser.get(f"/results/{run}?view=axes&draw=1").text
+    monkeypatch.setattr(result_pictures, "N_SAMPLED", 100)
+    assert said in browser.get(f"/results/{run}?view=axes&draw=1").text
 
 
 @pytest.mark.parametrize("view", ["", "?view=pairs", "?view=time", "?view=entities", "?sort=-weight&show=all"])
