@@ -14,7 +14,8 @@ import uvicorn
 from pynomaly_server.workspace import Workspace
 from web.gallery import gallery
 
-TOLD = ("the server responded with a status of", "Response Status Error Code")  # what a refused request is told by
+# what a refused request is told by, and one that is cut off by leaving the page
+TOLD = ("the server responded with a status of", "Response Status Error Code", "htmx:afterRequest")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
