@@ -118,13 +118,6 @@ class UnknownJob(PynomalyError):
     status = 404
 
 
-class RowsUnreadable(PynomalyError):
-    """A body that does not hold rows in the form that its media type says."""
-
-    code = "rows_unreadable"
-    status = 422
-
-
 class PreconditionRequired(PynomalyError):
     """A change that must name the version that it changes."""
 

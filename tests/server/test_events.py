@@ -112,9 +112,11 @@ def test_runs_that_end_are_pushed_to_their_user(served: Served) -> None:
             threading.Thread(target=lambda name=name, who=who: events(who, "/api/v1/runs/events", "run", heard[name]))
             for name, who in (("ben", ben), ("ada", ada))
         ]
+        everybody = served.place.jobs._listeners._all
+        before = set(everybody)  # streams of other tests, which end a little later
         for thread in listening:
             thread.start()
-        until(lambda: len(served.place.jobs._listeners._all) == 2)
+        until(lambda: len(everybody - before) == 2)
         with served.client("eve") as again, served.client("ben") as own:
             foreign = again.post(DETECT, json={"source": "parts"}).json()["id"]
             until(lambda: heard["ada"])
@@ -143,9 +145,11 @@ def test_who_may_listen_no_more_hears_no_more(served: Served) -> None:
             threading.Thread(target=lambda name=name, who=who: events(who, "/api/v1/runs/events", "", heard[name]))
             for name, who in (("fay", fay), ("gil", gil))
         ]
+        everybody = served.place.jobs._listeners._all
+        before = set(everybody)  # streams of other tests, which end a little later
         for thread in listening:
             thread.start()
-        until(lambda: len(served.place.jobs._listeners._all) == 2)
+        until(lambda: len(everybody - before) == 2)
         served.place.accounts.users.change("fay", disabled=True)
         served.place.accounts.users.change("gil", role="user")
         for thread in listening:

@@ -1,15 +1,11 @@
 """What only a browser shows of the pages of runs, models and SQL."""
 
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import uvicorn
+from showcase import serving
 
-from pynomaly_server.app import create_app
 from pynomaly_server.options import Options
 from pynomaly_server.workspace import Workspace
 
@@ -25,16 +21,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Desk
     folder = tmp_path_factory.mktemp("analyst")
     workspace = Workspace(Options({"database": str(folder / "workspace.duckdb")}, {}))
     desk = Desk(None, workspace)
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(create_app(workspace), log_config=None))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.02)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", desk
-        server.should_exit = True
-        thread.join(20)
+    with serving(workspace) as address:
+        yield address, desk
 
 
 @pytest.fixture

@@ -1,17 +1,13 @@
 """In Chromium: nothing of hostile content runs, and nothing of it is wider than the window."""
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
-import uvicorn
+from showcase import serving
 
-from pynomaly_server.app import create_app
 from pynomaly_server.options import Options
 from pynomaly_server.workspace import Workspace
 
@@ -30,18 +26,11 @@ WIDE = """[...document.querySelectorAll("main *")].filter(one => one.getBounding
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, World]]:
     """The hostile world on a port of its own."""
     workspace = Workspace(Options({"database": str(tmp_path_factory.mktemp("hostile") / "workspace.duckdb")}, {}))
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(create_app(workspace), log_config=None))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.02)
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with httpx.Client(base_url=address, timeout=60, headers={"Origin": address}) as client:
-            yield address, World(client, workspace)
-        server.should_exit = True
-        thread.join(20)
+    with (
+        serving(workspace) as address,
+        httpx.Client(base_url=address, timeout=60, headers={"Origin": address}) as client,
+    ):
+        yield address, World(client, workspace)
 
 
 def test_nothing_hostile_runs_or_is_wider_than_the_window(served: tuple[str, World], chromium: Any) -> None:
