@@ -87,6 +87,6 @@ def test_a_name_with_a_slash_has_a_page(desk: Desk) -> None:
     card = ada.get(f"/models/{address}")
     assert (card.status_code, f'href="/models/{address}/score' in card.text) == (200, True)
     assert ada.get(f"/models/{address}/score").status_code == 200
-    assert ada.get(f"/models/{address.replace("team%2F", "team%2f")}").status_code == 200
+    assert ada.get("/models/" + address.replace("team%2F", "team%2f")).status_code == 200
     assert ada.get("/models/team/fraud").status_code == 404
     assert ada.get(f"/api/v1/models/{address}/versions").json()["items"][0]["name"] == "team/fraud %2F"
