@@ -113,7 +113,7 @@ def _openapi() -> OpenAPIConfig:
         version=pynomaly.__version__,
         description="Anomaly detection is a query; this is how other programs ask it.",
         path=SCHEMA,
-        openapi_router=Router(path=SCHEMA, route_handlers=[], opt={"permission": Permission.PUBLIC}),
+        openapi_router=Router(path=SCHEMA, route_handlers=[], opt={"permission": Permission.PUBLIC, "greets": True}),
         render_plugins=[Reference(path="/"), Browser(path="/swagger"), Document(path="/openapi.json")],
         use_handler_docstrings=True,
         components=Components(
