@@ -19,6 +19,7 @@ def _first() -> list[Exhibit]:
     return [
         *(Exhibit(f"empty-{path.strip('/').replace('/', '-') or 'home'}", path, "nia") for path in empty),
         Exhibit("sign-in-nobody", "/sign-in", ""),
+        Exhibit("api", "/api/v1/schema"),
         Exhibit("sign-in-wrong", "/sign-in", "", _sign_in, 401),
         Exhibit("error-404", "/nothing/is/here", status=404),
         Exhibit("error-403", "/upload", "vera", status=403),
