@@ -47,20 +47,21 @@ class Walker:
     def follow(self, address: str, within: str = "main") -> None:
         """The first link to an address; with any query, or one that begins so where a `?` stands in it."""
         begins = address if "?" in address else f"{address}?"
-        self.press(self.page.locator(f'{within} :is(a[href="{address}"], a[href^="{begins}"]):visible'))
-        self.arrive(address)
+        link = self.page.locator(f'{within} :is(a[href="{address}"], a[href^="{begins}"]):visible')
+        with self.page.expect_navigation(url=_begins(address)):
+            self.press(link)
 
     def go(self, address: str) -> None:
         """To a place of the main menu, which a narrow window folds."""
         fold = self.page.locator(".top .only-narrow > summary")
         if fold.is_visible():
             self.press(fold)
-        self.press(self.page.locator(f'.top nav a[href="{address}"]:visible'))
-        self.arrive(address)
+        with self.page.expect_navigation(url=_begins(address)):
+            self.press(self.page.locator(f'.top nav a[href="{address}"]:visible'))
 
     def arrive(self, address: str) -> None:
-        """Wait until an address that begins so is shown."""
-        self.page.wait_for_url(re.compile(rf"^https?://[^/]+{re.escape(address)}"))
+        """Wait for a page of another address than the one before."""
+        self.page.wait_for_url(_begins(address))
 
     def write(self, target: Any, text: str) -> None:
         """Into a field."""
@@ -125,3 +126,9 @@ class Walker:
             at = target.evaluate(FOCUS)
             assert at["is_seen"], f"the focus is not seen on {at['told']}"
         raise AssertionError(f"{key} does not reach {target}")
+
+
+def _begins(address: str) -> re.Pattern[str]:
+    """What begins so; an address without an end of its own ends there, or at its query."""
+    end = "" if address.endswith(("/", "?", "=")) else r"(?:[?#&]|$)"
+    return re.compile(rf"^https?://[^/]+{re.escape(address)}{end}")
