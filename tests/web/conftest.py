@@ -20,6 +20,16 @@ HTML = {"Accept": "text/html"}
 PART = {**HTML, "HX-Request": "true"}
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What runs in Chromium runs in one process, one after another."""
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.xdist_group("browser"))
+            # Playwright's own loop, at its end
+            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
+
+
 class Site:
     """A served gallery with somebody who is signed in."""
 

@@ -25,11 +25,7 @@ from .walks import (
 )
 
 __all__ = ["site", "walks"]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # Playwright's own loop at its end
-]
+pytestmark = pytest.mark.browser
 ELSEWHERE = {"/upload/loading/{job_id}", "/results/{run}/row"}  # loads that take long; keys that no path can hold
 
 

@@ -13,11 +13,7 @@ from .walker import Walker
 from .walks import NEWCOMER, Walks, Way, column_of, every_way, shown_number, site, somebody, sql_says, unvisited, walks
 
 __all__ = ["site", "walks"]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # Playwright's own loop at its end
-]
+pytestmark = pytest.mark.browser
 N_ROWS, ODD = 300, (77, 191)
 
 
