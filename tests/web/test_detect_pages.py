@@ -131,8 +131,6 @@ def _algorithms(browser: httpx.Client) -> list[tuple[str]]:
 
 
 @pytest.mark.browser
-@pytest.mark.xdist_group("browser")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_newcomer_gets_to_explained_anomalies_in_three_clicks(opened: Opened, run: str) -> None:
     page = opened("/detect")
     page.get_by_role("link", name="parcels", exact=True).click()
@@ -145,8 +143,6 @@ def test_a_newcomer_gets_to_explained_anomalies_in_three_clicks(opened: Opened, 
 
 
 @pytest.mark.browser
-@pytest.mark.xdist_group("browser")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_sql_follows_the_form(opened: Opened, run: str) -> None:
     page = opened("/detect?source=parcels")
     page.locator(".more > summary").click()
