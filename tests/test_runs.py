@@ -185,6 +185,16 @@ def test_saved_rows_are_those_of_the_result(engine: pynomaly.Engine) -> None:
     assert engine.execute("select distinct run_id::varchar from pynomaly.results").fetchall() == [(result.run_id,)]
 
 
+def test_the_flagged_rows_of_a_run_stand_side_by_side(engine: pynomaly.Engine) -> None:
+    result = engine.detect("t", algorithm="mad", key="id", contamination=0.1, save=True)
+    assert result.verdict.n_flagged > 1
+    rows = engine.execute("select is_anomaly, anomaly_score from pynomaly.results").fetchall()
+    first = rows[: result.verdict.n_flagged]
+    assert all(flag for flag, _ in first)
+    assert [score for _, score in first] == sorted((score for flag, score in rows if flag), reverse=True)
+    assert len(rows) == result.verdict.n_rows
+
+
 def test_a_saved_run_keeps_its_model(engine: pynomaly.Engine) -> None:
     trained = engine.train("m", "t", algorithm="iforest", exclude="id")
     result = engine.detect("t", algorithm="iforest", key="id", save=True)

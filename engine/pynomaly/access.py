@@ -7,7 +7,7 @@ user as its last argument, who is at work here while the function is (`by_user`)
 import contextlib
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import cache, wraps
 from typing import Any, TypeVar
 
@@ -51,6 +51,7 @@ group by grantee having not arg_max(revoked, number)
 """
 _at_work = threading.local()
 
+T = TypeVar("T")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -58,11 +59,26 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def acting(user: str | None) -> Iterator[None]:
     """A block in which this thread looks names up for a user; None sees everything."""
     before = getattr(_at_work, "users", ())
+    if not before:
+        _at_work.known = {}
     _at_work.users = (*before, user)
     try:
         yield
     finally:
         _at_work.users = before
+
+
+def once(key: Hashable, look: Callable[[], T]) -> T:
+    """What is looked up for the user at work, the first time that it is there within the outermost of these blocks.
+
+    That is mostly one statement, in which several macros ask for the same name.
+    """
+    known: dict[Hashable, Any] = _at_work.known
+    place = (user(), key)
+    value: T = known[place] if place in known else look()
+    if value is not None:
+        known[place] = value
+    return value
 
 
 def user() -> str | None:

@@ -1,5 +1,9 @@
 """The one way that a name or a text from outside becomes SQL."""
 
+from collections.abc import Iterable
+
+import msgspec
+
 
 class Name(str):
     """A name that stands in SQL as it is, beside values that are quoted: one that we made."""
@@ -33,3 +37,8 @@ def literal(value: object) -> str:
             return "[" + ", ".join(map(literal, value)) + "]"
         case _:
             return "'" + str(value).replace("'", "''") + "'"
+
+
+def texts(values: Iterable[str]) -> str:
+    """Many texts as one constant, which DuckDB binds a hundred times as fast as a list of them."""
+    return f"{literal(msgspec.json.encode(list(values)).decode())}::json::varchar[]"

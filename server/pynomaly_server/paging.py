@@ -116,20 +116,22 @@ def page(
     ordered = ", ".join(one.sql for one in keys)
     chosen = f"select * from ({select}\n){after} order by {ordered} limit {n_rows + 1}"
     sql = f"select *{texts} from ({chosen}) order by {ordered}"  # the texts of these rows alone
-    query = db.sql(sql, [*parameters, *values] or None)
-    relation = query.bare_relation()
-    documents = {name for name, kind in zip(relation.columns, relation.types, strict=True) if str(kind) == "JSON"}
-    found = _found(query.arrow(), n_rows, len(keys), digest, frozenset(documents))
+    rows, documents = _asked(db, sql, [*parameters, *values])
+    found = _found(rows, n_rows, len(keys), digest, documents)
     return msgspec.structs.replace(found, rows=found.rows.drop_columns(list(hidden))) if hidden else found
 
 
 def records(db: Engine, select: str, parameters: Sequence[object] = ()) -> list[dict[str, Any]]:
     """The rows of a statement as objects of what JSON has."""
-    query = db.sql(select, list(parameters) or None)
-    relation = query.bare_relation()
-    documents = {name for name, kind in zip(relation.columns, relation.types, strict=True) if str(kind) == "JSON"}
-    found: list[dict[str, Any]] = msgspec.json.decode(legible.json_array(query.arrow(), frozenset(documents)))
+    found: list[dict[str, Any]] = msgspec.json.decode(legible.json_array(*_asked(db, select, parameters)))
     return found
+
+
+def _asked(db: Engine, select: str, parameters: Sequence[object]) -> tuple[pa.Table, frozenset[str]]:
+    """The rows of a SELECT, and the names of the columns that hold JSON."""
+    rows = db.execute(select, list(parameters) or None)
+    documents = frozenset(name for name, kind in zip(rows.columns, rows.types, strict=True) if kind == "JSON")
+    return rows.arrow(), documents
 
 
 def listed(request: Request[Any, Any, Any], db: Engine, select: str, **asked: Any) -> Response[Page]:

@@ -19,21 +19,24 @@ create or replace temp macro _said_results(run) as table
     left join said on said.key = results.key;
 
 create or replace temp macro _run_rows(run) as table
-    from query(_run_source(run, null, getvariable('pynomaly_user')));
+    from query(_run_source(run, null, null, getvariable('pynomaly_user')));
 
 create or replace temp macro _run_rows_of(run, keys) as table
-    from query(_run_source(run, keys, getvariable('pynomaly_user')));
+    from query(_run_source(run, keys, null, getvariable('pynomaly_user')));
+
+-- About so many of them, the same ones whenever they are asked for; all where the number is NULL.
+create or replace temp macro _run_rows_sampled(run, n_rows) as table
+    from query(_run_source(run, null, n_rows, getvariable('pynomaly_user')));
 
 create or replace temp macro _run_model_rows(run) as table
-    from query(_run_select(run, null, getvariable('pynomaly_user')));
+    from query(_run_select(run, null, null, getvariable('pynomaly_user')));
 
 create or replace temp macro _run_model_rows_of(run, keys) as table
-    from query(_run_select(run, keys, getvariable('pynomaly_user')));
+    from query(_run_select(run, keys, null, getvariable('pynomaly_user')));
+
+create or replace temp macro _run_model_rows_sampled(run, n_rows) as table
+    from query(_run_select(run, null, n_rows, getvariable('pynomaly_user')));
 
 -- Named in a text of _chosen_model, so that the run is looked up once.
 create or replace temp macro _run_fit(run) as table
     from query(_run_model(run, getvariable('pynomaly_user')));
-
--- The greatest hash of a key by which about so many rows of a run are chosen, the same ones whenever it is asked.
-create or replace temp macro _share_of_rows(run, n) as
-    18446744073709551615 * (n / greatest(_run_rows_scored(run, getvariable('pynomaly_user')), n));

@@ -41,14 +41,13 @@ create or replace temp macro nearest_normal(run, key, k := 5, sample_rows := nul
     ),
     normal as not materialized (
         select _pynomaly_key, _pynomaly_row
-        from _run_model_rows(run)
-        where (sample_rows is null or hash(_pynomaly_key) <= _share_of_rows(run, sample_rows))
-            and _pynomaly_key not in (from others)
+        from _run_model_rows_sampled(run, sample_rows)
+        where _pynomaly_key not in (from others)
     ),
     sampled as not materialized (
         select _pynomaly_row
-        from normal
-        where hash(_pynomaly_key) <= _share_of_rows(run, 65536)
+        from _run_model_rows_sampled(run, least(sample_rows, 65536))
+        where _pynomaly_key not in (from others)
     ),
     made as materialized (
         select

@@ -12,9 +12,7 @@ create or replace temp macro project(run, n := 2, keys := null, sample_rows := 2
         from _run_fit(run)
     ),
     sampled as not materialized (
-        select _pynomaly_row
-        from _run_model_rows(run)
-        where hash(_pynomaly_key) <= _share_of_rows(run, sample_rows)
+        select _pynomaly_row from _run_model_rows_sampled(run, sample_rows)
     ),
     projected as materialized (
         select _projection(any_value(_pynomaly_fit.model), list(_pynomaly_row), n) as axes from sampled, chosen

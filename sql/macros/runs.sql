@@ -37,8 +37,8 @@ create or replace temp macro diff_runs(a, b) as table
     with allowed as materialized (
         select
             _comparable(
-                _seen_run(a, (select count(*) from _run_results(a)), getvariable('pynomaly_user')),
-                _seen_run(b, (select count(*) from _run_results(b)), getvariable('pynomaly_user')), getvariable('pynomaly_user')
+                _seen_run(a, (select count(*) from (from _run_results(a) limit 1)), getvariable('pynomaly_user')),
+                _seen_run(b, (select count(*) from (from _run_results(b) limit 1)), getvariable('pynomaly_user')), getvariable('pynomaly_user')
             ) as is_allowed
     ),
     matched as (

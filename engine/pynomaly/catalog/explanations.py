@@ -15,7 +15,7 @@ import pyarrow as pa
 from pynomaly import access, arrays, options
 from pynomaly.cache import Entry
 from pynomaly.catalog.functions import CatalogFunctions
-from pynomaly.catalog.runs import RunFunctions
+from pynomaly.catalog.runs import RunFunctions, sampled
 from pynomaly.errors import (
     BadParameter,
     ModelEvicted,
@@ -24,7 +24,7 @@ from pynomaly.errors import (
     UnknownKey,
     UnknownSource,
 )
-from pynomaly.quoting import identifier, literal
+from pynomaly.quoting import identifier, literal, texts
 from pynomaly.reasons import every_reason, in_shares, shares
 from pynomaly.schema import COST, DIFFERENCE, EXPLAINED, PROJECTED, sql_type
 from pynomaly.workers import aside, never, working
@@ -44,7 +44,7 @@ select r.n_rows, r.notes, m.features
 from pynomaly.runs as r left join {models} as m on m.name = r.model and m.version = r.model_version
 where r.id = ?
 """
-_KEY = "select count(*) from pynomaly.results where run_id = ? and key = ?"
+_KEY = "select 1 from pynomaly.results where run_id = ? and key = ? limit 1"
 _SOURCE = "select m.source from pynomaly.models as m where m.name = ? and m.version = ?"
 
 
@@ -97,7 +97,6 @@ class ExplanationFunctions:
         return (
             (self.run_select, "varchar", False),
             (self.run_model, "varchar", False),
-            (self.run_rows_scored, "bigint", False),
             (self.run_key, "varchar", False),
             (self.explanation, f"{sql_type(EXPLAINED)}[]", False),
             (self.nearness, "bigint", True),
@@ -115,18 +114,24 @@ class ExplanationFunctions:
 
     @access.by_user
     def run_select(self, *args: pa.Array) -> pa.Array:
-        """(run, keys) to a SELECT of its rows as its model sees them, with their keys; of these alone unless NULL."""
-        named, keys = arrays.constants(args)
+        """(run, keys, n_rows) to a SELECT of its rows as its model sees them, with their keys.
+
+        Of these keys alone, or of about so many rows, where they are not NULL.
+        """
+        named, keys, n_rows = arrays.constants(args)
         run = self._run(named)
         fields = ", ".join(f"{identifier(name)} := {identifier(name)}" for name in run.features)
         row = f"struct_pack({fields or '_pynomaly_nothing := null::boolean'})"
         planned = self._catalog.planned(run.model, run.version)
-        chosen = "null" if keys is None else f"{literal(keys)}::varchar[]"
+        chosen = "null" if keys is None else texts(str(key) for key in keys if key is not None)
         relation, among = f"_run_rows_of({literal(run.id)}, {chosen})", ""
+        if keys is None:
+            relation = f"_run_rows_sampled({literal(run.id)}, {literal(n_rows)})"
         if planned is not None and planned.pipeline is not None:  # its features of a row may depend on others
             read = self._runs.saved(run.id).read
             relation = self._catalog.pipelines.of_relation(f"_run_rows({literal(run.id)})", read, planned.pipeline)
-            among = "" if keys is None else f" where list_contains({chosen}, _pynomaly_key)"
+            among = sampled(["_pynomaly_key"], run.n_rows, n_rows)
+            among = among if keys is None else f" where list_contains({chosen}, _pynomaly_key)"
         select = f"select _pynomaly_key, {row} as _pynomaly_row from {relation}{among}"
         return arrays.texts([select] * len(args[0]))
 
@@ -137,28 +142,27 @@ class ExplanationFunctions:
         return arrays.texts([f"from _chosen_model({literal(run.model)}, {run.version}, 0)"] * len(args[0]))
 
     @access.by_user
-    def run_rows_scored(self, *args: pa.Array) -> pa.Array:
-        """(run) to the number of its rows."""
-        n_rows = self._run(arrays.constants(args)[0]).n_rows
-        return arrays.integers(np.full(len(args[0]), n_rows, np.int64))
-
-    @access.by_user
     def run_key(self, *args: pa.Array) -> pa.Array:
         """(run, key) to the key as text; UnknownKey where no result has it."""
         run, key = arrays.constants(args)
         if key is None:
             raise BadParameter("the key is NULL", "give the value that identifies the row")
         found = self._run(run)
-        with closing(self._session.lookup_cursor("")) as cursor:
-            known = cursor.execute(_KEY, [found.id, key]).fetchall() != [(0,)]
-        if not known:
+        if not access.once((self, "key", run, key), lambda: self._is_key(found.id, key)):
             raise UnknownKey(
                 f"run {found.id} has no row with the key {key!r}", "give a value of `key` in pynomaly.results"
             )
         return arrays.texts([key] * len(args[0]))
 
+    def _is_key(self, run: str, key: str) -> bool:
+        with closing(self._session.lookup_cursor("")) as cursor:
+            return bool(cursor.execute(_KEY, [run, key]).fetchall())
+
     def _run(self, run: object) -> SavedRun:
         """A run that can be asked; UnknownRun, RunNotSaved or ModelNotKept for another."""
+        return access.once((self, "asked", run), lambda: self._asked(run))
+
+    def _asked(self, run: object) -> SavedRun:
         found, models = self._runs.saved(run), access.visible("models")
         with closing(self._session.lookup_cursor("")) as cursor:
             n_rows, notes, features = cursor.execute(_RUN.format(models=models), [found.id]).fetchall()[0]

@@ -284,6 +284,11 @@ class CatalogFunctions:
 
     def planned(self, model: str, version: int | None) -> Planned | None:
         """What the committed model needs that is meant, as far as the lookup can tell."""
+        if version is None:  # which one that is may change
+            return self._planned(model, None)
+        return access.once((self, "planned", model, version), lambda: self._planned(model, version))
+
+    def _planned(self, model: str, version: int | None) -> Planned | None:
         with closing(self._session.lookup_cursor("")) as cursor:
             try:
                 found = self.committed(cursor, model, version)

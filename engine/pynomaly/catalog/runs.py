@@ -14,8 +14,9 @@ from pynomaly.catalog import models
 from pynomaly.catalog.migrations import check_table
 from pynomaly.errors import BadParameter, CatalogChanged, PynomalyError, RunNotSaved, RunsNotComparable, UnknownRun
 from pynomaly.frames import is_by_value
-from pynomaly.quoting import identifier, literal
-from pynomaly.source import PLACE, SNAPSHOT
+from pynomaly.quoting import identifier, literal, texts
+from pynomaly.snapshots import path_of
+from pynomaly.source import PLACE, SNAPSHOT, numbered
 
 if TYPE_CHECKING:
     from pynomaly.functions import Session
@@ -123,19 +124,24 @@ class RunFunctions:
 
     @access.by_user
     def run_source(self, *args: pa.Array) -> pa.Array:
-        """(run, keys) to a SELECT of the rows of its source, with their keys; of these alone unless they are NULL.
+        """(run, keys, n_rows) to a SELECT of the rows of its source, with their keys.
 
-        Rows of a few keys are found by the values of the key's column, which skips blocks, and then by their texts.
+        Of these keys alone, or of about so many rows, where they are not NULL. Rows of a few keys are found by the
+        values of the key's column, which skips blocks, and then by their texts.
         """
-        run, keys = arrays.constants(args)
+        run, keys, n_rows = arrays.constants(args)
         found = self.saved(run)
         relation, types = self._session.resolved(found.read)
         rest = f"* exclude ({PLACE})" if found.snapshot is not None else "*"
         text = key_text(found.key_columns)
         if keys is None:
-            select = f"select {text} as _pynomaly_key, {rest} from {relation}"
+            some = sampled(found.key_columns, found.n_rows or 0, n_rows)
+            select = f"select {text} as _pynomaly_key, {rest} from (from {relation}{some})"
         else:
-            few = f"(from {relation}{_pruned(found.key_columns, types or {}, keys)})"
+            if found.snapshot is not None and not found.key:
+                numbers = [int(key) for key in map(str, keys) if re.fullmatch(r"[0-9]{1,15}", key)]
+                relation = numbered(path_of(self._session.workspace, found.snapshot), numbers)
+            few = f"(from {relation}{_pruned(found.key, types or {}, keys)})"
             select = f"select {text} as _pynomaly_key, {rest} from {few} where {_among(text, keys)}"
         return arrays.texts([select] * len(args[0]))
 
@@ -188,7 +194,9 @@ class RunFunctions:
 
     def saved(self, run: object) -> Recorded:
         """The run that is meant; RunNotSaved for one without results."""
-        found = self.recorded(run)
+        return access.once((self, "saved", run), lambda: self._saved(self.recorded(run)))
+
+    def _saved(self, found: Recorded) -> Recorded:
         found.check_saved()
         if found.n_rows != 0 and not self._has_results(found.id):
             raise RunNotSaved(f"the results of run {found.id} were removed", "run it again with save=True")
@@ -196,6 +204,9 @@ class RunFunctions:
 
     def recorded(self, run: object) -> Recorded:
         """The run with this id, or with an id that begins so."""
+        return access.once((self, "recorded", run), lambda: self._recorded(run))
+
+    def _recorded(self, run: object) -> Recorded:
         text = str(run).strip().lower() if run is not None else ""
         if not _BEGINNING.fullmatch(text):
             raise BadParameter(f"the run is {run!r}", "give its id, or the first eight digits or more of it")
@@ -255,26 +266,28 @@ def _among(expression: str, keys: list[object]) -> str:
     known = [str(key) for key in keys if key is not None]
     if len(known) == 1:
         return f"{expression} = {literal(known[0])}"
-    return f"{expression} in (select unnest({_texts(known)}))"
-
-
-def _texts(keys: list[str]) -> str:
-    """Many texts as one constant, which DuckDB binds a hundred times as fast as a list of them."""
-    return f"{literal(msgspec.json.encode(keys).decode())}::json::varchar[]"
+    return f"{expression} in (select unnest({texts(known)}))"
 
 
 def _pruned(names: list[str], types: dict[str, str], keys: list[object]) -> str:
     """A condition by the values that texts of keys stand for, which their rows keep; nothing where none is sure."""
-    if len(names) > 1:
+    if len(names) != 1:
         return ""
-    folded = {name.lower(): kind for name, kind in types.items()}
-    kind = "BIGINT" if names[0] == PLACE else folded.get(names[0].lower(), "")
+    kind = {name.lower(): kind for name, kind in types.items()}.get(names[0].lower(), "")
     if kind not in _PLAIN:
         return ""
     known = [str(key) for key in keys if key is not None]
     if len(known) == 1:
         return f" where {identifier(names[0])} = try_cast({literal(known[0])} as {kind})"
-    return f" where {identifier(names[0])} in (select try_cast(unnest({_texts(known)}) as {kind}))"
+    return f" where {identifier(names[0])} in (select try_cast(unnest({texts(known)}) as {kind}))"
+
+
+def sampled(key: list[str], n_rows: int, n_wanted: float | None) -> str:
+    """A condition by which about so many rows are chosen, always the same ones; nothing where all are wanted."""
+    if n_wanted is None or n_wanted >= n_rows:
+        return ""
+    most = int(max(n_wanted, 0) / n_rows * (2**64 - 1))
+    return f" where hash({', '.join(map(identifier, key))}) <= {most}::ubigint"
 
 
 def _told(run: Recorded) -> str:

@@ -213,7 +213,7 @@ def _is_own(text: str) -> bool:
 def with_source(run: str, db: Engine, rows: pa.Table) -> pa.Table:
     """The rows of a page with the columns of their source."""
     keys = rows["key"].to_pylist()
-    found = db.sql(_SOURCE_OF, [keys, keys, run, keys]).arrow()
+    found = db.execute(_SOURCE_OF, [keys, keys, run, keys]).arrow()
     names = list(rows.column_names)
     for name in found.column_names:  # called as DuckDB calls the second of a name
         text, n = name, 0

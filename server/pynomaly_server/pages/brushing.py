@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from pynomaly.quoting import identifier, literal
+from pynomaly.quoting import identifier, literal, texts
 from pynomaly_server.pages.result_pictures import N_SAMPLED, Of
 from pynomaly_server.rowsets import Rows
 
@@ -41,7 +41,7 @@ def brushed(
     if given.get("view") == "axes":
         select = _BY_AXES.format(
             rows=rows.select, run=literal(of.run), n_sampled=N_SAMPLED,
-            among="" if keys is None else f", keys := {literal(list(keys))}",
+            among="" if keys is None else f", keys := {texts(keys)}",
         ).strip()  # fmt: skip
         return msgspec.structs.replace(rows, select=select, parameters=parameters)
     if len(of.numbers) < 2 or not of.columns:

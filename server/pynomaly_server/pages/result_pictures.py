@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from pynomaly.engine import Engine
-from pynomaly.quoting import identifier, literal
+from pynomaly.quoting import identifier, literal, texts
 from pynomaly.source import is_number, is_text, is_time
 from pynomaly_server.pages.remembered import RUNS
 
@@ -181,14 +181,14 @@ def pairs(db: Engine, of: Of, x: str, y: str) -> dict[str, Any]:
     """Two columns of the source, coloured by score."""
     shown = of.filled(_PAIRS, x=identifier(x), y=identifier(y), some=of.filled(_SOME))
     some = _some(db, of)
-    sql = of.filled(_PLACED, x=identifier(x), y=identifier(y), keys=literal(list(some)))
+    sql = of.filled(_PLACED, x=identifier(x), y=identifier(y), keys=texts(some))
     rows = [(*place, *some[key], key) for key, *place in db.execute(sql).fetchall()] if some else []
     return {"data": {"points": _points(rows), "x_name": x[:60], "y_name": y[:60]}, "sql": shown}
 
 
 def axes(db: Engine, of: Of) -> dict[str, Any]:
     """The principal axes of what the model saw."""
-    sql = of.filled(_AXES, keys=literal(list(_some(db, of))), n_sampled=N_SAMPLED)
+    sql = of.filled(_AXES, keys=texts(_some(db, of)), n_sampled=N_SAMPLED)
     rows = db.execute(sql).fetchall()
     shares = [f" ({100 * share:.0f} % of the spread)" for share in (rows[0][5] if rows else [])] + ["", ""]
     names = {"x_name": f"first axis{shares[0]}", "y_name": f"second axis{shares[1]}"}
@@ -214,7 +214,7 @@ def series(db: Engine, of: Of, time: str, value: str) -> dict[str, Any] | None:
         return None
     line = of.filled(_LINE, **names, **span, n_buckets=N_BUCKETS)
     sql = f"{line}\nunion all\n{of.filled(_MARKED, **names)}\norder by x, key nulls first"
-    flags = literal([key for key, (_, flag) in _some(db, of).items() if flag])
+    flags = texts(key for key, (_, flag) in _some(db, of).items() if flag)
     marked = of.filled(_MARKED_OF, **names, keys=flags)
     rows = db.execute(f"{line}\nunion all\n{marked}\norder by x, key nulls first").fetchall()
     flagged = [place for place, row in enumerate(rows) if row[2] is not None]
