@@ -64,7 +64,7 @@ def test_metrics_are_those_of_evaluate(desk: Desk) -> None:
     a, b = desk.runs
     page = desk.as_("ada").get(f"/runs/compare/metrics?run={a}&run={b}").text
     ((found,),) = desk.rows(f"select recall from evaluate('{a}', label := 'fraud')")
-    assert re.search(rf"recall\s+{found:.5g}", words(page))
+    assert re.search(rf"Recall\s+{found:.3f}", words(page))
     assert page.count('class="curve curve-') == 8  # two pictures, two runs, each with its key
 
 
