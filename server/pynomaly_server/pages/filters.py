@@ -155,13 +155,15 @@ def plain(value: Any, limit: int = 60) -> str:
 
 
 def told(value: Any, limit: int = LONGEST_SENTENCE) -> Markup:
-    """A sentence of the server, which may name what people called things: kept apart like `text`, and so are names."""
+    """A sentence of the server, which may name what people called things: kept apart like `text`; names are code."""
     if isinstance(value, Markup):
         return value
     whole = str(value)
     shown = whole if len(whole) <= limit else f"{whole[: limit - 1]}…"
-    pieces = re.split(r"(?<=`)([^`]*[^\x00-\x7f`][^`]*)(?=`)", shown)  # names that may run from right to left
-    marked = [Markup("<bdi>{}</bdi>").format(one) if n % 2 else escape(one) for n, one in enumerate(pieces)]
+    pieces = re.split(r"`([^`]+)`", shown)
+    marked = [
+        Markup("<code><bdi>{}</bdi></code>").format(one) if n % 2 else escape(one) for n, one in enumerate(pieces)
+    ]
     return Markup("<bdi>{}</bdi>").format(Markup("").join(marked))
 
 
