@@ -163,7 +163,9 @@ def told(value: Any, limit: int = LONGEST_SENTENCE) -> Markup:
     whole = str(value)
     shown = whole if len(whole) <= limit else f"{whole[: limit - 1]}…"
     pieces = re.split(r"`([^`]+)`", shown)
-    marked = [Markup("<code>{}</code>").format(one) if n % 2 else escape(one) for n, one in enumerate(pieces)]
+    marked = [
+        Markup("<code><bdi>{}</bdi></code>").format(one) if n % 2 else escape(one) for n, one in enumerate(pieces)
+    ]
     return Markup("<bdi>{}</bdi>").format(Markup("").join(marked))
 
 
