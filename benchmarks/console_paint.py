@@ -4,8 +4,8 @@ Each kind of page is opened a few times, by a browser that was never here and by
 the request to the first contentful paint, which is wanted within half a second.
 """
 
-import shutil
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,15 @@ from playwright.sync_api import sync_playwright
 import pynomaly
 from benchmarks.server.served import PASSWORD, served
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "web"))
+from chromium import launched
+
 N_TRIES, WANTED_MS = 5, 500
 PAINTED = """
 new Promise((resolve) => new PerformanceObserver((list) => {
   for (const one of list.getEntriesByName("first-contentful-paint")) resolve(one.startTime);
 }).observe({ type: "paint", buffered: true }))
 """
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 ROWS = """
 create table payments as
 select i as id, timestamp '2026-01-01' + to_minutes(i::integer) as paid_at, 'shop ' || i % 9 as shop,
@@ -50,7 +52,7 @@ def main() -> None:
         }
         with served(path) as server, sync_playwright() as playwright:
             address = f"http://127.0.0.1:{server.port}"
-            chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
+            chromium = launched(playwright)
             state = _signed_in(chromium, address)
             print(f"{'page':<24} {'first p50':>10} {'again p50':>10} {'slowest':>10}  ms", flush=True)
             for name, place in pages.items():

@@ -6,20 +6,19 @@ looks at it; names choose among the pages. `--readme` writes the three pictures 
 
 import base64
 import logging
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import structlog
+from chromium import launched
 from playwright.sync_api import Browser, Error, sync_playwright
 from showcase import Exhibit, Site, pages, showcase
 from states import states
 
 WIDTHS = (360, 768, 1440)
 THEMES = ("light", "dark")
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 README = {  # the file and the height in pixels
     "results-{run}": ("console-results", 1480),
     "detect-form": ("console-detect", 700),
@@ -37,7 +36,7 @@ def main(folder: Path, names: list[str], is_readme: bool = False) -> None:
         showcase(Path(place)) as site,
         sync_playwright() as playwright,
     ):
-        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
+        chromium = launched(playwright)
         listed = [*pages(site), *states(site)]
         chosen = [one for one in listed if not names or one.name.startswith(tuple(names))]
         if is_readme:

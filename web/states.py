@@ -19,12 +19,13 @@ def _first() -> list[Exhibit]:
     return [
         *(Exhibit(f"empty-{path.strip('/').replace('/', '-') or 'home'}", path, "nia") for path in empty),
         Exhibit("sign-in-nobody", "/sign-in", ""),
+        Exhibit("api", "/api/v1/schema"),
         Exhibit("sign-in-wrong", "/sign-in", "", _sign_in, 401),
         Exhibit("error-404", "/nothing/is/here", status=404),
         Exhibit("error-403", "/upload", "vera", status=403),
         Exhibit("error-500", "/broken", status=500),
         Exhibit("menu-account", "/", act=lambda page: page.locator("details.menu:visible summary").first.click()),
-        Exhibit("menu-narrow", "/", act=lambda page: page.locator("details.menu:visible summary").last.click()),
+        Exhibit("menu-narrow", "/", act=_narrow_menu),
         Exhibit("home-viewer", "/", "vera"),
     ]
 
@@ -122,6 +123,12 @@ def _account() -> list[Exhibit]:
 
 
 # ---- what brings a page into its state -----------------------------------------------------------------------------
+
+
+def _narrow_menu(page: Any) -> None:
+    """What there is of the navigation on a phone; wider windows have no such menu."""
+    page.set_viewport_size({"width": 360, "height": 900})
+    page.locator("details.only-narrow summary").click()
 
 
 def _opened(page: Any) -> None:

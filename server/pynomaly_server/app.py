@@ -20,7 +20,7 @@ from litestar.template import TemplateConfig
 import pynomaly
 from pynomaly_server import api, pages
 from pynomaly_server.audit import Audit, Audited
-from pynomaly_server.document import SCHEMA, Browser, Document
+from pynomaly_server.document import SCHEMA, Browser, Document, Reference
 from pynomaly_server.idempotency import Idempotency
 from pynomaly_server.pages.environment import environment
 from pynomaly_server.pages.failed import answer
@@ -32,6 +32,7 @@ from pynomaly_server.requests import RequestLog
 from pynomaly_server.scoring import Scoring
 from pynomaly_server.security import SameSite, Secured
 from pynomaly_server.served import provide_db, provide_identity, provide_scoring, provide_workspace
+from pynomaly_server.slashes import Slashes, keeping
 from pynomaly_server.static_files import static_file
 from pynomaly_server.uploads import sweeping
 from pynomaly_server.workspace import Workspace
@@ -48,6 +49,7 @@ def create_app(workspace: Workspace) -> Litestar:
         template_config=TemplateConfig(instance=JinjaTemplateEngine.from_environment(environment())),
         guards=[permitted],
         middleware=[  # made anew for every route: what they remember is given
+            Slashes,
             Recognition,
             DefineMiddleware(RateLimits, buckets=Buckets()),
             SameSite,
@@ -70,7 +72,7 @@ def create_app(workspace: Workspace) -> Litestar:
         pdb_on_exception=False,
         logging_config=None,
     )
-    app.asgi_handler = RequestLog(Audited(Secured(app.asgi_handler, workspace.options.start)))
+    app.asgi_handler = RequestLog(Audited(Secured(keeping(app.asgi_handler), workspace.options.start)))
     return app
 
 
@@ -111,8 +113,8 @@ def _openapi() -> OpenAPIConfig:
         version=pynomaly.__version__,
         description="Anomaly detection is a query; this is how other programs ask it.",
         path=SCHEMA,
-        openapi_router=Router(path=SCHEMA, route_handlers=[], opt={"permission": Permission.PUBLIC}),
-        render_plugins=[Browser(path="/"), Document(path="/openapi.json")],
+        openapi_router=Router(path=SCHEMA, route_handlers=[], opt={"permission": Permission.PUBLIC, "greets": True}),
+        render_plugins=[Reference(path="/"), Browser(path="/swagger"), Document(path="/openapi.json")],
         use_handler_docstrings=True,
         components=Components(
             security_schemes={

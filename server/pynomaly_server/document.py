@@ -8,6 +8,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 
 from pynomaly_server.examples import STORY, Example
 from pynomaly_server.formats import FORMATS, MEDIA_TYPES
+from pynomaly_server.pages.shown import rendered
 from pynomaly_server.permissions import Permission
 
 SCHEMA = "/api/v1/schema"
@@ -59,14 +60,33 @@ class Document(JsonRenderPlugin):
         return msgspec.json.encode(document(request.app))
 
 
-class Browser(OpenAPIRenderPlugin):
-    """Serves a page on which the document can be browsed and tried."""
+class Reference(OpenAPIRenderPlugin):
+    """Serves a page of the console on which every operation is read: whose it is, what it takes, and an example."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
         """The page."""
-        engine: Any = request.app.template_engine
-        template = engine.get_template("api_docs.html")
-        return str(template.render(schema=f"{SCHEMA}/openapi.json")).encode()
+        given = {"title": "API", "nav": "", "toasts": [], "part": "pages/api.html", "schema": SCHEMA}
+        return rendered(request, "page.html", groups=_grouped(document(request.app)), **given).encode()
+
+
+class Browser(OpenAPIRenderPlugin):
+    """Serves Swagger UI, in which operations are tried."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
+        """The page."""
+        return rendered(request, "api_docs.html", schema=f"{SCHEMA}/openapi.json").encode()
+
+
+def _grouped(found: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The operations by what they are about, each as the page shows it."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for path, item in found["paths"].items():
+        if path.rpartition(".")[2] in FORMATS:  # the same rows, asked for by suffix
+            continue
+        for method, operation in item.items():
+            shown = {"method": method.upper(), "path": path, **operation}
+            groups.setdefault((operation.get("tags") or ["other"])[0], []).append(shown)
+    return dict(sorted(groups.items()))
 
 
 def document(app: Litestar) -> dict[str, Any]:
@@ -103,6 +123,8 @@ def _permissions(app: Litestar) -> dict[tuple[str, str], dict[str, Any]]:
 def _complete(app: Litestar, operation: dict[str, Any], path: str, method: str, opt: dict[str, Any]) -> None:
     permission = Permission(opt["permission"])
     operation["x-permission"] = str(permission)
+    if said := str(operation.get("description", "")).strip():  # else it is called as its function is
+        operation["summary"] = said.partition("\n")[0].rstrip(".")
     if permission in _OPEN:
         operation["security"] = []
     responses = operation.setdefault("responses", {})

@@ -82,6 +82,8 @@ FORMATS = {
         Format("parquet", ("application/vnd.apache.parquet", "application/x-parquet"), _parquet),
     )
 }
+# how pages write them, and in which order
+LABELS = {"csv": "CSV", "parquet": "Parquet", "arrow": "Arrow", "ndjson": "NDJSON", "json": "JSON"}
 OF_MEDIA_TYPE = {media_type: found for found in FORMATS.values() for media_type in found.media_types}
 MEDIA_TYPES = tuple(found.media_types[0] for found in FORMATS.values())
 _SUFFIX = re.compile(rf"\.({'|'.join(FORMATS)})$")

@@ -27,7 +27,11 @@ class Recognition:
         """Recognise one caller."""
         if scope["type"] in _HANDLED:
             handler = cast("Any", scope).get("route_handler")
-            is_public = handler is not None and handler.opt.get("permission") == Permission.PUBLIC
+            is_public = (
+                handler is not None
+                and handler.opt.get("permission") == Permission.PUBLIC
+                and not handler.opt.get("greets")  # open to all, and shown with the menu of who is signed in
+            )
             scope["user"] = None if is_public else self._identity(scope)
         await self._app(scope, receive, send)
 

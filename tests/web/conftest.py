@@ -1,30 +1,33 @@
 """The gallery served on a free port, and Chromium to look at it."""
 
+import re
 import shutil
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-import uvicorn
+from chromium import launched
+from showcase import serving
 
 from pynomaly_server.workspace import Workspace
 from web.gallery import gallery
 
-# what a refused request is told by, and one that is cut off by leaving the page
-TOLD = ("the server responded with a status of", "Response Status Error Code", "htmx:afterRequest")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from .watched import TOLD, watched
+
+HTML = {"Accept": "text/html"}
+PART = {**HTML, "HX-Request": "true"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What runs in Chromium runs in one process, one after another."""
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.xdist_group("browser"))
+            # Playwright's own loop, at its end
+            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
 
 
 class Site:
@@ -45,27 +48,33 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The gallery, served."""
     app, workspace = gallery(tmp_path_factory.mktemp("gallery"))
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.02)
-        yield Site(f"http://127.0.0.1:{listener.getsockname()[1]}", workspace)
-        server.should_exit = True
-        thread.join(20)
+    with serving(workspace, app) as address:
+        yield Site(address, workspace)
+
+
+@pytest.fixture
+def browser(site: Site) -> Iterator[httpx.Client]:
+    """A browser without scripts, signed in."""
+    with httpx.Client(base_url=site.address, headers={**HTML, "Origin": site.address}, timeout=60) as client:
+        client.cookies.set("pynomaly_session", site.cookie()["value"])
+        yield client
+
+
+def token(html: str) -> str:
+    """The field that every form sends along."""
+    found = re.search(r'name="csrf_token" value="(\w+)"', html)
+    assert found
+    return found[1]
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     """Debian's Chromium; skipped where it or Playwright is missing."""
     driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = shutil.which("chromium")
-    if path is None:
+    if shutil.which("chromium") is None:
         pytest.skip("chromium is not installed")
     with driver.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=path, args=FLAGS)
+        browser = launched(running)
         yield browser
         browser.close()
 
@@ -73,7 +82,8 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture
 def opened(site: Site, chromium: Any) -> Iterator[Callable[..., Any]]:
     """Opens a page signed in; every word that the console says in red fails the test at its end."""
-    contexts, said = [], []
+    contexts: list[Any] = []
+    said: list[str] = []
 
     def open_page(
         path: str, width: int = 1280, theme: str = "light", scripts: bool = True, signed_in: bool = True
@@ -87,16 +97,14 @@ def opened(site: Site, chromium: Any) -> Iterator[Callable[..., Any]]:
         contexts.append(context)
         if signed_in:
             context.add_cookies([site.cookie()])
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: said.append(str(error)))
+        page = watched(context.new_page(), said)
         page.goto(site.address + path)
         return page
 
     yield open_page
     for context in contexts:
         context.close()
-    assert [text for text in said if not any(known in text for known in TOLD)] == []
+    assert [text for text in said if not any(known in text for known in (*TOLD, "htmx:afterRequest"))] == []
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,14 @@
 """A workspace with results, and somebody's browser without scripts; the tests of Detect and Results share them."""
 
-import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
 
 import httpx
 import pytest
 
-from .conftest import Site
+from .conftest import HTML, PART, Site, token
 
-HTML = {"Accept": "text/html"}
-PART = {**HTML, "HX-Request": "true"}
+__all__ = ["HOSTILE", "HTML", "PART", "ROWS", "Foreign", "asked", "browser", "foreign", "run", "token"]
 HOSTILE = '<img src=x onerror=alert(1)>\u202e"'
 ROWS = f"""
 create or replace table parcels as
@@ -34,18 +31,9 @@ def run(site: Site) -> str:
 
 
 @pytest.fixture
-def browser(site: Site, run: str) -> Iterator[httpx.Client]:
-    """A browser without scripts, signed in."""
-    with httpx.Client(base_url=site.address, headers={**HTML, "Origin": site.address}, timeout=60) as client:
-        client.cookies.set("pynomaly_session", site.cookie()["value"])
-        yield client
-
-
-def token(html: str) -> str:
-    """The field that every form sends along."""
-    found = re.search(r'name="csrf_token" value="(\w+)"', html)
-    assert found
-    return found[1]
+def browser(browser: httpx.Client, run: str) -> httpx.Client:
+    """A browser without scripts, signed in, where there is a result."""
+    return browser
 
 
 def asked(site: Site, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:

@@ -36,6 +36,9 @@
     const near = pressed.find((other) => other.one !== one && other.layer === at && !other.one.contains(one) && !one.contains(other.one) && other.boxes.some((box) => meet(circle, box, 0.5)));
     if (near) found.push(`${told(one)} is small and too near to ${told(near.one)}`);
   }
+  // what a page is worked by is large enough wherever it stands: a finger is no smaller for the room around it
+  for (const { one } of pressed)
+    if (one.matches(".button, button, .menu-item, .tab, .nav a, select, .input") && (one.offsetWidth < 23.5 || one.offsetHeight < 23.5)) found.push(`${told(one)} is ${one.offsetWidth} by ${one.offsetHeight} px`);
   for (const [n, a] of pressed.entries())
     for (const b of pressed.slice(n + 1)) {
       if (a.layer !== b.layer || a.one.contains(b.one) || b.one.contains(a.one)) continue;

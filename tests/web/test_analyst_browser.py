@@ -34,7 +34,7 @@ def open_page(served: tuple[str, Desk], chromium: Any) -> Iterator[Callable[[str
 
     def opened(path: str) -> Any:
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(60_000)
         page.goto(address + path)
         return page
 

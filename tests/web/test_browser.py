@@ -6,11 +6,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # Playwright's own loop at its end
-]
+pytestmark = pytest.mark.browser
 Opened = Callable[..., Any]
 PAGES = ("/gallery", "/gallery/drawer", "/account", "/jobs", "/sign-in", "/nowhere")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
@@ -148,7 +144,7 @@ def test_the_editor_completes_and_sends(opened: Opened) -> None:
 
 def test_the_link_of_the_first_administrator_is_taken_from_the_address(opened: Opened) -> None:
     page = opened("/sign-in#link=pyl_abc", signed_in=False)
-    page.wait_for_timeout(200)
+    page.locator("html.is-scripted").wait_for()
     assert page.input_value("#token") == "pyl_abc"
     assert "#" not in page.url
 

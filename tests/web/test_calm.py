@@ -8,11 +8,7 @@ from showcase import Site, showcase
 
 from .watched import watched
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # Playwright's own loop at its end
-]
+pytestmark = pytest.mark.browser
 SHIFTS = """() => new Promise((told) => {
   let sum = 0;
   new PerformanceObserver((list) => {

@@ -14,11 +14,7 @@ from .conftest import Site
 from .detected import HOSTILE, asked, run
 
 __all__ = ["run"]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.browser
 Opened = Callable[..., Any]
 LINE = {"above": 12, "right": 12, "below": 24}  # pixels around a plot, as charts.js has them
 

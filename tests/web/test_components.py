@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pynomaly_server import formats
 from pynomaly_server.pages import filters, pictures, ticks
 from pynomaly_server.pages.environment import environment
 from web.gallery import HOSTILE, LONG, samples
@@ -18,6 +19,23 @@ def rendered(call: str, component: str, **context: Any) -> str:
     name = call.partition("(")[0]
     source = f'{{% from "components/{component}.html" import {name} %}}{{{{ {call} }}}}'
     return environment().from_string(source).render(zone="UTC", now=NOW, **context)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "\u2013"), (0.58733521, "0.5873"), (1e6, "1,000,000"), (12345.6, "12,346"), (1e-7, "1e-07")],
+)
+def test_a_score_keeps_what_stands_before_the_point(value: float | None, text: str) -> None:
+    assert filters.score(value) == text
+
+
+def test_names_in_a_sentence_are_code_and_text() -> None:
+    assert filters.told("`a<b` is a `key`") == "<bdi><code>a&lt;b</code> is a <code>key</code></bdi>"
+    assert filters.told("one ` alone") == "<bdi>one ` alone</bdi>"
+
+
+def test_every_format_has_a_name_for_pages() -> None:
+    assert formats.LABELS.keys() == formats.FORMATS.keys()
 
 
 @pytest.mark.parametrize(

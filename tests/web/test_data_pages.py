@@ -351,6 +351,7 @@ def test_a_ring_ends_and_a_crowd_is_counted() -> None:
 
 def test_a_dataset_is_shared_and_hidden_again(team: Team) -> None:
     assert team.cleo.get("/datasets/payments").status_code == 404
+    assert team.cleo.post("/datasets/payments/remove").status_code == 404
     assert team.ben.post("/datasets/payments/sharing", {"user": "nobody"}).status_code == 422
     assert team.ben.post("/datasets/payments/sharing", {"user": "cleo"}).status_code == 303
     seen = team.cleo.get("/datasets/payments")

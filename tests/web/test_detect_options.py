@@ -136,7 +136,7 @@ def test_what_the_form_has_no_field_for_is_kept_and_told(browser: httpx.Client) 
     assert 'name="p.stranger"' not in changed, "what another algorithm took is forgotten"
     unknown = browser.get("/detect", params={"source": "parcels", "o.novel": "3", "explain": "1"})
     assert unknown.status_code == 200
-    assert "`novel` is no parameter" in html.unescape(unknown.text)
+    assert "<code><bdi>novel</bdi></code> is no parameter" in unknown.text
 
 
 def test_a_version_is_picked_and_the_newest_is_usual(browser: httpx.Client, versions: str) -> None:

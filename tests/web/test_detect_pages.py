@@ -3,6 +3,7 @@
 import html
 import re
 import subprocess
+import uuid
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -71,9 +72,9 @@ def test_the_texts_to_copy_hold_whatever_is_in_a_name(hostile: str) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"top_k": "x"}, "is no whole number"),
+        ({"top_k": "x"}, "Number of rows: 'x' is no whole number"),
         ({"top_k": "3", "contamination": "0.1"}, "more than one cut-off"),
-        ({"algorithm": "knn", "p.n_neighbors": "-4"}, "`n_neighbors` is -4"),
+        ({"algorithm": "knn", "p.n_neighbors": "-4"}, "<code><bdi>n_neighbors</bdi></code> is -4"),
         ({"algorithm": "nope"}, "There is no algorithm"),
         ({"role:id": "features", "contamination": "0.9"}, "0.9"),
     ],
@@ -109,8 +110,26 @@ def test_a_job_that_failed_says_why_and_leads_back(browser: httpx.Client, site: 
     with browser.stream("GET", f"/detect/jobs/{job}/progress") as stream:
         list(stream.iter_lines())
     page = html.unescape(browser.get(f"/detect/jobs/{job}").text)
-    assert "Column `nope` not found" in page
+    assert "Column <code><bdi>nope</bdi></code> not found" in page
     assert "/detect?source=parcels" in page
+
+
+def test_a_job_of_another_kind_is_shown_by_the_page_of_jobs(browser: httpx.Client, site: Site) -> None:
+    job = str(uuid.uuid4())
+    made = (
+        "insert into pynomaly.jobs (id, kind, request, status, created_by) values (?, 'import', '{}', 'cancelled', ?)"
+    )
+    identity = site.workspace.accounts.identify(None, site.cookie()["value"])
+    assert identity is not None
+    with site.workspace.own() as db:
+        db.execute(made, [job, identity.user])
+    assert browser.get(f"/detect/jobs/{job}").headers["location"] == f"/jobs/{job}"
+
+
+def test_a_part_that_stands_for_a_page_marks_its_place(browser: httpx.Client) -> None:
+    whole = browser.get("/runs", headers={**PART, "HX-Target": "main"}).text
+    assert re.search(r'id="nav"[^>]*hx-swap-oob="true".*href="/results" aria-current="page"', whole)
+    assert "hx-swap-oob" not in browser.get("/runs", headers={**PART, "HX-Target": "runs"}).text
 
 
 def test_every_algorithm_that_the_engine_lists_is_offered(browser: httpx.Client) -> None:
@@ -131,8 +150,6 @@ def _algorithms(browser: httpx.Client) -> list[tuple[str]]:
 
 
 @pytest.mark.browser
-@pytest.mark.xdist_group("browser")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_newcomer_gets_to_explained_anomalies_in_three_clicks(opened: Opened, run: str) -> None:
     page = opened("/detect")
     page.get_by_role("link", name="parcels", exact=True).click()
@@ -145,8 +162,6 @@ def test_a_newcomer_gets_to_explained_anomalies_in_three_clicks(opened: Opened, 
 
 
 @pytest.mark.browser
-@pytest.mark.xdist_group("browser")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_sql_follows_the_form(opened: Opened, run: str) -> None:
     page = opened("/detect?source=parcels")
     page.locator(".more > summary").click()

@@ -12,11 +12,7 @@ from states import states
 
 from .watched import Watched
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # Playwright's own loop at its end
-]
+pytestmark = pytest.mark.browser
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 OF_COLOUR = ["color-contrast", "link-in-text-block"]  # all that a theme can change
 WIDTHS = (1440, 768, 360)

@@ -13,11 +13,7 @@ from pynomaly_server.workspace import Workspace
 
 from .hostile import JOB, LONG, MARK, MODEL, NAME, World
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.browser
 WIDE = """[...document.querySelectorAll("main *")].filter(one => one.getBoundingClientRect().right > 361
     && !one.closest(".table-frame, pre, .plot")).slice(0, 4).map(one => one.outerHTML.slice(0, 120))"""
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 
@@ -75,3 +76,17 @@ def test_a_model_is_shared_and_hidden_again(desk: Desk) -> None:
 def test_a_page_runs_a_handful_of_queries(desk: Desk, path: str, most: int) -> None:
     ada = desk.as_("ada")
     assert 0 < desk.n_queries(lambda: ada.get(path)) <= most
+
+
+def test_a_name_with_a_slash_has_a_page(desk: Desk) -> None:
+    ada = desk.as_("ada")
+    with desk.workspace.acting(desk._identity("ada")) as db:
+        db.train("team/fraud %2F", "payments", algorithm="mad")
+    address = quote("team/fraud %2F", safe="")
+    assert f'href="/models/{address}"' in ada.get("/models").text
+    card = ada.get(f"/models/{address}")
+    assert (card.status_code, f'href="/models/{address}/score' in card.text) == (200, True)
+    assert ada.get(f"/models/{address}/score").status_code == 200
+    assert ada.get("/models/" + address.replace("team%2F", "team%2f")).status_code == 200
+    assert ada.get("/models/team/fraud").status_code == 404
+    assert ada.get(f"/api/v1/models/{address}/versions").json()["items"][0]["name"] == "team/fraud %2F"

@@ -12,25 +12,9 @@ from pynomaly.errors import Interrupted
 from pynomaly_server.jobs import Work, kinds
 from pynomaly_server.pages.shown import own_address
 
-from .conftest import Site
+from .conftest import HTML, PART, Site, token
 
 PASSWORD = "correct horse battery"
-HTML = {"Accept": "text/html"}
-PART = {**HTML, "HX-Request": "true"}
-
-
-@pytest.fixture
-def browser(site: Site) -> Any:
-    """A browser without scripts, signed in."""
-    with httpx.Client(base_url=site.address, headers={**HTML, "Origin": site.address}) as client:
-        client.cookies.set("pynomaly_session", site.cookie()["value"])
-        yield client
-
-
-def token(html: str) -> str:
-    found = re.search(r'name="csrf_token" value="(\w+)"', html)
-    assert found
-    return found[1]
 
 
 def test_a_page_is_a_frame_with_a_part(browser: httpx.Client) -> None:

@@ -7,11 +7,7 @@ from typing import Any
 import pytest
 from benchmarks.accuracy import FOLDER
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.browser
 Opened = Callable[..., Any]
 FEWER_THAN = 10
 NAB = FOLDER.parent / "nab"

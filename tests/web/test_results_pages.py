@@ -157,8 +157,6 @@ def test_what_is_nobodys_is_not_found(browser: httpx.Client, run: str) -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.xdist_group("browser")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_dragging_and_labelling_change_the_page_in_place(opened: Opened, run: str) -> None:
     page = opened(f"/results/{run}")
     slider = page.locator("#scores [role=slider]")
@@ -174,8 +172,6 @@ def test_dragging_and_labelling_change_the_page_in_place(opened: Opened, run: st
 
 
 @pytest.mark.browser
-@pytest.mark.xdist_group("browser")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("width", [360, 1440])
 def test_no_result_is_wider_than_the_window(opened: Opened, run: str, width: int) -> None:
     for view in ("", "?view=entities"):

@@ -1,6 +1,8 @@
 """History, the card of a run, and runs side by side: what they tell is what SQL tells."""
 
+import json
 import re
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -62,7 +64,7 @@ def test_metrics_are_those_of_evaluate(desk: Desk) -> None:
     a, b = desk.runs
     page = desk.as_("ada").get(f"/runs/compare/metrics?run={a}&run={b}").text
     ((found,),) = desk.rows(f"select recall from evaluate('{a}', label := 'fraud')")
-    assert re.search(rf"recall\s+{found:.5g}", words(page))
+    assert re.search(rf"Recall\s+{found:.3f}", words(page))
     assert page.count('class="curve curve-') == 8  # two pictures, two runs, each with its key
 
 
@@ -77,6 +79,17 @@ def test_a_replay_is_a_job(desk: Desk) -> None:
     assert sent.status_code == 303
     assert re.fullmatch(r"/jobs/[\w-]{36}", sent.headers["location"])
     assert desk.as_("vera").post(f"/runs/{desk.runs[0]}/replay").status_code == 403
+
+
+@pytest.mark.parametrize(("n_changed", "wanted"), [(0, "Identical Every score"), (2, "It differs Of 400 rows, 2 have")])
+def test_a_replay_tells_what_it_found(desk: Desk, n_changed: int, wanted: str) -> None:
+    counts = dict.fromkeys(("n_missing", "n_new", "n_flags_changed", "n_reasons_changed"), 0)
+    found = {"run_id": desk.runs[0], "is_equal": not n_changed, "n_rows": 400, "n_scores_changed": n_changed, **counts}
+    text = json.dumps({"replay": found})
+    job = str(uuid.uuid4())
+    columns = "id, kind, request, status, created_by, result"
+    desk.rows(f"insert into pynomaly.jobs ({columns}) values ('{job}', 'replay', '{{}}', 'succeeded', 'ada', '{text}')")
+    assert wanted in words(desk.as_("ada").get(f"/jobs/{job}").text)
 
 
 @pytest.mark.parametrize(("path", "most"), [("/runs", 4), ("/runs/{a}", 3), ("/runs/compare?run={a}&run={b}", 6)])

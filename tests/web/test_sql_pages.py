@@ -31,7 +31,7 @@ def test_the_address_fills_the_editor_and_runs_nothing(desk: Desk) -> None:
 @pytest.mark.parametrize("part", [True, False])
 def test_rows_are_shown_with_their_limit(desk: Desk, part: bool) -> None:
     answer = desk.as_("ada").post("/sql/run", part, q="select i as a, i as a from range(1500) n(i)", token="t")
-    assert "1,000 of more rows shown" in words(answer.text)
+    assert "The first 1,000 rows of more shown" in words(answer.text)
     assert "a (2)" in answer.text
     assert answer.text.startswith("<!doctype") is not part
     counted = desk.as_("ada").post("/sql/count", True, q="from range(1500);", token="t")

@@ -9,11 +9,7 @@ from .conftest import Site
 from .detected import run
 
 __all__ = ["run"]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.xdist_group("browser"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.browser
 KB = 1_000
 CHARTS = ("", "?view=pairs", "?view=time", "?view=entities", "?view=axes&draw=1")
 OTHERS = ("/", "/upload", "/datasets", "/detect?source=parcels", "/results", "/runs", "/models", "/jobs", "/account")

@@ -51,7 +51,8 @@ class Watched:
 
 def watched(page: Any, red: list[str]) -> Any:
     """A page that writes down what it says in red, and each request that failed."""
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(60_000)  # a loaded machine is slow, and this is no test of speed
+    page.set_default_navigation_timeout(120_000)
     page.on("console", lambda message: red.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: red.append(str(error)))
     page.on("requestfailed", lambda request: _noted(request, red))

@@ -8,6 +8,7 @@ const drawn = new Map(); // figure: its chart
 const settled = new WeakMap(); // figure: what to do when its size has changed
 const ABOVE = 12; // pixels over the plot and under it, as components/charts.html has them
 const BELOW = 24;
+const AFTER = 18; // and beside it, as the styles have it
 const NARROW = 480;
 const ZOOM = { in: [0.25, -0.25], out: [-0.5, 0.5], back: [-0.5, -0.5], on: [0.5, 0.5] }; // shares of what is seen
 const SIDES = ["x_from", "x_to", "y_from", "y_to"];
@@ -42,7 +43,7 @@ function draw(figure, made) {
   const colours = palette();
   const kind = KINDS[figure.dataset.chart];
   if (data.axes && made.getWidth() < NARROW) thin(data.axes.x);
-  const grid = { left: made.left, right: 12, top: ABOVE, bottom: BELOW };
+  const grid = { left: made.left, right: AFTER, top: ABOVE, bottom: BELOW };
   made.setOption({ ...base(colours), grid, ...kind.option(data, colours, grid) }, true);
   kind.live?.(figure, made, data, colours);
 }

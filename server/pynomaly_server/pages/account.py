@@ -18,7 +18,21 @@ from pynomaly_server.served import Caller, Place
 Asked = Request[Any, Any, Any]
 Form = URLEncodedBody[dict[str, Any]]
 LIVES = (("30", "30 days"), ("90", "90 days"), ("365", "a year"), ("", "never"))
-_OF_ALL = (Permission.PUBLIC, Permission.SIGNED_IN)
+SCOPES = {  # what a permission lets a program do
+    Permission.READ: "Read what you see",
+    Permission.QUERY: "Run SQL",
+    Permission.LABEL: "Label rows",
+    Permission.DETECT: "Detect anomalies",
+    Permission.WRITE_DATASETS: "Add and change datasets",
+    Permission.WRITE_MODELS: "Train and change models",
+    Permission.SHARE: "Share with others",
+    Permission.CONNECT_SOURCES: "Connect sources",
+    Permission.WRITE_SQL: "Run SQL that writes",
+    Permission.METRICS: "Read the metrics",
+    Permission.SEE_ALL: "See everybody's work",
+    Permission.MANAGE_USERS: "Manage users",
+    Permission.MANAGE_SETTINGS: "Manage settings",
+}
 
 
 class AccountPage(Controller):
@@ -97,7 +111,7 @@ def _page(
         user=user,
         settings={"theme": "system", "time_zone": "UTC", **user.settings},
         keys=workspace.accounts.keys.of(identity.user),
-        scopes=sorted(set(identity.permissions) - set(_OF_ALL)),
+        scopes=[(str(one), text) for one, text in SCOPES.items() if one in identity.permissions],
         zones=sorted(available_timezones()),
         lives=LIVES,
         errors=errors or {},

@@ -34,7 +34,7 @@ _FACTS = {
     "n_rows": "rows",
     "n_flagged": "flagged",
     "n_unscored": "without a score",
-    "seconds": "seconds",
+    "seconds": "took",
     "status": "status",
     "created_by": "who",
 }
@@ -58,7 +58,9 @@ from (
     select *, row_number() over (order by threshold desc) as place, count(*) over () as n_places
     from {curves}
 )
-where place in (1, n_places) or place % greatest(1, n_places // {n}) = 0
+where
+    place in (1, n_places) or place % greatest(1, n_places // {n}) = 0
+    or floor(20 * ln(place)) > floor(20 * ln(greatest(place - 1, 1)))  -- the first places matter most
 order by place
 """
 _WORDS = """
@@ -137,7 +139,7 @@ def overlap(db: Engine, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def judged(db: Engine, run: dict[str, Any]) -> Judged:
     """A run by its label column, or else by what people said of its rows."""
     label = run["options"].get("label")
-    by = f"the column {label}" if label else "what people said"
+    by = f"the column `{label}`" if label else "what people said"
     found = _judged(db, run, by, run["id"], label)
     if found.why_not and label and (rare := _rare_word(db, run["id"], label)):
         before = _OF_WORDS.format(run=literal(run["id"]), label=identifier(label), rare=literal(rare)).lstrip()

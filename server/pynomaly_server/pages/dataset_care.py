@@ -60,8 +60,9 @@ class DatasetCarePage(Controller):
     @post("/remove", permission=Permission.WRITE_DATASETS, sync_to_thread=True)
     def remove(self, request: Asked, db: Db, identity: Caller, name: FromPath[str], data: Form) -> Response[Any]:
         """Remove it; where something was made of it, only if that was seen."""
+        about = of_dataset(db, identity, name, None)  # for whoever sees none of that name there is none
         try:
-            db.datasets.remove(name, force=data.get("force") == "true")
+            db.datasets.remove(about["dataset"].name, force=data.get("force") == "true")
         except DatasetInUse:
             return _removal(request, db, identity, name, 422)
         return sent_to(request, "/datasets")

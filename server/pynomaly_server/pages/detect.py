@@ -22,6 +22,7 @@ from pynomaly_server.pages import detection_form, live
 from pynomaly_server.pages.detection_form import MEMBER, OF, ROLE, SEVERAL, again
 from pynomaly_server.pages.detection_texts import texts
 from pynomaly_server.pages.shown import fragment, rendered, sent_to, shown
+from pynomaly_server.pages.wording import FIELDS
 from pynomaly_server.permissions import Permission
 from pynomaly_server.requests import request_id
 from pynomaly_server.served import Caller, Db, Place
@@ -102,6 +103,8 @@ class DetectPage(Controller):
     def get_job(self, request: Web, identity: Caller, workspace: Place, id: FromPath[Any]) -> Response[Any]:  # noqa: A002
         """How far a detection is; what it found once it is done."""
         job = workspace.jobs.find(str(id), identity)
+        if job.kind != "detect":
+            return sent_to(request, f"/jobs/{job.id}")
         if job.status == "succeeded" and (run := _run_of(job)):
             return sent_to(request, f"/results/{run}")
         far = workspace.jobs.live(job.id)
@@ -160,10 +163,16 @@ def _page(
     return shown(
         request, "detect.html", "Detect anomalies", nav="detect", status=422 if is_wrong else 200, is_wrong=is_wrong,
         source=source, at=at, versions=versions, columns=columns, given=given, errors=found.errors, failed=refused,
+        wrong=_wrong(found.errors),
         rules=paging.records(db, "from threshold_rules()"), texts=told, roles=detection_form.ROLES, guessed=guessed,
         estimate=_estimate(db, found) if estimate else None, is_open=_is_open(given, guessed),
         **_algorithms(db, given, columns, parameters),
     )  # fmt: skip
+
+
+def _wrong(errors: Mapping[str, str]) -> str:
+    """What is wrong with the form, by its fields."""
+    return "; ".join(f"{FIELDS[name]}: {said}" if name in FIELDS else said for name, said in errors.items()) + "."
 
 
 def _algorithms(

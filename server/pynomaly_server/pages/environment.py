@@ -6,6 +6,7 @@ from functools import cache
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import pynomaly
+from pynomaly_server import formats
 from pynomaly_server.identity import Identity
 from pynomaly_server.pages import filters, pictures, wording
 from pynomaly_server.permissions import Permission
@@ -48,7 +49,13 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= _FILTERS
-    made.globals |= {"asset": asset, "may": may, "pictures": pictures, "version": pynomaly.__version__}
+    made.globals |= {
+        "asset": asset,
+        "export_formats": formats.LABELS,
+        "may": may,
+        "pictures": pictures,
+        "version": pynomaly.__version__,
+    }
     return made
 
 

@@ -44,8 +44,10 @@ def number(value: Any, digits: int | None = None) -> str:
 
 
 def score(value: float | None) -> str:
-    """A score by four digits that count."""
-    return NONE if value is None else f"{value:.4g}"
+    """A score by four digits that count, those before the point all of them."""
+    if value is None:
+        return NONE
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
 def percent(value: float | None) -> str:
@@ -155,13 +157,15 @@ def plain(value: Any, limit: int = 60) -> str:
 
 
 def told(value: Any, limit: int = LONGEST_SENTENCE) -> Markup:
-    """A sentence of the server, which may name what people called things: kept apart like `text`, and so are names."""
+    """A sentence of the server, kept apart like `text`; names of what people called things, in backticks, are code."""
     if isinstance(value, Markup):
         return value
     whole = str(value)
     shown = whole if len(whole) <= limit else f"{whole[: limit - 1]}…"
-    pieces = re.split(r"(?<=`)([^`]*[^\x00-\x7f`][^`]*)(?=`)", shown)  # names that may run from right to left
-    marked = [Markup("<bdi>{}</bdi>").format(one) if n % 2 else escape(one) for n, one in enumerate(pieces)]
+    pieces = re.split(r"`([^`]+)`", shown)
+    marked = [
+        Markup("<code><bdi>{}</bdi></code>").format(one) if n % 2 else escape(one) for n, one in enumerate(pieces)
+    ]
     return Markup("<bdi>{}</bdi>").format(Markup("").join(marked))
 
 

@@ -56,7 +56,7 @@ def next_steps(runs: list[dict[str, Any]], datasets: list[dict[str, Any]]) -> li
         name, path = dataset["name"], quote(dataset["name"])
         if dataset["n_quarantined"]:
             n = f"{dataset['n_quarantined']:,} {'row' if dataset['n_quarantined'] == 1 else 'rows'}"
-            found.append(_step(f"See the {n} that could not be read of", name, "See", f"/datasets/{path}/quarantine"))
+            found.append(_step(f"See the {n} that could not be read in", name, "See", f"/datasets/{path}/quarantine"))
         if name not in looked_at:
             found.append(_step("Find what is unusual in", name, "Detect", f"/detect?{urlencode({'source': name})}"))
     return found[:MOST_STEPS]

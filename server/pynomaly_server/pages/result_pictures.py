@@ -190,7 +190,7 @@ def axes(db: Engine, of: Of) -> dict[str, Any]:
     """The principal axes of what the model saw."""
     sql = of.filled(_AXES, keys=texts(_some(db, of)), n_sampled=N_SAMPLED)
     rows = db.execute(sql).fetchall()
-    shares = [f" ({share:.0%} of the spread)" for share in (rows[0][5] if rows else [])] + ["", ""]
+    shares = [f" ({100 * share:.0f} % of the spread)" for share in (rows[0][5] if rows else [])] + ["", ""]
     names = {"x_name": f"first axis{shares[0]}", "y_name": f"second axis{shares[1]}"}
     n_sampled = N_SAMPLED if of.told["n_rows"] > N_SAMPLED else 0
     return {"data": {"points": _points([row[:5] for row in rows]), **names}, "sql": sql, "n_sampled": n_sampled}

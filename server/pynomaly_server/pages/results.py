@@ -74,7 +74,7 @@ class ResultsPage(Controller):
         listed = result_rows.unread(of, given) if wanted == "picture" else result_rows.table(db, of, given)
         return shown(
             request, "result.html", f"Result of {told['source'][:60]}", nav="results", told=told, of=of, given=given,
-            formats=list(formats.FORMATS), tests=TESTS, again=of_run(told), view=given.get("view") or "scores",
+            tests=TESTS, again=of_run(told), view=given.get("view") or "scores",
             **listed, **{**_NOTHING, **drawn},
         )  # fmt: skip
 

@@ -55,6 +55,7 @@ def common(request: Asked) -> dict[str, Any]:
         "request_id": request_id(),
         "here": here(request),
         "is_part": is_part(request),
+        "is_whole": request.headers.get("hx-target") == "main",  # a part that takes the place of a whole page
     }
 
 
