@@ -189,7 +189,7 @@ def _jobs(site: Site) -> dict[str, str]:
     for id_, kind, asked, status in known:
         site.rows(
             "insert into pynomaly.jobs (id, kind, request, status, created_by, started_at, ended_at) values "
-            "(?, ?, ?, ?, 'ada', case when ?4 <> 'queued' then now() end, case when ?4 = 'cancelled' then now() end)",
+            "(?, ?, ?, ?, 'ada', case when ?4 = 'running' then now() end, case when ?4 = 'cancelled' then now() end)",
             id_, kind, json.dumps(asked), status,
         )  # fmt: skip
     real, shown = jobs.live, (IDS["running"], IDS["loading"])

@@ -337,7 +337,9 @@ function zoom(figure, made, data) {
   const seen = () => made.getOption().dataZoom[0];
   const tell = () => {
     const ends = [seen().start, seen().end].map((share) => low + ((high - low) * share) / 100);
-    tools.querySelector("output").textContent = ends.map((at) => (data.is_time ? moment(at * 1000) : number(at))).join(" to ");
+    const told = ends.map((at) => (data.is_time ? moment(at * 1000) : number(at)));
+    const are_days = data.is_time && told.every((text) => text.endsWith(" 00:00:00"));
+    tools.querySelector("output").textContent = told.map((text) => (are_days ? text.slice(0, 10) : text)).join(" to ");
   };
   tools.onclick = (event) => {
     const asked = event.target.closest("[data-zoom]")?.dataset.zoom;

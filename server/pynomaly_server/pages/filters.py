@@ -199,7 +199,7 @@ def _reason(one: Mapping[str, Any]) -> Markup:
     """A reason of a detection in words, as the result says it."""
     found = "missing" if one["value"] is None else text(one["value"], 40)
     expected = Markup(' <span class="text-muted">expected {}</span>').format(text(one["expected"], 60))
-    return Markup('<div class="min-w-64">{} <b>{}</b>{}</div>').format(
+    return Markup('<div class="reason">{} <b>{}</b>{}</div>').format(
         text(one["feature"], 40), found, expected if one["expected"] else ""
     )
 

@@ -9,7 +9,8 @@ from litestar.response import ServerSentEvent
 
 from pynomaly_server import paging
 from pynomaly_server.jobs import Job
-from pynomaly_server.pages import live
+from pynomaly_server.pages import job_words, live
+from pynomaly_server.pages.detection_form import again
 from pynomaly_server.pages.shown import rendered, sent_to, shown
 from pynomaly_server.permissions import Permission
 from pynomaly_server.served import Caller, Place
@@ -51,7 +52,11 @@ class JobsPage(Controller):
     def get_job(self, request: Asked, identity: Caller, workspace: Place, id: FromPath[Any]) -> Response[str]:  # noqa: A002
         """One job."""
         job = workspace.jobs.find(str(id), identity)
-        return shown(request, "job.html", f"Job {job.kind}", nav="jobs", job=job, live=workspace.jobs.live(job.id))
+        return shown(
+            request, "job.html", f"Job {job.kind}", nav="jobs", job=job, live=workspace.jobs.live(job.id),
+            asked=job_words.asked(job.request), gave=job_words.gave(job.result or {}),
+            again=again(job.request) if job.kind == "detect" and job.status in ("failed", "cancelled") else "",
+        )  # fmt: skip
 
     @get("/{id:uuid}/progress", permission=Permission.READ)
     async def get_progress(

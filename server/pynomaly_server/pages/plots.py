@@ -50,8 +50,9 @@ def _series(across: list[Any], up: list[float | None], flags: list[Any] | None, 
              if at is not None]  # fmt: skip
     known.sort(key=lambda one: one[0].timestamp())
     flagged = [n for n, one in enumerate(known) if one[2] and one[1] is not None]
+    marks = {} if flags is None else {"flagged": flagged}
     moments = [one[0].isoformat() for one in known]
-    return {"x": moments, "y": [one[1] for one in known], "flagged": flagged, "name": y, "x_name": x}
+    return {"x": moments, "y": [one[1] for one in known], **marks, "name": y, "x_name": x}
 
 
 def _bars(across: list[Any], up: list[float | None]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class SqlPage(Controller):
         db.write_log()
         found = paging.page(db, HISTORY, (), ("started_at desc", "id"), 50, cursor)
         return shown(
-            request, "sql_history.html", "Queries", nav="sql", queries=found.items, next_cursor=found.next_cursor
+            request, "sql_history.html", "Query history", nav="sql", queries=found.items, next_cursor=found.next_cursor
         )
 
     @post("/run", permission=Permission.QUERY, changes_nothing=True, status_code=200, sync_to_thread=True)
@@ -235,7 +235,8 @@ def _page(
 ) -> Response[str]:
     """The whole page."""
     db.write_log()
-    queries = paging.page(db, HISTORY, (), ("started_at desc", "id"), FIRST_QUERIES).items
+    asked = paging.page(db, HISTORY, (), ("started_at desc", "id"), 3 * FIRST_QUERIES).items
+    queries = list({one["sql"]: one for one in reversed(asked)}.values())[::-1][:FIRST_QUERIES]  # each text once
     given = {**_NOTHING, **told, "limits": _limits(workspace), "choices": _choices(told)}
     address = f"/sql?{urlencode({'q': q})}" if 0 < len(q) <= LONGEST_ADDRESS else ""
     return shown(
