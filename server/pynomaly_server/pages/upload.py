@@ -70,11 +70,18 @@ _OF_TEXTS: tuple[dict[str, Any], ...] = (
     },
     {"name": "o.encoding", "label": "Encoding", "placeholder": FOUND, "maxlength": 40},
     {"name": "o.nullstr", "label": "Text that means no value", "placeholder": "an empty field", "maxlength": 40},
-    {"name": "o.dateformat", "label": "Form of dates", "placeholder": f"{FOUND}, or such as %d.%m.%Y", "maxlength": 40},
+    {
+        "name": "o.dateformat",
+        "label": "Form of dates",
+        "placeholder": FOUND,
+        "help": "Such as %d.%m.%Y",
+        "maxlength": 40,
+    },
     {
         "name": "o.timestampformat",
         "label": "Form of times",
-        "placeholder": f"{FOUND}, or such as %d.%m.%Y %H:%M",
+        "placeholder": FOUND,
+        "help": "Such as %d.%m.%Y %H:%M",
         "maxlength": 40,
     },
 )
