@@ -74,7 +74,7 @@ def test_the_texts_to_copy_hold_whatever_is_in_a_name(hostile: str) -> None:
     [
         ({"top_k": "x"}, "Number of rows: 'x' is no whole number"),
         ({"top_k": "3", "contamination": "0.1"}, "more than one cut-off"),
-        ({"algorithm": "knn", "p.n_neighbors": "-4"}, "<code><bdi>n_neighbors</bdi></code> is -4"),
+        ({"algorithm": "knn", "p.n_neighbors": "-4"}, "“Number of neighbours” is -4"),
         ({"algorithm": "nope"}, "There is no algorithm"),
         ({"role:id": "features", "contamination": "0.9"}, "0.9"),
     ],

@@ -86,7 +86,7 @@ def test_odd_files_are_read(team: Team, text: str, told: str) -> None:
 def test_an_empty_file_is_refused_in_words(team: Team) -> None:
     refused = team.ben.post("/upload", files={"files": ("none.csv", b"")})
     assert refused.status_code == 422
-    assert "the file is empty" in refused.text
+    assert "The file is empty" in refused.text
 
 
 def test_a_load_that_takes_long_shows_how_far_it_is(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,3 +63,35 @@ def test_what_is_wrong_names_the_field() -> None:
     error = BadParameter("`contamination` is 0.9", "give a number over 0, up to 0.5")
     assert wording.what(error) == "“Share of the rows” is 0.9"
     assert wording.way_out(error) == "Give a number over 0, up to 0.5."
+
+
+@pytest.mark.parametrize(
+    ("name", "description", "label"),
+    [
+        ("n_neighbors", "Number of neighbours", "Number of neighbours"),
+        ("n_components", "Number of axes; none is all of them", "Number of axes"),
+        ("n_clusters", "Clusters, at most the distinct rows", "Number of clusters"),
+        ("method", "Which of the distances to the neighbours is the score", "Method"),
+        ("learning_rate", "How steps shrink", "Learning rate"),
+    ],
+)
+def test_a_parameter_is_called_as_the_registry_says_or_by_its_name(name: str, description: str, label: str) -> None:
+    assert wording.label(name, description) == label
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        (
+            "Expected Number of Columns: 4 Found: 2; Expected Number of Columns: 4 Found: 3",
+            "2 values where there are 4 c",
+        ),
+        (
+            """Error when converting column "price". Could not convert string "cheap" to 'DOUBLE'""",
+            "“cheap” in price is no number",
+        ),
+        ("the line is no JSON object", "The line is no JSON object."),
+    ],
+)
+def test_why_a_row_cannot_be_read_is_no_word_of_the_reader(reason: str, told: str) -> None:
+    assert wording.unread(reason).startswith(told)

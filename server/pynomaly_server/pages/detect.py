@@ -258,10 +258,11 @@ def _estimate(db: Engine, found: detection_form.Asked) -> dict[str, Any]:
     cost = f"from {calls.macro_call('estimate_cost', calls.COST_OPTIONS, (source,), options)}"
     known = (*roles, "by")
     uses = f"from {calls.macro_call('explain_features', known, (source,), {**roles, **by})}"
+    told = {"sql": cost, "chosen": options.get("algorithm")}
     try:
-        return {"cost": paging.records(db, cost)[0], "uses": paging.records(db, uses), "refused": None, "sql": cost}
+        return {"cost": paging.records(db, cost)[0], "uses": paging.records(db, uses), "refused": None, **told}
     except PynomalyError as error:
-        return {"cost": None, "uses": [], "refused": error, "sql": cost}
+        return {"cost": None, "uses": [], "refused": error, **told}
 
 
 def _strings(data: Mapping[str, Any]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pynomaly import calls
 
 # What a column is for, by the parameter of `detect_anomalies` that names it.
 ROLES = (
-    ("", "found out by itself"),
+    ("", "found by itself"),
     ("features", "used"),
     ("exclude", "left out"),
     ("key", "identifies a row"),

@@ -55,29 +55,38 @@ def percent(value: float | None) -> str:
     return NONE if value is None else f"{100 * value:.3g} %"
 
 
-def size(value: int | None) -> str:
-    """Bytes in the unit that leaves three digits."""
+def size(value: int | None, digits: int = 3) -> str:
+    """Bytes in the unit that leaves three digits before the point at most."""
     if value is None:
         return NONE
     left = float(value)
     for unit in _UNITS:
         if abs(left) < 1_000 or unit == _UNITS[-1]:
-            return f"{left:,.0f} {unit}" if unit == "bytes" else f"{left:,.3g} {unit}"
+            return f"{left:,.0f} {unit}" if unit == "bytes" else f"{_rounded(left, digits)} {unit}"
         left /= 1_000
     raise AssertionError(unit)
 
 
-def seconds(value: float | None) -> str:
+def seconds(value: float | None, digits: int = 3) -> str:
     """A duration."""
     if value is None:
         return NONE
     if value < 1:
-        return f"{1_000 * value:.3g} ms"
+        return f"{_rounded(1_000 * value, digits)} ms"
     if value < 120:
-        return f"{value:.3g} s"
+        return f"{_rounded(value, digits)} s"
     minutes, left = divmod(round(value), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {left} s"
+
+
+def _rounded(value: float, digits: int) -> str:
+    return f"{float(f'{value:.{digits}g}'):,.6g}"
+
+
+def formula(value: str) -> str:
+    """What an algorithm costs, as people write it."""
+    return value.replace(" ** 2", "²").replace(" ** 3", "³").replace(" * ", "·")
 
 
 def zone_of(name: str) -> ZoneInfo:

@@ -31,7 +31,8 @@ from pynomaly_server.workspace import Workspace
 Asked = Request[Any, Any, Any]
 Form = URLEncodedBody[dict[str, Any]]
 LOADS = """
-select request->>'upload_id' as upload, id::varchar as job, status, problem->>'detail' as detail
+select request->>'upload_id' as upload, id::varchar as job, status,
+    problem->>'code' as code, problem->>'detail' as detail, problem->>'mend' as mend
 from pynomaly.jobs
 where kind = 'dataset' and created_by = ? and request->>'upload_id' in (select unnest(?))
 qualify row_number() over (partition by upload order by created_at desc, id) = 1
@@ -47,21 +48,42 @@ TYPES = {
     "TIMESTAMP": "date and time",
     "TIMESTAMP WITH TIME ZONE": "date and time with zone",
 }
+FOUND = "found by itself"
 _HEADER = (("true", "yes"), ("false", "no"))
 _OF_TEXTS: tuple[dict[str, Any], ...] = (
-    {"name": "o.delimiter", "label": "Between two fields", "placeholder": "found by itself", "maxlength": 4},
-    {"name": "o.decimal", "label": "Decimal sign", "choices": [(".", "point"), (",", "comma")]},
+    {"name": "o.delimiter", "label": "Between two fields", "placeholder": FOUND, "maxlength": 4},
+    {"name": "o.decimal", "label": "Decimal sign", "placeholder": "point", "choices": [(",", "comma")]},
     {
         "name": "o.thousands",
         "label": "Between thousands",
+        "placeholder": "nothing",
         "choices": [(".", "point"), (",", "comma"), ("'", "apostrophe")],
     },
-    {"name": "o.header", "label": "The first line names the columns", "choices": _HEADER},
-    {"name": "o.skip", "label": "Lines to skip", "type": "integer", "minimum": 0, "maximum": 1_000},
-    {"name": "o.encoding", "label": "Encoding", "placeholder": "found by itself", "maxlength": 40},
-    {"name": "o.nullstr", "label": "Text that means no value", "maxlength": 40},
-    {"name": "o.dateformat", "label": "Form of dates", "placeholder": "%d.%m.%Y", "maxlength": 40},
-    {"name": "o.timestampformat", "label": "Form of times", "placeholder": "%d.%m.%Y %H:%M", "maxlength": 40},
+    {"name": "o.header", "label": "The first line names the columns", "placeholder": FOUND, "choices": _HEADER},
+    {
+        "name": "o.skip",
+        "label": "Lines to skip",
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 1_000,
+        "placeholder": FOUND,
+    },
+    {"name": "o.encoding", "label": "Encoding", "placeholder": FOUND, "maxlength": 40},
+    {"name": "o.nullstr", "label": "Text that means no value", "placeholder": "an empty field", "maxlength": 40},
+    {
+        "name": "o.dateformat",
+        "label": "Form of dates",
+        "placeholder": FOUND,
+        "help": "Such as %d.%m.%Y",
+        "maxlength": 40,
+    },
+    {
+        "name": "o.timestampformat",
+        "label": "Form of times",
+        "placeholder": FOUND,
+        "help": "Such as %d.%m.%Y %H:%M",
+        "maxlength": 40,
+    },
 )
 _OF_SHEETS = ({"name": "o.sheet", "label": "Sheet", "placeholder": "the first", "maxlength": 100},)
 _OF_HDF5 = ({"name": "o.path", "label": "Path of the table in the file", "maxlength": 400},)

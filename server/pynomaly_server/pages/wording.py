@@ -3,7 +3,8 @@
 import re
 from typing import Any
 
-from pynomaly import calls
+from pynomaly import calls, registry
+from pynomaly.errors import PynomalyError
 
 # The parameters of a detection, as its form calls them.
 FIELDS = {
@@ -35,6 +36,7 @@ WAYS = {
     "result_column_exists": "Rename that column in the file and upload it again",
     "algorithm_unavailable": "Choose another algorithm, or ask an administrator to install what it needs",
     "bad_parameter": "Change that field, or leave it empty: then the usual value is taken",
+    "address_refused": "Use a public address, or ask an administrator to let this server fetch from private networks",
     "bad_rule": "Correct the condition: names of columns, comparisons, and, or, not",
     "source_unreadable": "Correct the file and upload it again; how it is read can be said once it is here",
     "source_single_use": "Upload it, or connect it as a source: then it is a dataset",
@@ -42,10 +44,17 @@ WAYS = {
 _ALWAYS = ("unknown_source", "no_usable_column", "too_few_rows", "key_not_unique", "too_many_rows")
 _CODE = re.compile(
     r":=|(?:^|\s)--?\w|\w\(|\bselect \S|\bcast |\b(?:table|with) \w+ as\b"
-    r"|\bpynomaly \w|\{'|=\s*['\[{]|/api/"
+    r"|allow_private_addresses|\bpynomaly \w|\{'|=\s*['\[{]|/api/"
 )
 _NAMED = re.compile(r"`(\w+)`")
 _SUBJECT = re.compile(r"`(\w+)` is ")
+_NAME = re.compile(r"(?!How |Which |What |By |Into )[^;:,]{1,42}")  # a description that is as short as a name
+_NUMBER = re.compile(r"Number of [^;:,]{1,50}(?=[;:,]|$)")
+_UNEVEN = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
+_NO_VALUE = re.compile(
+    r"""Error when converting column "(.*?)"\. Could not convert string "(.*?)" to '?([\w ]+?)'?(?:[;.]|$)"""
+)
+KINDS = {"BIGINT": "whole number", "DOUBLE": "number", "BOOLEAN": "yes or no", "DATE": "date", "TIMESTAMP": "time"}
 
 
 def way_out(error: Any) -> str:
@@ -56,11 +65,38 @@ def way_out(error: Any) -> str:
     return sentence(mend)
 
 
-def what(error: Any) -> str:
-    """What is wrong, with the names of the form's fields."""
+def what(error: Any, algorithm: Any = None) -> str:
+    """What is wrong, with the names of the form's fields, and of those that an algorithm adds to it."""
     cause = _of(error, "cause") or _of(error, "detail")
-    named = _SUBJECT.sub(lambda found: f"“{FIELDS[found[1]]}” is " if found[1] in FIELDS else found[0], cause)
+    fields = labels(algorithm) | FIELDS
+    named = _SUBJECT.sub(lambda found: f"“{fields[found[1]]}” is " if found[1] in fields else found[0], cause)
     return sentence(named).rstrip(".")
+
+
+def label(name: str, description: str) -> str:
+    """What a parameter is called in a form: as the registry describes it, where that is short, or else by its name."""
+    if found := _NAME.fullmatch(description) or _NUMBER.match(description):
+        return found[0]
+    words = name.replace("_", " ")
+    return f"Number of {words[2:]}" if words.startswith("n ") else sentence(words).rstrip(".")
+
+
+def labels(algorithm: Any) -> dict[str, str]:
+    """What the parameters of an algorithm are called, by their names; nothing of several, or of one that is unknown."""
+    try:
+        found = registry.parameters(registry.get(algorithm)) if isinstance(algorithm, str) else []
+    except PynomalyError:
+        return {}
+    return {one.name: label(one.name, one.description) for one in found}
+
+
+def unread(reason: str) -> str:
+    """Why a row cannot be read, without the words of the reader."""
+    if found := _UNEVEN.search(reason):
+        return f"{found[2]} {'value' if found[2] == '1' else 'values'} where there are {found[1]} columns"
+    if found := _NO_VALUE.search(reason):
+        return f"“{found[2]}” in {found[1]} is no {KINDS.get(found[3], found[3].lower())}"
+    return sentence(reason)
 
 
 def sentence(text: str) -> str:
