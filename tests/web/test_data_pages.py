@@ -339,6 +339,7 @@ def test_every_kind_of_rule_has_a_form(team: Team) -> None:
         ({"kind": "range", "columns": ["a"], "max": "2026-01-01"}, ("a", "is at most 2026-01-01")),
         ({"kind": "set", "columns": ["a"], "values": ["x", 2]}, ("a", "is one of x, 2")),
         ({"kind": "row_count", "columns": [], "min": 1500}, ("", "There are at least 1,500 rows")),
+        ({"kind": "row_count", "columns": [], "min": 1500, "max": 6000}, ("", "There are 1,500 to 6,000 rows")),
         ({"kind": "monotone", "column": "t", "by": ["id"], "strict": True}, ("t", "always rises within each id")),
         ({"kind": "reference", "columns": ["a"], "table": "t", "to": ["id"]}, ("a", "is found in t (id)")),
         ({"kind": "brand_new", "columns": ["a"], "depth": 3}, ("a", "brand new: depth 3")),

@@ -89,7 +89,7 @@ def ruled(rule: Mapping[str, Any]) -> tuple[str, str]:
     kind, who = rule["kind"], ", ".join(names)
     if kind in ("range", "row_count"):
         said = _between(given)
-        return (who, f"is {said}") if kind == "range" else ("", f"There are {said} rows")
+        return (who, f"is {said}") if kind == "range" else ("", f"There are {said.removeprefix('from ')} rows")
     if kind == "monotone":
         said = "always rises" if rule.get("strict") else "never falls"
         said += f" in the order of {given['order_by']}" if "order_by" in given else ""
