@@ -16,7 +16,7 @@ from pynomaly.rules import KINDS
 from pynomaly.samples import N_MALIGNANT, SAMPLE, measurements
 from pynomaly_server.app import create_app
 from pynomaly_server.options import Options
-from pynomaly_server.pages import lineage_picture, upload
+from pynomaly_server.pages import dataset_words, filters, lineage_picture, upload
 from pynomaly_server.workspace import Workspace
 
 HTML = {"Accept": "text/html"}
@@ -237,6 +237,20 @@ def test_the_profile_is_that_of_the_macro(team: Team) -> None:
     assert f": {', '.join(str(one['n']) for one in amount['histogram'])}" in page.text
 
 
+def test_the_counts_of_a_head_and_the_list_have_their_sql(team: Team) -> None:
+    page = team.ben.get("/datasets/payments?version=1").text
+    sql = [html.unescape(one) for one in re.findall(r"<pre[^>]*><code>(.*?)</code>", page, re.DOTALL)]
+    listed = re.findall(r"<pre[^>]*><code>(.*?)</code>", team.ben.get("/datasets?search=pay").text, re.DOTALL)
+    with team.workspace.own() as db:
+        db.act_as("ben", False)
+        (found,) = db.execute(sql[0]).fetchall()
+        names = [row[0] for row in db.execute(html.unescape(listed[-1])).fetchall()]
+    version, n_rows, n_columns, n_quarantined, n_versions = found
+    assert f"Version {version} of {n_versions}: {n_rows} rows, {n_columns} columns" in page
+    assert re.search(rf"Quarantine\s+{n_quarantined}\b", re.sub(r"<[^>]+>", " ", page))
+    assert names == [line[0].partition("\n")[0] for line in rows(team.ben.get("/datasets?search=pay"))]
+
+
 def test_a_large_profile_is_asked_for_by_the_page(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     from pynomaly_server.pages import datasets
 
@@ -290,7 +304,7 @@ def test_rules_are_added_suggested_removed_and_written(team: Team) -> None:
     address = "/datasets/codes/rules"
     if team.ben.get("/datasets/codes").status_code == 404:
         test_types_are_corrected(team)
-    assert "n not null" in re.sub(r"<[^>]+>", "", team.ben.get(f"{address}?suggest=true").text)
+    assert "n always has a value" in re.sub(r"<[^>]+>", "", team.ben.get(f"{address}?suggest=true").text)
     added = {"action": "add", "kind": "set", "columns": "n", "p.values": "2\n4", "severity": "warning"}
     assert team.ben.post(address, added).status_code == 303
     suggested = {
@@ -315,6 +329,37 @@ def test_every_kind_of_rule_has_a_form(team: Team) -> None:
     for kind, about in KINDS.items():
         page = team.ben.get(f"/datasets/payments/rules?kind={kind}").text
         assert all(f'name="p.{name}"' in page for name in about.parameters)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({"kind": "not_null", "columns": ["a"]}, ("a", "always has a value")),
+        ({"kind": "range", "columns": ["a"], "min": 2.0, "max": 4200}, ("a", "is from 2 to 4,200")),
+        ({"kind": "range", "columns": ["a"], "max": "2026-01-01"}, ("a", "is at most 2026-01-01")),
+        ({"kind": "set", "columns": ["a"], "values": ["x", 2]}, ("a", "is one of x, 2")),
+        ({"kind": "row_count", "columns": [], "min": 1500}, ("", "There are at least 1,500 rows")),
+        ({"kind": "row_count", "columns": [], "min": 1500, "max": 6000}, ("", "There are 1,500 to 6,000 rows")),
+        ({"kind": "monotone", "column": "t", "by": ["id"], "strict": True}, ("t", "always rises within each id")),
+        ({"kind": "reference", "columns": ["a"], "table": "t", "to": ["id"]}, ("a", "is found in t (id)")),
+        ({"kind": "brand_new", "columns": ["a"], "depth": 3}, ("a", "brand new: depth 3")),
+    ],
+)
+def test_a_rule_is_a_sentence(rule: dict[str, Any], said: tuple[str, str]) -> None:
+    assert dataset_words.ruled(rule) == said
+
+
+def test_every_kind_of_rule_is_said() -> None:
+    for kind, about in KINDS.items():
+        rule = {"kind": kind, "columns": ["a"], **dict.fromkeys(about.parameters, "7")}
+        assert "7" in dataset_words.ruled(rule)[1] or not about.needs
+        assert "_" not in dataset_words.ruled(rule)[1]
+
+
+def test_a_query_is_no_name() -> None:
+    assert dataset_words.is_query("  SELECT 1")
+    assert dataset_words.is_query("(values (1))")
+    assert not any(dataset_words.is_query(name) for name in ("select them.csv", "selected", "s3://b/from x.parquet"))
 
 
 def test_versions_are_compared(team: Team) -> None:

@@ -1,5 +1,6 @@
 """History, the card of a run, and runs side by side: what they tell is what SQL tells."""
 
+import html
 import json
 import re
 import uuid
@@ -35,6 +36,8 @@ def test_a_run_has_a_card(desk: Desk) -> None:
     ((flagged, sql),) = desk.rows(f"select n_flagged, sql from runs() where id = '{desk.runs[0]}'")
     assert f"{flagged} of 400 rows flagged" in words(page)
     assert sql.replace("'", "&#39;") in page
+    shown = html.unescape(re.findall(r"<pre[^>]*><code>(.*?)</code>", page, re.DOTALL)[0])
+    assert desk.rows(shown)[0][:2] == (flagged, 400), "the SQL behind the verdict"
     assert f'href="/results/{desk.runs[0]}"' in page
     again = re.search(r'href="(/detect\?[^"]+)"', page)
     assert again

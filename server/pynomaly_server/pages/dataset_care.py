@@ -87,7 +87,7 @@ def _sharing(
 
 def _removal(request: Asked, db: Engine, identity: Identity, name: str, status: int = 200) -> Response[str]:
     about = of_dataset(db, identity, name, None)
-    made = db.datasets.dependents(about["dataset"].name)
+    made = sorted(db.datasets.dependents(about["dataset"].name), key=lambda one: one.partition(":")[0])
     return shown(
         request, "dataset_remove.html", f"Remove {name}", status=status, dependents=made[:MOST_NAMED],
         n_more=max(len(made) - MOST_NAMED, 0), was_refused=status != 200, **about,

@@ -14,6 +14,7 @@ from pynomaly.rules import KINDS, SEVERITIES
 from pynomaly_server.api.datasets import kept_rules
 from pynomaly_server.identity import Identity
 from pynomaly_server.pages import wording
+from pynomaly_server.pages.dataset_words import LABELS
 from pynomaly_server.pages.datasets import MOST_CELLS, of_dataset
 from pynomaly_server.pages.shown import sent_to, shown
 from pynomaly_server.permissions import Permission
@@ -22,7 +23,6 @@ from pynomaly_server.served import Caller, Db
 Asked = Request[Any, Any, Any]
 Form = URLEncodedBody[dict[str, Any]]
 Rule = dict[str, Any]
-_OWN = ("kind", "columns", "column", "severity")
 _JSON_VALUES = ("min", "max", "values", "strict")  # which JSON reads; what it cannot read is a text
 
 
@@ -86,7 +86,7 @@ def _page(
         set_number=set_number, findings=_findings(db, version.address, rules) if is_checked else None,
         suggested=None if proposed is None else [_of_json(rule) for rule in proposed if rule not in rules],
         kinds=KINDS, kind=kind if kind in KINDS else "", severities=SEVERITIES, problem=problem, values=values or {},
-        rules_json=msgspec.json.format(msgspec.json.encode(rules), indent=2).decode(), words=words,
+        rules_json=msgspec.json.format(msgspec.json.encode(rules), indent=2).decode(), labels=LABELS,
         sql=f"from validate({literal(version.address)})",
         can_change=about["is_mine"] and identity.may(Permission.WRITE_DATASETS), **about,
     )  # fmt: skip
@@ -167,14 +167,3 @@ def _value(name: str, text: str) -> Any:
         except msgspec.MsgspecError:
             return text
     return text
-
-
-def words(rule: Rule) -> str:
-    """The parameters of a rule, such as 'min 0, max 100'."""
-    parts = []
-    for name, value in rule.items():
-        if name in _OWN or value is None:
-            continue
-        shown_value = ", ".join(map(str, value)) if isinstance(value, list) else value
-        parts.append(f"{name.replace('_', ' ')} {shown_value}")
-    return "; ".join(parts)

@@ -69,9 +69,10 @@ class DatasetsPage(Controller):
             select, values = f"{select} where contains(lower(name), lower(?))", [search]
         order = paging.sorting(sort, paging.described(db, select, values), ["loaded_at desc", "name"], "name")
         found = paging.page(db, select, values, order, 25, cursor)
+        by = ", ".join(paging.key(one).sql for one in order)
         return shown(
             request, "datasets.html", "Datasets", nav="datasets", datasets=found.items, next_cursor=found.next_cursor,
-            search=search, sort=sort,
+            search=search, sort=sort, sql=f"{spelled(select, values)}\norder by {by}",
         )  # fmt: skip
 
     @get("/{name:str}", permission=Permission.READ, sync_to_thread=True)

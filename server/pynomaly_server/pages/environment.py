@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 import pynomaly
 from pynomaly_server import formats
 from pynomaly_server.identity import Identity
-from pynomaly_server.pages import filters, pictures, wording
+from pynomaly_server.pages import dataset_words, filters, pictures, wording
 from pynomaly_server.permissions import Permission
 from pynomaly_server.places import web_folder
 from pynomaly_server.static_files import asset
@@ -18,12 +18,15 @@ _FILTERS = {
     "ago": filters.ago,
     "brief": filters.brief,
     "column_class": filters.column_class,
+    "counted": dataset_words.counted,
     "moment": filters.moment,
     "number": filters.number,
+    "origin": dataset_words.origin,
     "plain": filters.plain,
     "pretty": filters.pretty,
     "percent": filters.percent,
     "query_of": filters.query_of,
+    "ruled": dataset_words.ruled,
     "score": filters.score,
     "seconds": filters.seconds,
     "sentence": wording.sentence,

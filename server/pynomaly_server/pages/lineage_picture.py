@@ -6,9 +6,11 @@ from urllib.parse import quote
 
 import msgspec
 
-WIDTH, HEIGHT, ACROSS, DOWN = 196, 46, 56, 14  # pixels: of a box, and between two
+from pynomaly_server.pages import dataset_words
+
+WIDTH, HEIGHT, ACROSS, DOWN = 184, 46, 44, 14  # pixels: of a box, and between two
 MOST_IN_COLUMN = 8
-LONGEST = 22  # characters of a name
+LONGEST = 20  # characters of a name
 _UNSHOWN = ("rows", "results", "snapshot")  # steps within a run, which the table tells
 _RUN = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 _TURNING = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # what turns text around, which SVG cannot hold apart
@@ -24,6 +26,7 @@ class Box(msgspec.Struct, frozen=True):
     whole: str
     address: str
     is_own: bool
+    at: Any = None  # when it was made, of a run
 
 
 class Picture(msgspec.Struct, frozen=True):
@@ -44,12 +47,13 @@ def drawn(steps: list[dict[str, Any]], own: str) -> Picture:
     for name, place in _ranks(pairs).items():
         columns.setdefault(place, []).append(name)
     boxes, at = list[Box](), dict[str, Box]()
+    made = {step["child"]: step.get("at") for step in steps}
     for place, names in sorted(columns.items()):
         x = 1 + place * (WIDTH + ACROSS)
-        ordered = sorted(names, key=lambda name: (not _is_own(name, own), name))
+        ordered = sorted(names, key=lambda name: (not _is_own(name, own), _kind(name), str(made.get(name)), name))
         kept = ordered if len(ordered) <= MOST_IN_COLUMN else ordered[: MOST_IN_COLUMN - 1]
         for row, name in enumerate(kept):
-            at[name] = _box(name, x, 1 + row * (HEIGHT + DOWN), own)
+            at[name] = _box(name, x, 1 + row * (HEIGHT + DOWN), own, made.get(name))
         boxes += [at[name] for name in kept]
         if len(kept) < len(ordered):
             more = f"{len(ordered) - len(kept):,} more"
@@ -83,13 +87,32 @@ def _ranks(pairs: list[tuple[str, str]]) -> dict[str, int]:
     return {name: used[rank] for name, rank in found.items()}
 
 
-def _box(name: str, x: int, y: int, own: str) -> Box:
+def _kind(name: str) -> str:
+    return name.partition(":")[0]
+
+
+def _box(name: str, x: int, y: int, own: str, made: Any) -> Box:
     kind, _, rest = name.partition(":")
-    label = rest[:8] if _RUN.match(rest) else rest
+    label = (
+        rest[:8]
+        if _RUN.match(rest)
+        else dataset_words.QUERY
+        if kind == "source" and dataset_words.is_query(rest)
+        else rest
+    )
     label = _TURNING.sub("", label)
     cut = f"…{label[1 - LONGEST :]}" if "/" in label else f"{label[: LONGEST - 1]}…"  # of a path, its end tells
     short = label if len(label) <= LONGEST else cut
-    return Box(x, y, kind, short, _TURNING.sub("", rest)[:300], _address(kind, rest), _is_own(name, own))
+    return Box(
+        x,
+        y,
+        kind,
+        short,
+        _TURNING.sub("", rest)[:300],
+        _address(kind, rest),
+        _is_own(name, own),
+        made if kind == "run" else None,
+    )
 
 
 def _address(kind: str, rest: str) -> str:

@@ -133,7 +133,9 @@ class RunsPage(Controller):
         """One run."""
         run = run_of(db, id)
         again = detection_form.of_run(run) if run["kind"] == "detect" else ""
-        return shown(request, "run.html", f"Run of {run['source'][:100]}", nav="results", run=run, again=again)
+        numbers = "select n_flagged, n_rows, threshold, algorithm, seconds"
+        sql = f"{numbers}\nfrom runs()\nwhere id = {literal(str(run['id']))}"
+        return shown(request, "run.html", f"Run of {run['source'][:100]}", nav="results", run=run, again=again, sql=sql)
 
     @post("/{id:str}/replay", permission=Permission.DETECT, elsewhere=True, sync_to_thread=True)
     def replay(

@@ -5,6 +5,7 @@ from typing import Any
 
 from pynomaly import calls, registry
 from pynomaly.errors import PynomalyError
+from pynomaly_server.pages.filters import NONE
 
 # The parameters of a detection, as its form calls them.
 FIELDS = {
@@ -90,8 +91,10 @@ def labels(algorithm: Any) -> dict[str, str]:
     return {one.name: label(one.name, one.description) for one in found}
 
 
-def unread(reason: str) -> str:
+def unread(reason: str | None) -> str:
     """Why a row cannot be read, without the words of the reader."""
+    if not reason:
+        return NONE
     if found := _UNEVEN.search(reason):
         return f"{found[2]} {'value' if found[2] == '1' else 'values'} where there are {found[1]} columns"
     if found := _NO_VALUE.search(reason):
