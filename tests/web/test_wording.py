@@ -63,3 +63,16 @@ def test_what_is_wrong_names_the_field() -> None:
     error = BadParameter("`contamination` is 0.9", "give a number over 0, up to 0.5")
     assert wording.what(error) == "“Share of the rows” is 0.9"
     assert wording.way_out(error) == "Give a number over 0, up to 0.5."
+
+
+def test_a_failure_has_a_cause_and_a_way_out() -> None:
+    assert wording.failure("`n_neighbors` is 9,999 and there are 30 rows; choose 29 at most") == {
+        "cause": "`n_neighbors` is 9,999 and there are 30 rows",
+        "mend": "choose 29 at most",
+    }
+    assert wording.failure(None) is None
+
+
+def test_a_category_is_told_by_its_words() -> None:
+    assert wording.encoded("2 indicators: is 'a', is 'is b'") == "2 categories: 'a', 'is b'"
+    assert wording.encoded("number") == "number"

@@ -45,6 +45,8 @@ _CODE = re.compile(
     r"|\bpynomaly \w|\{'|=\s*['\[{]|/api/"
 )
 _NAMED = re.compile(r"`(\w+)`")
+_INDICATORS = re.compile(r"(\d+) indicators: (?=is ')")
+_IS = re.compile(r"(?:^|(?<=, ))is (?=')")
 _SUBJECT = re.compile(r"`(\w+)` is ")
 
 
@@ -61,6 +63,24 @@ def what(error: Any) -> str:
     cause = _of(error, "cause") or _of(error, "detail")
     named = _SUBJECT.sub(lambda found: f"“{FIELDS[found[1]]}” is " if found[1] in FIELDS else found[0], cause)
     return sentence(named).rstrip(".")
+
+
+def failure(text: str | None) -> dict[str, str] | None:
+    """The cause and the way out in what a run says of its failure."""
+    cause, _, mend = (text or "").partition("; ")
+    return {"cause": cause, "mend": mend} if cause else None
+
+
+def labelled(name: str) -> str:
+    """An option by the label of its field."""
+    known = FIELDS.get(name, "")
+    return known if known[:1].isupper() else name.replace("_", " ").capitalize()
+
+
+def encoded(encoding: str) -> str:
+    """How a model reads a column, without the word for its indicators."""
+    counted = _INDICATORS.match(encoding)
+    return f"{counted[1]} categories: {re.sub(_IS, '', encoding[counted.end() :])}" if counted else encoding
 
 
 def sentence(text: str) -> str:
