@@ -70,6 +70,8 @@ def test_a_failure_has_a_cause_and_a_way_out() -> None:
         "cause": "`n_neighbors` is 9,999 and there are 30 rows",
         "mend": "choose 29 at most",
     }
+    named = wording.failure("`n_neighbors` is 9 and there are 5 rows", ["n_neighbors"])
+    assert named == {"cause": "“n neighbors” is 9 and there are 5 rows", "mend": ""}
     assert wording.failure(None) is None
 
 

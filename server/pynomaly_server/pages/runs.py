@@ -137,7 +137,7 @@ class RunsPage(Controller):
         options, parameters = comparing.asked(run)
         return shown(
             request, "run.html", f"Run of {run['source'][:100]}", nav="results", run=run, again=again,
-            options=options, parameters=parameters, failure=wording.failure(run["error"]),
+            options=options, parameters=parameters, failure=wording.failure(run["error"], parameters),
         )  # fmt: skip
 
     @post("/{id:str}/replay", permission=Permission.DETECT, elsewhere=True, sync_to_thread=True)

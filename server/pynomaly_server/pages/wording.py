@@ -1,6 +1,7 @@
 """What an error says to somebody who fills in a form: the way out names what is on the page, not what to write."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from pynomaly import calls
@@ -65,9 +66,12 @@ def what(error: Any) -> str:
     return sentence(named).rstrip(".")
 
 
-def failure(text: str | None) -> dict[str, str] | None:
-    """The cause and the way out in what a run says of its failure."""
-    cause, _, mend = (text or "").partition("; ")
+def failure(text: str | None, parameters: Iterable[str] = ()) -> dict[str, str] | None:
+    """The cause and the way out in what a run says of its failure, with its parameters as the form calls them."""
+    said = text or ""
+    for name in parameters:
+        said = said.replace(f"`{name}`", f"“{name.replace('_', ' ')}”")
+    cause, _, mend = said.partition("; ")
     return {"cause": cause, "mend": mend} if cause else None
 
 
