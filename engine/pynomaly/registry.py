@@ -156,7 +156,8 @@ def parameters_for(algorithm: Algorithm, given: dict[str, object], n: int) -> tu
         return params, ()
     if name in explicit:
         raise BadParameter(
-            f"`{name}` is {getattr(params, name)} and there are {n} rows", f"give at most {n - 1}, the other rows"
+            f"`{name}` is {getattr(params, name):,} and there are {n:,} rows",
+            f"choose {n - 1:,} at most, the number of other rows",
         )
     return msgspec.structs.replace(params, **{name: n - 1}), (f"`{name}` lowered to {n - 1}, the number of other rows",)
 

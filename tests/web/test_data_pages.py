@@ -16,7 +16,7 @@ from pynomaly.rules import KINDS
 from pynomaly.samples import N_MALIGNANT, SAMPLE, measurements
 from pynomaly_server.app import create_app
 from pynomaly_server.options import Options
-from pynomaly_server.pages import dataset_words, filters, lineage_picture, upload
+from pynomaly_server.pages import dataset_words, lineage_picture, upload
 from pynomaly_server.workspace import Workspace
 
 HTML = {"Accept": "text/html"}

@@ -24,20 +24,20 @@ def test_the_card_tells_what_the_row_tells(desk: Desk) -> None:
         "on known.name = models.algorithm where models.name = 'fraud' and version = 2"
     )
     assert summary.replace("'", "&#39;") in page
-    assert f"AUROC {auroc:.5g}" in page
+    assert f"AUROC {auroc:.3f}" in page
     assert desk.as_("ben").get("/models/fraud").status_code == 404
 
 
 def test_importance_is_that_of_the_macro(desk: Desk) -> None:
     page = words(desk.as_("ada").get("/models/fraud/importance?version=1").text)
     for feature, share in desk.rows("select feature, importance from feature_importance('fraud', version := 1)"):
-        assert re.search(rf"{feature}\s+{share:.5g}"[:12], page)
+        assert re.search(rf"{feature}\s+{100 * share:.3g} %", page)
 
 
 def test_stages_change_when_it_is_confirmed(desk: Desk) -> None:
     ada = desk.as_("ada")
     stages = "select version, stage from models() where name = 'fraud' order by version"
-    assert "Make version 2 champion?" in words(ada.get("/models/fraud/change?to=champion&version=2").text)
+    assert "Make version 2 of fraud champion?" in words(ada.get("/models/fraud/change?to=champion&version=2").text)
     assert desk.rows(stages) == [(1, "champion"), (2, "draft")]
     assert ada.post("/models/fraud/change?to=champion&version=2").status_code == 303
     assert desk.rows(stages) == [(1, "retired"), (2, "champion")]

@@ -55,7 +55,7 @@ def test_overlap_and_newly_flagged_rows_are_those_of_sql(desk: Desk) -> None:
         "where one.is_anomaly and two.is_anomaly"
     )
     assert f"A and B {both}" in page
-    assert "contamination option 0.02" in page
+    assert "Share of the rows 0.02" in page
     rows = desk.as_("ada").get(f"/runs/compare/rows?a={a}&b={b}", part=True).text
     counts = desk.rows(f"select change, count(*) from diff_runs('{a}', '{b}') group by change")
     assert all(f"{change} {count}" in words(rows) for change, count in counts)

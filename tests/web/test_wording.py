@@ -95,3 +95,18 @@ def test_a_parameter_is_called_as_the_registry_says_or_by_its_name(name: str, de
 )
 def test_why_a_row_cannot_be_read_is_no_word_of_the_reader(reason: str, told: str) -> None:
     assert wording.unread(reason).startswith(told)
+
+
+def test_a_failure_has_a_cause_and_a_way_out() -> None:
+    assert wording.failure("`n_neighbors` is 9,999 and there are 30 rows; choose 29 at most", {}) == {
+        "cause": "`n_neighbors` is 9,999 and there are 30 rows",
+        "mend": "choose 29 at most",
+    }
+    named = wording.failure("`n_neighbors` is 9 and there are 5 rows", {"n_neighbors": "Number of neighbours"})
+    assert named == {"cause": "“Number of neighbours” is 9 and there are 5 rows", "mend": ""}
+    assert wording.failure(None, {}) is None
+
+
+def test_a_category_is_told_by_its_words() -> None:
+    assert wording.encoded("2 indicators: is 'a', is 'is b'") == "2 categories: 'a', 'is b'"
+    assert wording.encoded("number") == "number"

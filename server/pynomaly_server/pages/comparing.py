@@ -100,16 +100,24 @@ class Judged(msgspec.Struct, frozen=True):
 def differences(runs: Sequence[dict[str, Any]]) -> list[Difference]:
     """What was asked for, what it was done with, and what came of it, the same for all or not."""
     found = []
-    groups = [("option", "options"), ("parameter", "parameters"), ("library", "libraries")]
     listed = [("", told, [_fact(run, name) for run in runs]) for name, told in _FACTS.items()]
-    for group, key in groups:
-        names = dict.fromkeys(name for run in runs for name in run[key])
-        listed += [(group, name, [run[key].get(name) for run in runs]) for name in names]
+    made = [(*asked(run), run["libraries"]) for run in runs]
+    for n, group in enumerate(("option", "parameter", "library")):
+        names = dict.fromkeys(name for one in made for name in one[n] if (group, name) != ("option", "algorithm"))
+        listed += [(group, name, [one[n].get(name) for one in made]) for name in names]
     for group, name, values in listed:
         if any(value is not None for value in values):
             differs = any(value != values[0] for value in values[1:])
             found.append(Difference(group, name, values, differs))
     return found
+
+
+def asked(run: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of a run, and its parameters each by its name, those of a run that failed too."""
+    given = run["options"].get("parameters")
+    if not isinstance(given, dict) or any(isinstance(value, dict) for value in given.values()):
+        return run["options"], run["parameters"]
+    return {name: value for name, value in run["options"].items() if name != "parameters"}, given | run["parameters"]
 
 
 def _fact(run: dict[str, Any], name: str) -> Any:

@@ -39,6 +39,8 @@ _FILTERS = {
     "text": filters.text,
     "told": filters.told,
     "way_out": wording.way_out,
+    "labelled": wording.labelled,
+    "encoded": wording.encoded,
     "what": wording.what,
     "with_query": filters.with_query,
 }

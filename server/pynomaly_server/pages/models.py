@@ -96,7 +96,7 @@ class ModelsPage(Controller):
         number = db.version_of(name, version)
         return shown(
             request, "model_change.html", f"Change {name}", nav="models", to=to, number=number, changes=CHANGES,
-            base=_base(name),
+            name=name, base=_base(name),
         )  # fmt: skip
 
     @post("/{name:str}/change", permission=Permission.WRITE_MODELS, sync_to_thread=True)

@@ -11,7 +11,7 @@ from pynomaly.engine import Engine
 from pynomaly.errors import BadParameter, PynomalyError
 from pynomaly.quoting import literal
 from pynomaly_server import paging, rowsets
-from pynomaly_server.pages import comparing, detection_form, plots
+from pynomaly_server.pages import comparing, detection_form, plots, wording
 from pynomaly_server.pages.remembered import RUNS as KEPT
 from pynomaly_server.pages.shown import sent_to, shown
 from pynomaly_server.permissions import Permission
@@ -118,8 +118,9 @@ class RunsPage(Controller):
     def compare_metrics(self, request: Asked, db: Db, run: Wanted = None) -> Response[str]:
         """How well runs agree with their labels."""
         judged = [comparing.judged(db, run_of(db, one)) for one in (run or ())[: comparing.MOST]]
-        named = zip(comparing.LETTERS, judged, strict=False)
-        lines = [{"name": f"{letter}: {one.name}", "points": one.points} for letter, one in named if one.points]
+        letters = [f"{letter}: " for letter in comparing.LETTERS] if len(judged) > 1 else [""]
+        named = zip(letters, judged, strict=False)
+        lines = [{"name": f"{letter}{one.name}", "points": one.points} for letter, one in named if one.points]
         return shown(
             request, "runs_metrics.html", "How well runs agree with labels", nav="results", judged=judged,
             metrics=comparing.METRICS,
@@ -133,9 +134,14 @@ class RunsPage(Controller):
         """One run."""
         run = run_of(db, id)
         again = detection_form.of_run(run) if run["kind"] == "detect" else ""
+        options, parameters = comparing.asked(run)
         numbers = "select n_flagged, n_rows, threshold, algorithm, seconds"
         sql = f"{numbers}\nfrom runs()\nwhere id = {literal(str(run['id']))}"
-        return shown(request, "run.html", f"Run of {run['source'][:100]}", nav="results", run=run, again=again, sql=sql)
+        return shown(
+            request, "run.html", f"Run of {run['source'][:100]}", nav="results", run=run, again=again, sql=sql,
+            options=options, parameters=parameters,
+            failure=wording.failure(run["error"], wording.labels(run["algorithm"])),
+        )  # fmt: skip
 
     @post("/{id:str}/replay", permission=Permission.DETECT, elsewhere=True, sync_to_thread=True)
     def replay(

@@ -1,6 +1,7 @@
 """What an error says to somebody who fills in a form: the way out names what is on the page, not what to write."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from pynomaly import calls, registry
@@ -48,6 +49,8 @@ _CODE = re.compile(
     r"|allow_private_addresses|\bpynomaly \w|\{'|=\s*['\[{]|/api/"
 )
 _NAMED = re.compile(r"`(\w+)`")
+_INDICATORS = re.compile(r"(\d+) indicators: (?=is ')")
+_IS = re.compile(r"(?:^|(?<=, ))is (?=')")
 _SUBJECT = re.compile(r"`(\w+)` is ")
 _NAME = re.compile(r"(?!How |Which |What |By |Into )[^;:,]{1,42}")  # a description that is as short as a name
 _NUMBER = re.compile(r"Number of [^;:,]{1,50}(?=[;:,]|$)")
@@ -100,6 +103,27 @@ def unread(reason: str | None) -> str:
     if found := _NO_VALUE.search(reason):
         return f"“{found[2]}” in {found[1]} is no {KINDS.get(found[3], found[3].lower())}"
     return sentence(reason)
+
+
+def failure(text: str | None, called: Mapping[str, str]) -> dict[str, str] | None:
+    """The cause and the way out in what a run says of its failure, with its parameters as the form calls them."""
+    said = text or ""
+    for name, known in called.items():
+        said = said.replace(f"`{name}`", f"“{known}”")
+    cause, _, mend = said.partition("; ")
+    return {"cause": cause, "mend": mend} if cause else None
+
+
+def labelled(name: str) -> str:
+    """An option by the label of its field."""
+    known = FIELDS.get(name, "")
+    return known if known[:1].isupper() else name.replace("_", " ").capitalize()
+
+
+def encoded(encoding: str) -> str:
+    """How a model reads a column, without the word for its indicators."""
+    counted = _INDICATORS.match(encoding)
+    return f"{counted[1]} categories: {re.sub(_IS, '', encoding[counted.end() :])}" if counted else encoding
 
 
 def sentence(text: str) -> str:
