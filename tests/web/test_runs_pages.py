@@ -27,7 +27,7 @@ def test_runs_are_listed_filtered_and_sorted(desk: Desk) -> None:
     ordered = ada.get("/runs?sort=n_flagged").text
     flagged = desk.rows("select id::varchar from runs() order by n_flagged")
     assert re.findall(r'href="/runs/([\w-]{36})"', ordered) == [row[0] for row in flagged]
-    assert "No run is here yet" in desk.as_("ben").get("/runs").text
+    assert "No result is here yet" in desk.as_("ben").get("/runs").text
 
 
 def test_a_run_has_a_card(desk: Desk) -> None:
