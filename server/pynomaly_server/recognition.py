@@ -32,17 +32,18 @@ class Recognition:
                 and handler.opt.get("permission") == Permission.PUBLIC
                 and not handler.opt.get("greets")  # open to all, and shown with the menu of who is signed in
             )
-            scope["user"] = None if is_public else self._identity(scope)
+            scope["user"] = None if is_public else identity_of(scope)
         await self._app(scope, receive, send)
 
-    @staticmethod
-    def _identity(scope: Scope) -> Identity | None:
-        workspace: Workspace = scope["litestar_app"].state.workspace
-        sent = [value for name, value in scope["headers"] if name == b"authorization"]
-        try:
-            if len(sent) > 1:
-                raise Unauthenticated("the header Authorization is there twice", "send one")
-            return workspace.accounts.identify(sent[0].decode("latin-1") if sent else None, cookies.value(scope))
-        except Unauthenticated as error:
-            cast("Any", scope)["state"]["unauthenticated"] = error
-            return None
+
+def identity_of(scope: Scope) -> Identity | None:
+    """Who the credential of a request stands for; None where it has none, or one that is worth nothing."""
+    workspace: Workspace = scope["litestar_app"].state.workspace
+    sent = [value for name, value in scope["headers"] if name == b"authorization"]
+    try:
+        if len(sent) > 1:
+            raise Unauthenticated("the header Authorization is there twice", "send one")
+        return workspace.accounts.identify(sent[0].decode("latin-1") if sent else None, cookies.value(scope))
+    except Unauthenticated as error:
+        cast("Any", scope)["state"]["unauthenticated"] = error
+        return None

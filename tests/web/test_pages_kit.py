@@ -97,7 +97,7 @@ def test_a_key_is_made_shown_once_and_revoked(browser: httpx.Client) -> None:
     assert key[0] not in listed
     address = re.search(r"/account/keys/\w+/revoke", listed)
     assert address
-    assert "Revoke the key?" in browser.get(address[0]).text
+    assert "Revoke “&lt;i&gt;”?" in browser.get(address[0]).text
     assert browser.post(address[0], data={"csrf_token": csrf}).status_code == 303
     assert address[0] not in browser.get("/account").text
 
@@ -107,6 +107,13 @@ def test_a_key_without_a_name_is_refused_beside_the_form(browser: httpx.Client) 
     refused = browser.post("/account/keys", data={"csrf_token": csrf, "name": " ", "scopes": "read", "days": "30"})
     assert refused.status_code == 422
     assert "No key was made" in refused.text
+
+
+def test_a_link_that_opens_nothing_is_told_in_words(site: Site) -> None:
+    with httpx.Client(base_url=site.address) as nobody:
+        told = nobody.post("/sign-in/link", data={"token": "none", "password": "long enough for a password"})
+    assert "This link opens nothing" in told.text
+    assert "is over" not in told.text
 
 
 def test_theme_and_zone_are_kept(browser: httpx.Client) -> None:
@@ -126,6 +133,7 @@ def test_errors_are_pages_for_people_and_problems_for_programs(browser: httpx.Cl
     assert page.status_code == status
     assert page.headers["x-request-id"] in page.text
     assert page.headers["content-type"].startswith("text/html")
+    assert "Signed in as" in page.text  # a wrong address does not end a session
     problem = browser.get(path, headers={"Accept": "application/json"})
     assert problem.headers["content-type"].startswith("application/problem+json")
 

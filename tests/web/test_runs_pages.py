@@ -24,11 +24,11 @@ def test_runs_are_listed_filtered_and_sorted(desk: Desk) -> None:
     chosen = ada.get("/runs?algorithm=mad&status=succeeded&source=pay").text
     assert desk.runs[0] in chosen
     assert desk.runs[1] not in chosen
-    assert "No run is like that" in ada.get("/runs?source=nothing").text
+    assert "No result is like that" in ada.get("/runs?source=nothing").text
     ordered = ada.get("/runs?sort=n_flagged").text
     flagged = desk.rows("select id::varchar from runs() order by n_flagged")
     assert re.findall(r'href="/runs/([\w-]{36})"', ordered) == [row[0] for row in flagged]
-    assert "No run is here yet" in desk.as_("ben").get("/runs").text
+    assert "No result is here yet" in desk.as_("ben").get("/runs").text
 
 
 def test_a_run_has_a_card(desk: Desk) -> None:

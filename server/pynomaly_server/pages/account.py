@@ -11,7 +11,9 @@ from pynomaly.errors import PynomalyError
 from pynomaly_server import cookies
 from pynomaly_server.accounts.accounts import signed_in_only
 from pynomaly_server.api import auth
+from pynomaly_server.errors import UnknownKey
 from pynomaly_server.pages.shown import THEME, ZONE, preference, sent_to, shown
+from pynomaly_server.pages.wording import sentence
 from pynomaly_server.permissions import Permission
 from pynomaly_server.served import Caller, Place
 
@@ -51,7 +53,7 @@ class AccountPage(Controller):
         """Theme and time zone."""
         theme, zone = str(data.get("theme", "system")), str(data.get("time_zone", "UTC"))
         if zone not in available_timezones() or theme not in ("system", "light", "dark"):
-            errors = {"time_zone": f"there is no time zone {zone[:64]!r}"}
+            errors = {"time_zone": f"There is no time zone “{zone[:64]}”. Take one of the list, such as Europe/Berlin."}
             return _page(request, identity, workspace, status=422, errors=errors, values=data)
         workspace.accounts.users.change(identity.user, settings={"theme": theme, "time_zone": zone})
         chosen = [preference(request, THEME, "" if theme == "system" else theme), preference(request, ZONE, zone)]
@@ -63,16 +65,19 @@ class AccountPage(Controller):
         name, days, scopes = str(data.get("name", "")).strip(), str(data.get("days", "90")), data.get("scopes", [])
         chosen = [scopes] if isinstance(scopes, str) else list(scopes)
         if not name or not chosen or days not in dict(LIVES) or not set(chosen) <= set(identity.permissions):
-            errors = {"key": "a key needs a name and at least one permission that you have"}
+            errors = {"key": "Give it a name, and tick at least one thing that it may do."}
             return _page(request, identity, workspace, status=422, errors=errors, values=data)
         ends = workspace.accounts.clock() + timedelta(days=int(days)) if days else None
         _, plain = workspace.accounts.make_key(identity, name[:100], chosen, ends)
         return _page(request, identity, workspace, new_key=plain)
 
     @get("/keys/{id:str}/revoke", permission=Permission.SIGNED_IN, sync_to_thread=True)
-    def ask_revoke(self, request: Asked, id: FromPath[str]) -> Response[str]:  # noqa: A002
+    def ask_revoke(self, request: Asked, identity: Caller, workspace: Place, id: FromPath[str]) -> Response[str]:  # noqa: A002
         """The question, as a page of its own."""
-        return shown(request, "account_revoke.html", "Revoke a key", key_id=id)
+        key = next((key for key in workspace.accounts.keys.of(identity.user) if key.id == id), None)
+        if key is None:
+            raise UnknownKey("this key is no longer there", "it may be revoked already")
+        return shown(request, "account_revoke.html", "Revoke a key", key=key)
 
     @post("/keys/{id:str}/revoke", permission=Permission.SIGNED_IN, elsewhere=True, sync_to_thread=True)
     def revoke_key(self, request: Asked, identity: Caller, workspace: Place, id: FromPath[str]) -> Response[None]:  # noqa: A002
@@ -88,7 +93,7 @@ class AccountPage(Controller):
         try:
             workspace.accounts.change_password(identity, *given, auth.address(request))
         except PynomalyError as error:
-            errors = {"password": f"{error.cause}; {error.mend}"}
+            errors = {"password": f"{sentence(error.cause)} {sentence(error.mend)}"}
             return _page(request, identity, workspace, status=422, errors=errors)
         return sent_to(request, "/sign-in", [cookies.cookie(request.scope, None)])
 
@@ -111,6 +116,7 @@ def _page(
         user=user,
         settings={"theme": "system", "time_zone": "UTC", **user.settings},
         keys=workspace.accounts.keys.of(identity.user),
+        abilities={str(one): text for one, text in SCOPES.items()},
         scopes=[(str(one), text) for one, text in SCOPES.items() if one in identity.permissions],
         zones=sorted(available_timezones()),
         lives=LIVES,

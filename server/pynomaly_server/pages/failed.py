@@ -11,6 +11,7 @@ from pynomaly_server import problems
 from pynomaly_server.pages.shown import fragment, here, is_htmx, own_address, sent_to, shown
 from pynomaly_server.permissions import Permission
 from pynomaly_server.problems import Problem
+from pynomaly_server.recognition import identity_of
 
 LOG = structlog.get_logger("pynomaly.errors")
 _FOR_PROGRAMS = ("/api", "/static", "/health", "/metrics", "/graphql")
@@ -74,6 +75,8 @@ def wants_page(request: Request[Any, Any, Any]) -> bool:
 
 
 def _page(request: Request[Any, Any, Any], told: Response[Problem], status: int) -> Response[str]:
+    if request.scope.get("user") is None:  # no route, so nobody was recognised on the way to one
+        request.scope["user"] = identity_of(request.scope)
     problem = _for_people(request, told)
     title = _TITLES.get(status, problem.title)
     again = here(request) if status in _AGAIN and request.method == "GET" else ""

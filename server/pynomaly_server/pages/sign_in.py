@@ -1,5 +1,6 @@
 """Signing in and out of the console."""
 
+from math import ceil
 from typing import Any
 
 from litestar import Controller, Request, Response, get, post
@@ -9,12 +10,18 @@ from pynomaly.errors import PynomalyError
 from pynomaly_server import cookies
 from pynomaly_server.accounts.records import User
 from pynomaly_server.api import auth
+from pynomaly_server.errors import TooManyAttempts
 from pynomaly_server.pages.shown import THEME, ZONE, own_address, preference, sent_to, shown
+from pynomaly_server.pages.wording import sentence
 from pynomaly_server.permissions import Permission
 from pynomaly_server.served import Caller, Place
 
 Asked = Request[Any, Any, Any]
 Form = URLEncodedBody[dict[str, Any]]
+_SAID = {  # what is wrong, and what to do, for somebody at the door
+    "unknown_link": ("This link opens nothing", "It was used, is too old, or is for somebody else. Ask for another."),
+    "administrator_exists": ("There is an administrator already", "Sign in, or ask them for a link."),
+}
 
 
 class SignInPage(Controller):
@@ -74,9 +81,20 @@ def _page(
         next=str(data.get("next", "/")),
         token=str(data.get("token", "")),
         has_admin=workspace.accounts.has_admin(),
-        error=error,
-        link_error=link_error,
+        error=_said(error),
+        link_error=_said(link_error),
     )
+
+
+def _said(failed: PynomalyError | None) -> tuple[str, str] | None:
+    """An error in words for people."""
+    if failed is None:
+        return None
+    if isinstance(failed, TooManyAttempts) and (seconds := int(failed.headers["Retry-After"])) > 1:
+        minutes = ceil(seconds / 60)
+        wait = "a minute" if minutes == 1 else f"{minutes} minutes"
+        return "Too many attempts failed", f"Wait {wait}, then try again."
+    return _SAID.get(failed.code, (sentence(failed.cause), sentence(failed.mend)))
 
 
 def _status(failed: PynomalyError | None) -> int:

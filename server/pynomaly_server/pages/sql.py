@@ -70,7 +70,7 @@ class SqlPage(Controller):
         db.write_log()
         found = paging.page(db, HISTORY, (), ("started_at desc", "id"), 50, cursor)
         return shown(
-            request, "sql_history.html", "Query history", nav="sql", queries=found.items, next_cursor=found.next_cursor
+            request, "sql_history.html", "History", nav="sql", queries=found.items, next_cursor=found.next_cursor
         )
 
     @post("/run", permission=Permission.QUERY, changes_nothing=True, status_code=200, sync_to_thread=True)
