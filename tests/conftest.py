@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 import pynomaly
+from databases import new_database
 from pynomaly.datasets.remote import breaker
 
 SLOW = ("pyod_anogan",)  # algorithms that search for every row anew: minutes where torch is installed
@@ -26,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pynomaly.Engine]:
     """A database file of its own, in the folder that the test works in."""
     monkeypatch.chdir(tmp_path)
-    with pynomaly.connect("team.duckdb") as engine:
+    with pynomaly.connect(new_database(Path("team.duckdb"))) as engine:
         yield engine
 
 

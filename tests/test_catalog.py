@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 import pynomaly
+from databases import new_database
 from pynomaly.catalog import migrations, models
 from pynomaly.catalog.settings import SETTINGS
 from pynomaly.cli import main
@@ -26,12 +27,21 @@ def engine() -> Iterator[pynomaly.Engine]:
         yield engine
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    with pynomaly.connect(tmp_path / "team.duckdb") as engine:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A database file with a model in it."""
+    path = new_database(tmp_path_factory.mktemp("trained") / "team.duckdb")
+    with pynomaly.connect(path) as engine:
         engine.execute(f"create table payments as {ROWS}")
         engine.train("fraud", "payments", exclude="id", label="fraud", algorithm="hbos")
-    return tmp_path / "team.duckdb"
+    return path.read_bytes()
+
+
+@pytest.fixture
+def file(tmp_path: Path, trained: bytes) -> Path:
+    path = tmp_path / "team.duckdb"
+    path.write_bytes(trained)
+    return path
 
 
 def test_every_table_and_column_is_commented(file: Path) -> None:
@@ -125,7 +135,7 @@ def test_an_older_catalogue_is_upgraded_on_open(file: Path, monkeypatch: pytest.
 def test_an_older_catalogue_that_is_attached_is_read_as_it_is() -> None:
     with duckdb.connect() as con:
         con.execute(f"create table payments as {ROWS}")
-        migrations._apply(con, migrations.migrations()[0])
+        migrations._apply(con, migrations.migrations()[:1])
         engine = pynomaly.attach(con)
         assert len(engine.detect("payments")) == 500
         for macro in ("runs", "models", "detectors"):
@@ -360,7 +370,7 @@ def test_a_catalogue_of_the_first_migration_is_upgraded_with_its_models(file: Pa
         engine.promote("fraud", 1)
         scores = engine.execute("select sum(anomaly_score) from score_anomalies('payments', 'fraud')").fetchall()
     with duckdb.connect(str(tmp_path / "old.duckdb")) as con:
-        migrations._apply(con, migrations.migrations()[0])
+        migrations._apply(con, migrations.migrations()[:1])
         con.execute(f"attach '{file}' as new; create table payments as from new.payments")
         for table, later in (("models", "exclude (pipeline)"), ("model_stages", "")):
             con.execute(f"insert into pynomaly.{table} by name select * {later} from new.pynomaly.{table}")

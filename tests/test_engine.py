@@ -352,21 +352,26 @@ def test_long_text_in_many_rows_stays_small(tmp_path: Path) -> None:
     assert peak_mib < 1000
 
 
+@pytest.fixture(scope="module")
+def thirty() -> Iterator[pynomaly.Engine]:
+    with pynomaly.connect() as engine:
+        engine.execute("create table t as " + ROWS.format(n=30))
+        yield engine
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.text(max_size=40)
     | st.sampled_from(["'", "''", '"', "t; drop table t", "t' or 1=1 --", "$$", "t)--", "\\'", "@1"]),
     st.sampled_from(["source", "algorithm", "features", "exclude", "label", "key", "by", "parameters"]),
 )
-def test_no_string_parameter_is_run_as_sql(hostile: str, parameter: str) -> None:
-    with pynomaly.connect() as engine:
-        engine.execute("create table t as " + ROWS.format(n=30))
-        tables = engine.execute("from information_schema.tables").fetchall()
-        options: dict[str, Any] = {parameter: hostile} if parameter != "source" else {}
-        with contextlib.suppress(*NAMED):
-            engine.detect(hostile if parameter == "source" else "t", **options)
-        assert engine.execute("select count(*) from t").fetchone() == (30,)
-        assert engine.execute("from information_schema.tables").fetchall() == tables
+def test_no_string_parameter_is_run_as_sql(thirty: pynomaly.Engine, hostile: str, parameter: str) -> None:
+    tables = thirty.execute("from information_schema.tables").fetchall()
+    options: dict[str, Any] = {parameter: hostile} if parameter != "source" else {}
+    with contextlib.suppress(*NAMED):
+        thirty.detect(hostile if parameter == "source" else "t", **options)
+    assert thirty.execute("select count(*) from t").fetchone() == (30,)
+    assert thirty.execute("from information_schema.tables").fetchall() == tables
 
 
 def test_compare_gives_a_row_an_algorithm() -> None:

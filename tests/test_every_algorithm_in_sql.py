@@ -86,14 +86,13 @@ def test_groups_have_models_of_their_own(engine: pynomaly.Engine, name: str) -> 
 
 
 @every_algorithm
-def test_the_deciding_column_is_named_first(name: str) -> None:
+def test_the_deciding_column_is_named_first(engine: pynomaly.Engine, name: str) -> None:
     """100 planted rows, each far off in one column: of those that score high at least 95 % name that column."""
     named = high = 0
     for seed in range(10):
         X, columns = _planted(seed)
         frame = pl.DataFrame({f"c{j}": X[:, j] for j in range(X.shape[1])})
-        with pynomaly.connect() as engine:
-            found = engine.detect(frame, algorithm=name, explain=1, seed=seed).pl()
+        found = engine.detect(frame, algorithm=name, explain=1, seed=seed).pl()
         scores = found["anomaly_score"].to_numpy()
         reasons = found["reasons"].list.first().struct.field("feature").to_list()
         for row, column in enumerate(columns):

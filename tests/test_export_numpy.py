@@ -6,6 +6,7 @@ import json
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ ALL = (
     *("iforest", "ecod", "copod", "hbos", "loda", "zscore", "mad", "pca", "mahalanobis"),
     *("iqr", "knn", "sampling", "cblof"),
 )
-# What a device does: import the folder's one module and score what it is given; nothing but numpy is to be had.
+# What a device does: import the folder's one module and score what it is given; nothing but numpy is to be had. One
+# process takes folder after folder, and forgets the module of the one before.
 DEVICE = """
 import sys
 
@@ -34,27 +36,54 @@ class Guard:
             raise ImportError(name)
 
 sys.meta_path.insert(0, Guard())
-sys.path.insert(0, sys.argv[1])
-import pickle, warnings
+import importlib, pickle, warnings
+import numpy
 warnings.simplefilter("error")
-from score import score
-
-found = []
-for rows in pickle.load(sys.stdin.buffer):
+known = set(sys.modules)
+while True:
     try:
-        found.append(score(rows))
-    except Exception as error:
-        found.append(f"{type(error).__name__}: {error}")
-sys.stdout.buffer.write(pickle.dumps(found))
+        folder, *given = pickle.load(sys.stdin.buffer)
+    except EOFError:
+        break
+    for name in set(sys.modules) - known:
+        if getattr(sys.modules[name], "__file__", None) and "numpy" not in name:
+            del sys.modules[name]
+    sys.path.insert(0, folder)
+    importlib.invalidate_caches()
+    from score import score
+    assert sys.modules["score"].__file__.startswith(folder)
+
+    found = []
+    for rows in given:
+        try:
+            found.append(score(rows))
+        except Exception as error:
+            found.append(f"{type(error).__name__}: {error}")
+    sys.path.remove(folder)
+    pickle.dump(found, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
 """
+_devices: list[subprocess.Popen[bytes]] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def running() -> Iterator[None]:
+    """One process for the tests of this file."""
+    command = [sys.executable, "-I", "-c", DEVICE]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        _devices.append(process)
+        yield
+        _devices.remove(process)
 
 
 def device(folder: Path, *given: Any) -> list[Any]:
-    """What the folder gives for each of these rows in a process of its own."""
-    command = [sys.executable, "-I", "-c", DEVICE, str(folder)]
-    done = subprocess.run(command, input=pickle.dumps(given), capture_output=True, check=False)
-    assert not done.returncode, done.stderr.decode()
-    found: list[Any] = pickle.loads(done.stdout)
+    """What the folder gives for each of these rows in a process without pynomaly."""
+    (process,) = _devices
+    assert process.stdin is not None
+    assert process.stdout is not None
+    pickle.dump((str(folder), *given), process.stdin)
+    process.stdin.flush()
+    found: list[Any] = pickle.load(process.stdout)
     return found
 
 

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 import pynomaly
+from databases import new_database
 from pynomaly import errors
 from pynomaly.cli import insights, main
 from pynomaly.cli.settings import Common, Written
@@ -26,7 +27,7 @@ from range(400) r(i)
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[pynomaly.Engine]:
-    with pynomaly.connect(tmp_path / "work.duckdb") as engine:
+    with pynomaly.connect(new_database(tmp_path / "work.duckdb")) as engine:
         engine.execute(TABLE)
         yield engine
 

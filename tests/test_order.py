@@ -1,5 +1,7 @@
 """Row order, chunks and threads change no score, for any algorithm, on columns of every type with gaps."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -27,31 +29,39 @@ from range({n}) r(i)
 """
 
 
+@pytest.fixture(scope="module")
+def engine() -> Iterator[pynomaly.Engine]:
+    with pynomaly.connect(threads=4) as opened:
+        yield opened
+
+
 def by_row(engine: pynomaly.Engine, source: str, **options: object) -> list[float]:
     rows = engine.execute(f"select anomaly_score from {call(source, exclude='i', **options)} order by i").fetchall()
     return [score for (score,) in rows]
 
 
+def prepare(engine: pynomaly.Engine, seed: int, n: int) -> None:
+    """The same rows in two orders."""
+    engine.execute(f"create or replace table t as {TYPES.format(seed=seed, n=n)}")
+    engine.execute("create or replace table turned as select * from t order by hash(i, 99)")
+
+
 @pytest.mark.parametrize("algorithm", NATIVE)
 @settings(deadline=None, max_examples=3)
 @given(seed=st.integers(0, 10_000), n=st.integers(40, 300))
-def test_native_scores_are_equal_bit_for_bit(algorithm: str, seed: int, n: int) -> None:
-    with pynomaly.connect(threads=4) as engine:
-        engine.execute(f"create table t as {TYPES.format(seed=seed, n=n)}")
-        engine.execute("create table turned as select * from t order by hash(i, 99)")
-        batches = engine.sql("from turned").arrow().to_batches(max_chunksize=7)
-        chunked = pa.Table.from_batches(batches)
-        engine.register("chunked", chunked)
-        expected = by_row(engine, "t", algorithm=algorithm)
-        assert None not in expected
-        assert by_row(engine, "turned", algorithm=algorithm) == expected
-        assert by_row(engine, "chunked", algorithm=algorithm) == expected
+def test_native_scores_are_equal_bit_for_bit(engine: pynomaly.Engine, algorithm: str, seed: int, n: int) -> None:
+    prepare(engine, seed, n)
+    batches = engine.sql("from turned").arrow().to_batches(max_chunksize=7)
+    chunked = pa.Table.from_batches(batches)
+    engine.register("chunked", chunked)
+    expected = by_row(engine, "t", algorithm=algorithm)
+    assert None not in expected
+    assert by_row(engine, "turned", algorithm=algorithm) == expected
+    assert by_row(engine, "chunked", algorithm=algorithm) == expected
 
 
 @pytest.mark.parametrize("algorithm", WRAPPED)
-def test_wrapped_scores_are_equal(algorithm: str) -> None:
-    with pynomaly.connect(threads=4) as engine:
-        engine.execute(f"create table t as {TYPES.format(seed=1, n=150)}")
-        engine.execute("create table turned as select * from t order by hash(i, 99)")
-        expected = by_row(engine, "t", algorithm=algorithm)
-        np.testing.assert_allclose(by_row(engine, "turned", algorithm=algorithm), expected, rtol=1e-9, atol=1e-9)
+def test_wrapped_scores_are_equal(engine: pynomaly.Engine, algorithm: str) -> None:
+    prepare(engine, 1, 150)
+    expected = by_row(engine, "t", algorithm=algorithm)
+    np.testing.assert_allclose(by_row(engine, "turned", algorithm=algorithm), expected, rtol=1e-9, atol=1e-9)

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import pynomaly
+from databases import new_database
 from pynomaly.catalog import migrations
 from pynomaly.cli import main
 from pynomaly.errors import BadParameter, UnknownPipeline
@@ -17,7 +18,7 @@ ROWS = "select i as id, (i * 37) % 101 / 10.0 as x, chr(97 + (i * 7 % 3)::int) a
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Any:
-    with pynomaly.connect(tmp_path / "team.duckdb") as opened:
+    with pynomaly.connect(new_database(tmp_path / "team.duckdb")) as opened:
         opened.execute(f"create table t as {ROWS}").fetchall()
         yield opened
 

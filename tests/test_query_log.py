@@ -8,6 +8,7 @@ import duckdb
 import pytest
 
 import pynomaly
+from databases import new_database
 from pynomaly import query_log
 from pynomaly.query_log import HIDDEN, ROWS_AT_ONCE
 
@@ -28,7 +29,7 @@ def log_of(engine: pynomaly.Engine) -> query_log.QueryLog:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
-    path = tmp_path / "team.duckdb"
+    path = new_database(tmp_path / "team.duckdb")
     with pynomaly.connect(path) as engine:
         engine.execute(f"create table payments as {ROWS}")
     return path

@@ -9,6 +9,7 @@ import pytest
 
 import peers
 import pynomaly
+from databases import new_database
 from peers import needs
 from pynomaly import urls
 from pynomaly.datasets.remote import breaker, patience
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("no_open_circuit")
 @pytest.fixture
 def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pynomaly.Engine]:
     monkeypatch.chdir(tmp_path)
-    with pynomaly.connect("team.duckdb", query_log=True) as engine:
+    with pynomaly.connect(new_database(Path("team.duckdb")), query_log=True) as engine:
         yield engine
 
 

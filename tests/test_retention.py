@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import pynomaly
+from databases import new_database
 from pynomaly.cli import main
 from test_runs_catalog import OTHER, RUN, record
 
@@ -25,7 +26,7 @@ select
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     """A database whose old run has snapshot a, a younger one b, both c; d belongs to a dataset, e and f to nobody."""
-    path = tmp_path / "team.duckdb"
+    path = new_database(tmp_path / "team.duckdb")
     with pynomaly.connect(path) as engine:
         record(engine, RUN, days=60, snapshot=HASHES["a"])
         record(engine, OTHER, days=60, snapshot=HASHES["c"])

@@ -18,6 +18,7 @@ import polars as pl
 import pytest
 
 import pynomaly
+from databases import new_database
 from pynomaly.cli import main
 from pynomaly.errors import (
     BadParameter,
@@ -44,7 +45,7 @@ ONE_GOES_ONE_COMES = "delete from t where id = 18; insert into t values (600, 1,
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "work.duckdb"
+    return new_database(tmp_path / "work.duckdb")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import duckdb
 import pytest
 
 import pynomaly
+from databases import new_database
 from pynomaly.cli import main
 
 RUN = "11111111-1111-1111-1111-111111111111"
@@ -39,7 +40,7 @@ def engine() -> Iterator[pynomaly.Engine]:
 
 @pytest.fixture
 def database(tmp_path: Path) -> str:
-    path = str(tmp_path / "team.duckdb")
+    path = str(new_database(tmp_path / "team.duckdb"))
     with pynomaly.connect(path) as engine:
         record(engine, RUN, days=1)
         record(engine, OTHER, status="failed", saved=False, source="u")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from databases import new_database
 from pynomaly_server.identity import Identity
 from pynomaly_server.jobs import ENDED, Job, Jobs
 from pynomaly_server.options import Options
@@ -31,7 +32,10 @@ def person(name: str, role: str = "user") -> Identity:
 
 
 def workspace(folder: Path, **flags: Any) -> Workspace:
-    return Workspace(Options({"database": str(folder / "team.duckdb"), "threads": 2, **flags}, {}))
+    database = folder / "team.duckdb"
+    if not database.exists():
+        new_database(database)
+    return Workspace(Options({"database": str(database), "threads": 2, **flags}, {}))
 
 
 @contextlib.contextmanager

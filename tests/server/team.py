@@ -6,6 +6,7 @@ from typing import Any
 
 from litestar.testing import TestClient
 
+from databases import new_database
 from pynomaly_server.app import create_app
 from pynomaly_server.options import Options
 from pynomaly_server.workspace import Workspace
@@ -66,6 +67,7 @@ class Team:
 
 def running_team(folder: Path) -> Iterator[Team]:
     """A server on a workspace in a folder, for as long as its team is asked for."""
-    workspace = Workspace(Options({"database": str(folder / "workspace.duckdb")}, {}))
+    database = new_database(folder / "workspace.duckdb")
+    workspace = Workspace(Options({"database": str(database)}, {}))
     with TestClient(create_app(workspace), base_url="http://127.0.0.1") as client:
         yield Team(client, workspace)

@@ -89,9 +89,9 @@ def test_413_of_what_is_too_large(team: Team) -> None:
         assert answer.json()["mend"]
 
 
-def test_429_beyond_the_limit_with_the_time_to_wait(own_team: Team) -> None:
-    team = own_team
+def test_429_beyond_the_limit_with_the_time_to_wait(team: Team, own_team: Team) -> None:
     paths = documented(team, 429)
+    team = own_team
     assert team.ada.put("/api/v1/settings/requests_per_minute", json={"value": 1}).status_code == 200
     for method, path in paths:
         if "/auth/" in path:
@@ -103,9 +103,9 @@ def test_429_beyond_the_limit_with_the_time_to_wait(own_team: Team) -> None:
         assert int(answer.headers["retry-after"]) >= 1
 
 
-def test_503_while_the_server_stops(own_team: Team) -> None:
-    team = own_team
+def test_503_while_the_server_stops(team: Team, own_team: Team) -> None:
     paths = documented(team, 503)
+    team = own_team
     team.workspace.is_draining = True
     for method, path in paths:
         if method in UNSAFE and "/auth/" not in path:

@@ -69,6 +69,9 @@ def test_a_page_runs_a_handful_of_queries(
 
         monkeypatch.setattr(Engine, name, counted)
     browser.get(f"/results/{run}{view}")
+    assert len(said) <= MOST_QUERIES + 2, said  # the first to look finds out what is remembered of the run
+    said.clear()
+    browser.get(f"/results/{run}{view}")
     assert len(said) <= MOST_QUERIES, said
 
 

@@ -1,7 +1,8 @@
-"""The catalogue's tables: numbered SQL files, each applied once and in one transaction."""
+"""The catalogue's tables: numbered SQL files, each applied once; what is missing comes in one transaction."""
 
 import hashlib
 import re
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
@@ -85,9 +86,8 @@ def migrate(con: duckdb.DuckDBPyConnection, read_only: bool = False) -> None:
     missing = [migration for migration in known if migration.number not in there]
     if missing and read_only and there:
         raise CatalogOlder("the catalogue is of an older release", "open the database once without read_only")
-    if not read_only:
-        for migration in missing:
-            _apply(con, migration)
+    if missing and not read_only:
+        _apply(con, missing)
 
 
 def check(there: dict[int, str], known: tuple[Migration, ...]) -> None:
@@ -107,14 +107,14 @@ def check(there: dict[int, str], known: tuple[Migration, ...]) -> None:
             )
 
 
-def _apply(con: duckdb.DuckDBPyConnection, migration: Migration) -> None:
-    """Apply a migration whole or not at all: in the open transaction, or in one of its own."""
+def _apply(con: duckdb.DuckDBPyConnection, missing: Sequence[Migration]) -> None:
+    """Apply migrations, all or none: in the open transaction, or in one of their own."""
     if is_in_transaction(con):
-        _run(con, migration)
+        _run(con, missing)
         return
     con.execute("begin")
     try:
-        _run(con, migration)
+        _run(con, missing)
         con.execute("commit")
     except BaseException:
         con.execute("rollback")
@@ -127,8 +127,8 @@ def is_in_transaction(con: duckdb.DuckDBPyConnection) -> bool:
     return first == second
 
 
-def _run(con: duckdb.DuckDBPyConnection, migration: Migration) -> None:
-    sql = _LEDGER + migration.sql
+def _run(con: duckdb.DuckDBPyConnection, missing: Sequence[Migration]) -> None:
+    sql = _LEDGER + "\n".join(migration.sql for migration in missing)
     try:
         con.execute(_without_comments(sql) if _is_in_memory(con) else sql)
     except duckdb.CatalogException as error:
@@ -137,8 +137,9 @@ def _run(con: duckdb.DuckDBPyConnection, migration: Migration) -> None:
             "restore the database from a copy",
         ) from None
     con.execute(
-        "insert into pynomaly.migrations (number, name, checksum) values (?, ?, ?)",
-        [migration.number, migration.name, migration.checksum],
+        "insert into pynomaly.migrations (number, name, checksum) "
+        "select unnest(?::integer[]), unnest(?::varchar[]), unnest(?::varchar[])",
+        [[getattr(migration, field) for migration in missing] for field in ("number", "name", "checksum")],
     )
 
 

@@ -4,6 +4,7 @@ import threading
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -22,7 +23,7 @@ class Passwords:
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         # Three passes over 32 MiB, more than OWASP's least of two over 19; two at once stay small beside the database.
         self._hasher = hasher or PasswordHasher(time_cost=3, memory_cost=32_768, parallelism=1)
-        self._nobody = self._hasher.hash("the password of nobody")
+        self._nobody = _digest_of_nobody(self._hasher.time_cost, self._hasher.memory_cost, self._hasher.parallelism)
         self._turns = threading.BoundedSemaphore(AT_ONCE)
         self._queue = threading.BoundedSemaphore(AT_ONCE + WAITING)
         self.computed = 0  # how often Argon2 ran, for tests: an unknown user must cost what a known one does
@@ -66,6 +67,12 @@ def check(password: str, user: str) -> None:
         raise WeakPassword("the password is too short", f"choose one of at least {MINIMUM_CHARACTERS} characters")
     if password.casefold().strip() == user.casefold():
         raise WeakPassword("the password is the user name", "choose another one")
+
+
+@cache
+def _digest_of_nobody(time_cost: int, memory_cost: int, parallelism: int) -> str:
+    """What an unknown user's password is held against, at the costs of everybody's; made once a process."""
+    return PasswordHasher(time_cost, memory_cost, parallelism).hash("the password of nobody")
 
 
 def _bytes(password: str) -> bytes:
