@@ -104,6 +104,25 @@ def test_the_nearest_normal_rows_are_the_nearest(engine: pynomaly.Engine, key: i
     assert near["anomaly_score"].to_list() == [scores[name] for name in near["key"]]
 
 
+def test_a_sample_of_the_rows_is_always_the_same_one(engine: pynomaly.Engine) -> None:
+    run = saved(engine, contamination=0.05)
+
+    def near(n_rows: object) -> set[str]:
+        asked = "select key from nearest_normal(?, '7', k := 399, sample_rows := ?)"
+        return {row[0] for row in engine.execute(asked, [run, n_rows]).fetchall()}
+
+    few = near(100)
+    assert few == near(100)
+    assert 60 < len(few) < 140
+    assert few < near(300) < near(None)
+    assert near(N_ROWS) == near(None)
+    axes = "select count(*) from project(?, keys := ['1', '2'], sample_rows := 50)"
+    assert engine.execute(axes, [run]).fetchall() == [(2,)]
+    for wrong in (0, 1.5, "many"):
+        with pytest.raises(errors.BadParameter, match="sample_rows"):
+            near(wrong)
+
+
 def test_the_differences_name_the_column_that_is_far_off(engine: pynomaly.Engine) -> None:
     first = engine.nearest_normal(saved(engine), ODD).pl()["differences"][0].to_list()[0]
     assert (first["feature"], float(first["value"])) == ("b", 68.0)

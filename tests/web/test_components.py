@@ -30,7 +30,9 @@ def test_a_score_keeps_what_stands_before_the_point(value: float | None, text: s
 
 
 def test_names_in_a_sentence_are_code_and_text() -> None:
-    assert filters.told("`a<b` is a `key`") == "<bdi><code>a&lt;b</code> is a <code>key</code></bdi>"
+    assert (
+        filters.told("`a<b` is a `key`") == "<bdi><code><bdi>a&lt;b</bdi></code> is a <code><bdi>key</bdi></code></bdi>"
+    )
     assert filters.told("one ` alone") == "<bdi>one ` alone</bdi>"
 
 

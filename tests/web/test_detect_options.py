@@ -164,7 +164,7 @@ def test_a_label_is_found_left_out_and_measured_by(browser: httpx.Client, versio
     address = re.search(r'hx-get="(/runs/compare/metrics\?run=[^"]+)"', result)
     assert address
     measured = browser.get(html.unescape(address[1])).text
-    assert "the column fraud" in html.unescape(measured)
+    assert "the column <code><bdi>fraud</bdi></code>" in measured
     assert "auroc" in measured.lower()
 
 
@@ -180,7 +180,7 @@ def test_the_label_of_the_sample_is_found(site: Site, browser: httpx.Client) -> 
     assert "it says what is true" in estimate
     measured = html.unescape(browser.get(f"/runs/compare/metrics?run={run}").text)
     assert "where malignant is an anomaly" in measured
-    assert re.search(rf"anomalies</th>\s*<td[^>]*>{N_MALIGNANT}<", measured)
+    assert re.search(rf"Anomalies</th>\s*<td[^>]*>{N_MALIGNANT}<", measured)
 
 
 def test_what_is_left_out_says_why(browser: httpx.Client, site: Site) -> None:

@@ -282,11 +282,13 @@ def _pruned(names: list[str], types: dict[str, str], keys: list[object]) -> str:
     return f" where {identifier(names[0])} in (select try_cast(unnest({texts(known)}) as {kind}))"
 
 
-def sampled(key: list[str], n_rows: int, n_wanted: float | None) -> str:
+def sampled(key: list[str], n_rows: int, n_wanted: object) -> str:
     """A condition by which about so many rows are chosen, always the same ones; nothing where all are wanted."""
+    if n_wanted is not None and (not isinstance(n_wanted, int) or n_wanted < 1):
+        raise BadParameter(f"`sample_rows` is {n_wanted!r}", "give a whole number of rows, or leave it out")
     if n_wanted is None or n_wanted >= n_rows:
         return ""
-    most = int(max(n_wanted, 0) / n_rows * (2**64 - 1))
+    most = n_wanted * (2**64 - 1) // n_rows
     return f" where hash({', '.join(map(identifier, key))}) <= {most}::ubigint"
 
 
