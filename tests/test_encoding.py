@@ -489,7 +489,7 @@ def test_expected_is_told_by_the_largest_contribution() -> None:
     assert expected(["GB"] * 999 + ["US"], 0) == ["'GB' (100 %)"]
     assert expected([False] * 96 + [True] * 4, 0) == ["false (96 %)"]
     hours = [dt.datetime(2024, 1, 1 + day, hour) for day in range(5) for hour in range(8, 19)]
-    assert expected(hours, 0, 1) == ["hour 8 to 18", "Monday to Friday"]
+    assert expected(hours, 0, 1) == ["08:00 to 18:00", "Monday to Friday"]
     assert expected([*[dt.datetime(2024, 1, 1)] * 30, dt.datetime(1970, 1, 1)], 1) == ["2024-01-01"]
     assert expected([dt.time(8), dt.time(8), dt.time(18)], 0) == ["08:00:00 to 17:00:00"]
 

@@ -129,12 +129,14 @@ class Column(msgspec.Struct, frozen=True, dict=True, kw_only=True):
         if self.categories:
             return self._usual_categories()
         low, high = (self._spell(part, value) for value in self.ranges[self.parts.index(part)])
-        prefix = "hour " if part == HOUR else ""
-        return f"{prefix}{low}" if low == high else f"{prefix}{low} to {high}"
+        return low if low == high else f"{low} to {high}"
 
     def _spell(self, part: str, value: float) -> str:
         if part == WEEKDAY:
             return WEEKDAYS[round(value)]
+        if part == HOUR:
+            minutes = min(round(value * 60), 24 * 60 - 1)
+            return f"{minutes // 60:02d}:{minutes % 60:02d}"
         if part == POSITION:
             return moment_text(self.offset + int(np.floor(value)))
         if self.kind == "clock":

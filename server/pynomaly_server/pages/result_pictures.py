@@ -116,10 +116,11 @@ class Of(msgspec.Struct, frozen=True):
 
     @property
     def entities(self) -> list[str]:
-        """The columns that say whose a row is: the groups of the run before all others."""
+        """The columns that say whose a row is: the groups of the run before all others, its key after them."""
         by = self.told["options"].get("by") or []
         first = [name for name in ([by] if isinstance(by, str) else by) if name in self.columns]
-        return [*first, *(name for name, kind in self.columns.items() if is_text(kind) and name not in first)]
+        others = [name for name, kind in self.columns.items() if is_text(kind) and name not in first]
+        return [*first, *sorted(others, key=lambda name: name in self.told["key"])]
 
     @property
     def above(self) -> str:

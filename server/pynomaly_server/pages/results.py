@@ -92,8 +92,8 @@ class ResultsPage(Controller):
         """The picture that takes longest, by itself."""
         of = _of(db, _told(db, run))
         return fragment(
-            request, "pages/result_axes.html", place=f"/results/{of.run}", given=dict(request.query_params.items()),
-            **_tried(partial(result_pictures.axes, db, of)),
+            request, "pages/result_axes.html", place=f"/results/{of.run}", n_rows=of.told["n_rows"],
+            given=dict(request.query_params.items()), **_tried(partial(result_pictures.axes, db, of)),
         )  # fmt: skip
 
     @get("/{run:str}/row", permission=Permission.READ, sync_to_thread=True)
