@@ -61,7 +61,7 @@ def test_numbers(value: float | None, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0 bytes"), (999, "999 bytes"), (1_500, "1.5 kB"), (2_000_000_000, "2 GB"), (5e18, "5e+03 PB")],
+    [(0, "0 bytes"), (999, "999 bytes"), (1_500, "1.5 kB"), (2_000_000_000, "2 GB"), (5e18, "5,000 PB")],
 )
 def test_bytes(value: int, text: str) -> None:
     assert filters.size(value) == text

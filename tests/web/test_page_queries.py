@@ -43,12 +43,15 @@ class Watched:
         ((loaded,),) = self.desk.rows("select id::varchar from pynomaly.jobs where kind = 'dataset'")
         saved = self.ada.post("/sql/save", q="select 1", saved_name="mine")
         assert saved.status_code < 400, saved.text
+        assert self.ada.post("/account/keys", name="mine", scopes="read", days="30").status_code < 400
+        key = re.search(r"/account/keys/(\w+)/revoke", self.ada.get("/account").text)
+        assert key
         a, b = self.desk.runs
         self.values = {
             "/datasets": {"name": SAMPLE}, "/models": {"name": "fraud"}, "/runs": {"id": a},
             "/results": {"run": a, "key": "97"}, "/jobs": {"id": job}, "/detect": {"id": job},
             "/upload": {"upload_id": sent.rpartition("/")[2], "job_id": loaded},
-            "/account": {"id": "nothing"},
+            "/account": {"id": key[1]},
         }  # fmt: skip
         two = [("run", a), ("run", b)]
         self.queries: dict[str, Any] = {

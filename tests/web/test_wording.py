@@ -98,13 +98,13 @@ def test_why_a_row_cannot_be_read_is_no_word_of_the_reader(reason: str, told: st
 
 
 def test_a_failure_has_a_cause_and_a_way_out() -> None:
-    assert wording.failure("`n_neighbors` is 9,999 and there are 30 rows; choose 29 at most", {}) == {
+    assert wording.failure("`n_neighbors` is 9,999 and there are 30 rows; choose 29 at most") == {
         "cause": "`n_neighbors` is 9,999 and there are 30 rows",
         "mend": "choose 29 at most",
     }
-    named = wording.failure("`n_neighbors` is 9 and there are 5 rows", {"n_neighbors": "Number of neighbours"})
-    assert named == {"cause": "“Number of neighbours” is 9 and there are 5 rows", "mend": ""}
-    assert wording.failure(None, {}) is None
+    named = wording.failure("`n_neighbors` is 9 and there are 5 rows", ["n_neighbors"])
+    assert named == {"cause": "“Number of neighbors” is 9 and there are 5 rows", "mend": ""}
+    assert wording.failure(None) is None
 
 
 def test_a_category_is_told_by_its_words() -> None:

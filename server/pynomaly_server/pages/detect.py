@@ -22,7 +22,7 @@ from pynomaly_server.pages import detection_form, live
 from pynomaly_server.pages.detection_form import MEMBER, OF, ROLE, SEVERAL, again
 from pynomaly_server.pages.detection_texts import texts
 from pynomaly_server.pages.shown import fragment, rendered, sent_to, shown
-from pynomaly_server.pages.wording import FIELDS
+from pynomaly_server.pages.wording import FIELDS, label
 from pynomaly_server.permissions import Permission
 from pynomaly_server.requests import request_id
 from pynomaly_server.served import Caller, Db, Place
@@ -166,6 +166,7 @@ def _page(
         wrong=_wrong(found.errors),
         rules=paging.records(db, "from threshold_rules()"), texts=told, roles=detection_form.ROLES, guessed=guessed,
         estimate=_estimate(db, found) if estimate else None, is_open=_is_open(given, guessed),
+        called={row["name"]: label(row["name"], row["description"] or "") for row in parameters},
         **_algorithms(db, given, columns, parameters),
     )  # fmt: skip
 
@@ -258,7 +259,7 @@ def _estimate(db: Engine, found: detection_form.Asked) -> dict[str, Any]:
     cost = f"from {calls.macro_call('estimate_cost', calls.COST_OPTIONS, (source,), options)}"
     known = (*roles, "by")
     uses = f"from {calls.macro_call('explain_features', known, (source,), {**roles, **by})}"
-    told = {"sql": cost, "chosen": options.get("algorithm")}
+    told = {"sql": cost}
     try:
         return {"cost": paging.records(db, cost)[0], "uses": paging.records(db, uses), "refused": None, **told}
     except PynomalyError as error:

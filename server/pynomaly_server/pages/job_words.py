@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pynomaly_server.pages.filters import told
 from pynomaly_server.pages.wording import FIELDS
 
 Fact = tuple[str, Any]
@@ -31,8 +32,10 @@ def asked(request: Mapping[str, Any]) -> list[Fact]:
 def gave(result: Mapping[str, Any]) -> list[Fact]:
     """What is worth telling of a result: of a run, what its page begins with."""
     run = result.get("run")
-    found = {name: run[name] for name in OF_RUN if run.get(name)} if isinstance(run, Mapping) else result
-    return list(_facts(found))[:MOST_FACTS]
+    if not isinstance(run, Mapping):
+        return list(_facts(result))[:MOST_FACTS]
+    found = {name: run[name] for name in OF_RUN if run.get(name)}
+    return [(name, told(value) if isinstance(value, str) else value) for name, value in _facts(found)][:MOST_FACTS]
 
 
 def _facts(given: Mapping[str, Any]) -> Iterator[Fact]:

@@ -140,7 +140,7 @@ class RunsPage(Controller):
         return shown(
             request, "run.html", f"Run of {run['source'][:100]}", nav="results", run=run, again=again, sql=sql,
             options=options, parameters=parameters,
-            failure=wording.failure(run["error"], wording.labels(run["algorithm"])),
+            failure=wording.failure(run["error"], parameters),
         )  # fmt: skip
 
     @post("/{id:str}/replay", permission=Permission.DETECT, elsewhere=True, sync_to_thread=True)

@@ -1,11 +1,10 @@
 """What an error says to somebody who fills in a form: the way out names what is on the page, not what to write."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pynomaly import calls, registry
-from pynomaly.errors import PynomalyError
+from pynomaly import calls
 from pynomaly_server.pages.filters import NONE
 
 # The parameters of a detection, as its form calls them.
@@ -69,12 +68,17 @@ def way_out(error: Any) -> str:
     return sentence(mend)
 
 
-def what(error: Any, algorithm: Any = None) -> str:
-    """What is wrong, with the names of the form's fields, and of those that an algorithm adds to it."""
+def what(error: Any, called: Mapping[str, str] | None = None) -> str:
+    """What is wrong, with the names of the form's fields; `called` are those that an algorithm adds, where known."""
     cause = _of(error, "cause") or _of(error, "detail")
-    fields = labels(algorithm) | FIELDS
-    named = _SUBJECT.sub(lambda found: f"“{fields[found[1]]}” is " if found[1] in fields else found[0], cause)
-    return sentence(named).rstrip(".")
+    fields = {**(called or {}), **FIELDS}
+
+    def named(found: re.Match[str]) -> str:
+        own = label(found[1], "") if called is None and _of(error, "code") == "bad_parameter" else ""
+        field = fields.get(found[1], own)
+        return f"“{field}” is " if field else found[0]
+
+    return sentence(_SUBJECT.sub(named, cause)).rstrip(".")
 
 
 def label(name: str, description: str) -> str:
@@ -83,15 +87,6 @@ def label(name: str, description: str) -> str:
         return found[0]
     words = name.replace("_", " ")
     return f"Number of {words[2:]}" if words.startswith("n ") else sentence(words).rstrip(".")
-
-
-def labels(algorithm: Any) -> dict[str, str]:
-    """What the parameters of an algorithm are called, by their names; nothing of several, or of one that is unknown."""
-    try:
-        found = registry.parameters(registry.get(algorithm)) if isinstance(algorithm, str) else []
-    except PynomalyError:
-        return {}
-    return {one.name: label(one.name, one.description) for one in found}
 
 
 def unread(reason: str | None) -> str:
@@ -105,11 +100,11 @@ def unread(reason: str | None) -> str:
     return sentence(reason)
 
 
-def failure(text: str | None, called: Mapping[str, str]) -> dict[str, str] | None:
+def failure(text: str | None, parameters: Iterable[str] = ()) -> dict[str, str] | None:
     """The cause and the way out in what a run says of its failure, with its parameters as the form calls them."""
     said = text or ""
-    for name, known in called.items():
-        said = said.replace(f"`{name}`", f"“{known}”")
+    for name in parameters:
+        said = said.replace(f"`{name}`", f"“{label(name, '')}”")
     cause, _, mend = said.partition("; ")
     return {"cause": cause, "mend": mend} if cause else None
 
