@@ -154,10 +154,8 @@ def numbered(snapshot: Path, chosen: Sequence[int] | None = None) -> str:
     # DuckDB 2.0 fails, of a small file, where the number is filtered and the first rows by it are wanted: its filter
     # for these takes the number for a column of the file, unless another one takes part in it.
     number = "file_row_number + 1 + 0 * file_index"
-    some = "" if chosen is None else f" where file_row_number in (select unnest({[n - 1 for n in chosen]}::bigint[]))"
-    if chosen is not None and len(chosen) == 1:  # by which DuckDB passes over the blocks of all others
-        some = f" where file_row_number = {chosen[0] - 1}"
-    return f"(select *, {number} as {PLACE} from read_parquet({literal(str(snapshot))}){some})"
+    among = "" if chosen is None else f" where file_row_number in ({', '.join(str(n - 1) for n in chosen) or 'null'})"
+    return f"(select *, {number} as {PLACE} from read_parquet({literal(str(snapshot))}){among})"
 
 
 def is_relation(cursor: duckdb.DuckDBPyConnection, source: str) -> bool:
