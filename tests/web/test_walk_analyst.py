@@ -118,7 +118,7 @@ def _compare_metrics(walker: Walker, site: Site, runs: list[str]) -> None:
     shown = [float(one) for one in row.locator("td").all_inner_texts()]
     with site.acting("ada") as db:
         said = [db.execute("select auroc from evaluate(?, label := 'is_lost')", [run]).fetchall()[0][0] for run in runs]
-    assert sorted(shown) == pytest.approx(sorted(said), abs=1e-5)
+    assert sorted(shown) == pytest.approx(sorted(said), abs=5e-4)
     walker.look()
     if not walker.is_scripted:
         page.go_back()
