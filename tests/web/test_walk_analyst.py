@@ -15,6 +15,7 @@ from .walks import (
     Walks,
     Way,
     column_of,
+    detected,
     every_way,
     shown_number,
     site,
@@ -155,13 +156,7 @@ def _until_ended(site: Site, job: str) -> None:
 
 def _run_again(walker: Walker, site: Site, run: str) -> str:
     """Another run, which is set up as the first was and finds the same."""
-    page = walker.page
-    walker.follow("/detect?", ".page-head")
-    page.locator("#estimate dl").wait_for() if walker.is_scripted else None
-    walker.look()
-    walker.press(page.locator("button[name=step][value=start]"))
-    page.wait_for_url("**/results/*", timeout=180_000)
-    made = str(re.search(r"/results/([0-9a-f-]{36})", page.url)[1])  # type: ignore[index]
+    made = detected(walker)
     assert made != run
     same = "select algorithm, seed, parameters, cut_off, n_rows, n_flagged, threshold from runs() where id = ?"
     assert site.rows(same, made) == site.rows(same, run)

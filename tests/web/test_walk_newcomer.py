@@ -10,7 +10,20 @@ import pytest
 from showcase import Site
 
 from .walker import Walker
-from .walks import NEWCOMER, Walks, Way, column_of, every_way, shown_number, site, somebody, sql_says, unvisited, walks
+from .walks import (
+    NEWCOMER,
+    Walks,
+    Way,
+    column_of,
+    detected,
+    every_way,
+    shown_number,
+    site,
+    somebody,
+    sql_says,
+    unvisited,
+    walks,
+)
 
 __all__ = ["site", "walks"]
 pytestmark = pytest.mark.browser
@@ -25,7 +38,7 @@ def test_a_newcomer_finds_what_is_odd(site: Site, walks: Walks, tmp_path: Path, 
     _upload(walker, _orders(tmp_path))
     _commit(walker, site, who)
     _look_around(walker, site, who)
-    run = _detect(walker)
+    run = detected(walker)
     _understand(walker, site, who, run)
     _report(walker, site, run)
     _follow_the_sql(walker, site, run)
@@ -102,16 +115,6 @@ def _look_around(walker: Walker, site: Site, who: str) -> None:
         walker.go("/datasets")
         walker.look()
         walker.follow(base)
-
-
-def _detect(walker: Walker) -> str:
-    page = walker.page
-    walker.follow("/detect?", ".page-head")
-    page.locator("#estimate dl").wait_for() if walker.is_scripted else None
-    walker.look()
-    walker.press(page.locator("button[name=step][value=start]"))
-    page.wait_for_url("**/results/*", timeout=180_000)
-    return str(re.search(r"/results/([0-9a-f-]{36})", page.url)[1])  # type: ignore[index]
 
 
 def _understand(walker: Walker, site: Site, who: str, run: str) -> None:

@@ -90,6 +90,17 @@ def sql_says(site: Site, who: str, place: Any) -> list[dict[str, Any]]:
         return list(db.sql(behind.text_content()).arrow().to_pylist())
 
 
+def detected(walker: Walker) -> str:
+    """The run that is made when the link to the form of a detection is followed and its button pressed."""
+    page = walker.page
+    walker.follow("/detect?", ".page-head")
+    page.locator("#estimate dl").wait_for() if walker.is_scripted else None
+    walker.look()
+    walker.press(page.locator("button[name=step][value=start]"))
+    page.wait_for_url("**/results/*", timeout=180_000)
+    return str(re.search(r"/results/([0-9a-f-]{36})", page.url)[1])  # type: ignore[index]
+
+
 def unvisited(site: Site, walker: Walker, wanted: set[str]) -> set[str]:
     """The pages of a role that a walk did not come to."""
     patterns = {path: re.compile(re.sub(r"\{\w+\}", "[^/]+", path)) for path in wanted}
